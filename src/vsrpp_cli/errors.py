@@ -1,0 +1,153 @@
+"""Every error this project raises on purpose, and the exit code each one becomes.
+
+    VsrppError                     1   the run failed
+    ├── RunError                   1
+    │   ├── GuardError                 a result was black or not a number, twice
+    │   ├── EncoderError               an encoder or muxer refused or failed
+    │   └── WorkerError                a worker died or lost its driver
+    ├── UsageError                 2   wrong usage
+    │   ├── UnknownNameError           a model, codec or option value nobody knows
+    │   ├── OutputExistsError          OUTPUT is there and -y is not
+    │   ├── ResumeRefusedError         input, model or options changed since the interruption
+    │   ├── WorkFolderBusyError        another run holds the work folder
+    │   └── DeviceError                the device asked for is not there
+    ├── InputError                 3   the input cannot be read or is of no supported kind
+    ├── ModelError                 4
+    │   ├── ModelUnavailableError      not in the cache and not to be had
+    │   └── CheckpointError            the file is damaged or of another architecture
+    ├── ResourceError              5
+    │   ├── OutOfMemoryError           even the smallest geometry does not fit
+    │   └── DiskFullError              no room for work folder or output
+    ├── FidelityError              6
+    │   ├── VerificationError          the finished file is not what the plan says
+    │   └── StrictError                --strict, and something would be lost
+    ├── BatchError                 7   some items of a batch failed
+    ├── Interrupted              130   stopped by Ctrl-C; can be resumed
+    ├── Terminated               143   stopped by SIGTERM; can be resumed
+    └── PipeClosed               141   whoever read our standard output went away
+
+Messages are one line: what went wrong, with which value, and what to do about it.
+Errors of other libraries are mapped to these where they are first met.
+"""
+
+from typing import ClassVar
+
+
+class VsrppError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class RunError(VsrppError):
+    """The run failed while it was under way."""
+
+
+class GuardError(RunError):
+    """A chunk came out black or not a number, also when recomputed in float32."""
+
+
+class EncoderError(RunError):
+    """An encoder or muxer refused its settings or failed."""
+
+
+class WorkerError(RunError):
+    """A worker died, or lost the run it belonged to."""
+
+
+class UsageError(VsrppError):
+    """The command cannot mean anything, or not here and now."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name of a model, codec or the like that nobody knows."""
+
+
+class OutputExistsError(UsageError):
+    """The output exists and overwriting was not asked for."""
+
+
+class ResumeRefusedError(UsageError):
+    """Interrupted work does not belong to this command any more."""
+
+
+class WorkFolderBusyError(UsageError):
+    """Another process is working in the work folder."""
+
+
+class DeviceError(UsageError):
+    """The device asked for is not there."""
+
+
+class InputError(VsrppError):
+    """The input cannot be read, or is nothing this tool supports."""
+
+    exit_code = 3
+
+
+class ModelError(VsrppError):
+    """The model is unavailable, or its file is invalid."""
+
+    exit_code = 4
+
+
+class ModelUnavailableError(ModelError):
+    """The model's file is not here and cannot be fetched."""
+
+
+class CheckpointError(ModelError):
+    """The file is damaged, or holds another architecture."""
+
+
+class ResourceError(VsrppError):
+    """Not enough memory or disk."""
+
+    exit_code = 5
+
+
+class OutOfMemoryError(ResourceError):
+    """Even the smallest geometry does not fit into memory."""
+
+
+class DiskFullError(ResourceError):
+    """There is no room for the work folder or the output."""
+
+
+class FidelityError(VsrppError):
+    """What was asked cannot be kept."""
+
+    exit_code = 6
+
+
+class VerificationError(FidelityError):
+    """The finished file differs from the plan."""
+
+
+class StrictError(FidelityError):
+    """Something would be lost, and ``--strict`` forbids it."""
+
+
+class BatchError(VsrppError):
+    """Some items of a batch failed."""
+
+    exit_code = 7
+
+
+class Interrupted(VsrppError):  # noqa: N818 - not a failure
+    """Stopped by Ctrl-C after committing what was done."""
+
+    exit_code = 130
+
+
+class Terminated(VsrppError):  # noqa: N818 - not a failure
+    """Stopped by SIGTERM after committing what was done."""
+
+    exit_code = 143
+
+
+class PipeClosed(VsrppError):  # noqa: N818 - not a failure
+    """The reader of our standard output went away."""
+
+    exit_code = 141

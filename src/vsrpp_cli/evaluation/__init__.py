@@ -1,0 +1,1 @@
+"""Measuring models the way the paper does."""

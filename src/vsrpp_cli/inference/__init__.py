@@ -1,0 +1,1 @@
+"""Clips in, upscaled clips out: device, precision, tiles, carried state and the guard."""

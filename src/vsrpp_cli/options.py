@@ -1,0 +1,196 @@
+"""What a user can ask for, checked for syntax and ranges, frozen.
+
+Names of models, devices and encoders are resolved later, where they are known.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+
+from vsrpp_cli.errors import UsageError
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+PROGRESS = ("auto", "bar", "json", "none")
+DEINTERLACE = ("auto", "off", "bwdif")
+MIN_TILE = 64
+MIN_CHUNK = 2
+
+
+BESIDE = {"pixels": False}
+"""Marks options without influence on what the output contains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleOptions:
+    """Everything `vsrpp upscale` can be told; the defaults do the right thing.
+
+    Raises:
+        UsageError: a value is out of its range or two options exclude each other.
+    """
+
+    model: str = "auto"
+    """Registry name, path, `hf:OWNER/REPO/FILE[@REVISION]`, or several of them with commas."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+    precision: str = "auto"
+    threads: int | None = None
+    """CPU threads of the network; None for all cores this process may use."""
+    chunk: int | None = None
+    """Frames one network call sees, overlap included; None to let the plan decide."""
+    overlap: int | None = None
+    """Frames of context on each side of a chunk; None for the model's own default."""
+    segment: int | None = None
+    """Frames a segment; None for about 250 or a minute's work."""
+    scenes: str = "auto"
+    tile: str = "auto"
+    """`auto`, `off`, `N` or `WxH`, in input pixels."""
+    tile_overlap: int | None = None
+    """Input pixels by which tiles reach beyond their own area on each side."""
+    memory_limit: int | None = None
+    """Bytes the run may use; None for a fixed share of the machine's memory."""
+    guard: bool = True
+    ensemble: bool = False
+    """8-fold spatial self-ensemble: eight times the work."""
+
+    scale: Fraction | None = None
+    """Output size over source size; None for what the network gives."""
+    height: int | None = None
+    width: int | None = None
+    """Final size in pixels; one of them alone keeps the shape."""
+    start: Fraction | None = None
+    end: Fraction | None = None
+    """Seconds from the beginning of the source; the first frame at or after, the first not kept."""
+    frames: int | None = None
+    """At most so many frames."""
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    encoder_options: tuple[tuple[str, str], ...] = ()
+    fps: Fraction | None = None
+    """Frame rate of a folder of frames; such an input has no timestamps of its own."""
+    deinterlace: str = "auto"
+    video_track: int | None = None
+    """Which of the video tracks, counted from 0; None for the first that is not cover art."""
+    audio: bool = True
+    subtitles: bool = True
+    chapters: bool = True
+    metadata: bool = True
+
+    strict: bool = field(default=False, metadata=BESIDE)
+    verify: bool = field(default=True, metadata=BESIDE)
+    resume: str = field(default="auto", metadata=BESIDE)
+    """`auto`, `must` (`--resume`) or `restart` (`--restart`)."""
+    work_dir: str | None = field(default=None, metadata=BESIDE)
+    keep_work: bool = field(default=False, metadata=BESIDE)
+    offline: bool = field(default=False, metadata=BESIDE)
+    overwrite: bool = field(default=False, metadata=BESIDE)
+
+    def __post_init__(self) -> None:
+        """Check every value that can be checked without looking at the machine or the input."""
+        _one_of("--precision", self.precision, PRECISIONS)
+        _one_of("--scenes", self.scenes, ("auto", "off"))
+        _one_of("--deinterlace", self.deinterlace, DEINTERLACE)
+        _one_of("resume", self.resume, ("auto", "must", "restart"))
+        _at_least("--threads", self.threads, 1)
+        _at_least("--chunk", self.chunk, MIN_CHUNK)
+        _at_least("--overlap", self.overlap, 0)
+        _at_least("--segment", self.segment, 1)
+        _at_least("--tile-overlap", self.tile_overlap, 0)
+        _at_least("--memory-limit", self.memory_limit, 1 << 28, "256 MiB")
+        _at_least("--height", self.height, 1)
+        _at_least("--width", self.width, 1)
+        _at_least("--frames", self.frames, 1)
+        _at_least("--video-track", self.video_track, 0)
+        tile_size(self.tile)
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        if self.scale is not None and (self.height or self.width):
+            raise UsageError("--scale and --height/--width both set the size: give one of them")
+        if self.scale is not None and not 0 < self.scale <= 16:
+            raise UsageError(f"--scale {float(self.scale):g}: must be above 0 and at most 16")
+        if self.fps is not None and self.fps <= 0:
+            raise UsageError(f"--fps {self.fps}: must be above 0")
+        if self.chunk is not None and self.chunk <= 2 * (self.overlap or 0):
+            raise UsageError(
+                f"--chunk {self.chunk} leaves no frame between overlaps of {self.overlap}: "
+                f"give at least {2 * (self.overlap or 0) + 1}"
+            )
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise UsageError(
+                f"--end {float(self.end):g} is not after --start {float(self.start):g}"
+            )
+
+    def fingerprint(self) -> str:
+        """Return a hash of all options that decide what the output contains."""
+        chosen = {
+            f.name: str(getattr(self, f.name))
+            for f in fields(self)
+            if f.metadata.get("pixels", True)
+        }
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{option} {value!r}: must be one of {', '.join(allowed)}")
+
+
+def _at_least(option: str, value: int | None, least: int, named: str | None = None) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{option} {value}: must be at least {named or least}")
+
+
+def tile_size(text: str) -> tuple[int, int] | None:
+    """Return width and height of a `--tile` value, or None for `auto` and `off`.
+
+    Raises:
+        UsageError: it is neither of the two words nor `N` nor `WxH`, or below `MIN_TILE`.
+    """
+    if text in ("auto", "off"):
+        return None
+    width, _, height = text.lower().partition("x")
+    if not width.isdigit() or not (height or width).isdigit():
+        raise UsageError(f"--tile {text!r}: must be auto, off, a number or WIDTHxHEIGHT")
+    size = int(width), int(height or width)
+    if min(size) < MIN_TILE:
+        raise UsageError(f"--tile {text}: must be at least {MIN_TILE} on each side")
+    return size
+
+
+def _parsed(option: str, text: str, parse: Callable[[str], Fraction]) -> Fraction:
+    try:
+        return parse(text)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{option} {text!r}: not a number") from None
+
+
+def rational(option: str, text: str) -> Fraction:
+    """Return `text` (`2.5`, `30000/1001`) as a fraction; UsageError if it is none."""
+    return _parsed(option, text, Fraction)
+
+
+def seconds(option: str, text: str) -> Fraction:
+    """Return a time (`83.5`, `1:23.5`, `0:01:23.5`) in seconds; UsageError if it is none."""
+
+    def parse(value: str) -> Fraction:
+        total = Fraction(0)
+        for part in value.split(":"):
+            total = total * 60 + Fraction(part)
+        return total
+
+    return _parsed(option, text, parse)
+
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def byte_size(option: str, text: str) -> int:
+    """Return a size such as `4G`, `512MiB` or `1000000` in bytes; UsageError if it is none."""
+    digits = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = digits[-1:] if digits[-1:] in ("K", "M", "G", "T") else ""
+    return int(_parsed(option, digits.removesuffix(unit), Fraction) * UNITS[unit])

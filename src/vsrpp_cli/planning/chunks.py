@@ -1,0 +1,116 @@
+"""Cutting scenes into segments and chunks.
+
+A chunk is what one network call sees: frames `start:stop`, of which `keep_start:keep_stop` survive.
+Within a segment the forward branches' state is carried from chunk to chunk, so only a segment's first
+chunk needs overlap before its kept frames; every chunk needs it behind them. Chunks never span a cut.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames one network call sees; all four are indices into the whole run's frames."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+    carries: bool = False
+    """Whether the forward state of the chunk before is continued (then `start == keep_start`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive chunks that are encoded into one file: the unit of resume and distribution."""
+
+    index: int
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def keep_start(self) -> int:
+        """First frame of the segment's file."""
+        return self.chunks[0].keep_start
+
+    @property
+    def keep_stop(self) -> int:
+        """One past its last frame."""
+        return self.chunks[-1].keep_stop
+
+    @property
+    def start(self) -> int:
+        """First frame to be read."""
+        return self.chunks[0].start
+
+    @property
+    def stop(self) -> int:
+        """One past the last frame to be read."""
+        return max(chunk.stop for chunk in self.chunks)
+
+
+def split_evenly(start: int, stop: int, most: int) -> list[tuple[int, int]]:
+    """Return `start:stop` as the fewest consecutive ranges of at most `most`, equal within one."""
+    count = -(-(stop - start) // most)
+    edges = [start + (stop - start) * i // count for i in range(count + 1)] if count else [start]
+    return list(pairwise(edges))
+
+
+def plan_segments(
+    frames: int, cuts: Sequence[int], *, chunk: int, overlap: int, segment: int
+) -> tuple[Segment, ...]:
+    """Cut `frames` frames, with scenes that begin at `cuts`, into segments.
+
+    Args:
+        frames: number of frames of the run, at least 1.
+        cuts: increasing indices at which scenes begin; 0 is implied.
+        chunk: frames one network call sees at most, overlap included; above `2 * overlap`.
+        overlap: frames of context beside kept frames.
+        segment: kept frames a segment holds at most.
+
+    A scene longer than a segment is shared out over several of equal length; short scenes are put
+    together. Remainders are shared out instead of left as stubs.
+    """
+    scenes = list(pairwise([0, *cuts, frames]))
+    pieces = [(part, scene) for scene in scenes for part in split_evenly(*scene, segment)]
+    groups: list[list[tuple[tuple[int, int], tuple[int, int]]]] = []
+    for piece in pieces:
+        if groups and piece[0][1] - groups[-1][0][0][0] <= segment:
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    return tuple(
+        Segment(index, tuple(_chunks(group, chunk, overlap))) for index, group in enumerate(groups)
+    )
+
+
+def _chunks(
+    pieces: Iterable[tuple[tuple[int, int], tuple[int, int]]], chunk: int, overlap: int
+) -> Iterable[Chunk]:
+    for (start, stop), (scene_start, scene_stop) in pieces:
+        before = min(overlap, start - scene_start)
+        for keep_start, keep_stop in _kept(start, stop, scene_stop, before, chunk, overlap):
+            carries = keep_start > start
+            yield Chunk(
+                start=keep_start if carries else keep_start - before,
+                stop=min(keep_stop + overlap, scene_stop),
+                keep_start=keep_start,
+                keep_stop=keep_stop,
+                carries=carries,
+            )
+
+
+def _kept(
+    start: int, stop: int, scene_stop: int, before: int, chunk: int, overlap: int
+) -> list[tuple[int, int]]:
+    """Return the kept ranges of a piece: as few as fit, equal within one."""
+    if stop - start + before + min(overlap, scene_stop - stop) <= chunk:
+        return [(start, stop)]
+    return split_evenly(start, stop, chunk - overlap - before)
+
+
+def computed_per_kept(segments: Sequence[Segment]) -> float:
+    """Return how many frames are computed for each one that is kept."""
+    computed = sum(c.stop - c.start for s in segments for c in s.chunks)
+    return computed / sum(s.keep_stop - s.keep_start for s in segments)

@@ -1,0 +1,80 @@
+"""Frozen dataclasses to JSON values and back, for plans, journals and reports.
+
+Handles what those records hold: str, int, float, bool, None, `Fraction`, tuples, dicts with string
+keys, unions with None, and other dataclasses.
+"""
+
+import dataclasses
+import types
+import typing
+from fractions import Fraction
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """Return `value` as something `json.dumps` takes; the inverse of `from_json`."""
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        # Lists of plain numbers (half a million timestamps) are passed through in one step.
+        return list(value) if _plain(value) else [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    return value
+
+
+def _plain(items: typing.Sequence[Any]) -> bool:
+    return bool(items) and isinstance(items[0], int | str) and set(map(type, items)) <= {int, str}
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """Return the record of type `kind` that `to_json` made `data` from.
+
+    Raises:
+        ValueError: `data` is not of that shape: a field is missing, unknown or of another type.
+    """
+    try:
+        result: T = _parse(kind, data)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a {kind.__name__} record: {error}") from error
+    return result
+
+
+@cache
+def _fields(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+
+
+def _parse(kind: Any, data: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        if data is None:
+            return None
+        (kind,) = (arg for arg in typing.get_args(kind) if arg is not types.NoneType)
+        return _parse(kind, data)
+    if origin is tuple:
+        args = typing.get_args(kind)
+        if args[-1] is Ellipsis:
+            return tuple(data) if args[0] in (int, str) else tuple(_parse(args[0], x) for x in data)
+        return tuple(_parse(arg, item) for arg, item in zip(args, data, strict=True))
+    if origin is dict:
+        value_kind = typing.get_args(kind)[1]
+        return {key: _parse(value_kind, item) for key, item in data.items()}
+    if kind is Fraction:
+        return Fraction(data)
+    if kind is float:
+        return float(data)
+    if dataclasses.is_dataclass(kind):
+        known = _fields(typing.cast("type", kind))
+        if unknown := set(data) - set(known):
+            raise ValueError(f"unknown fields {sorted(unknown)} in {kind}")
+        return typing.cast("Any", kind)(**{k: _parse(known[k], v) for k, v in data.items()})
+    if kind is not Any and not isinstance(data, kind):
+        raise ValueError(f"{data!r} is not a {kind}")
+    return data

@@ -1,0 +1,1 @@
+"""A whole run: plan, journal, segments, join, verification and the final rename."""

@@ -1,0 +1,1 @@
+"""Everything that touches media files; PyAV lives here and nowhere else."""

@@ -1,0 +1,177 @@
+"""The words of the video layer: small frozen types that readers, planner and writers share.
+
+All but `Frame` go into the plan file (see `vsrpp_cli.records`), so their fields are plain
+values, `Fraction`s, tuples and each other.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Frame(NamedTuple):
+    """One picture on its way through the program."""
+
+    pts: int
+    """Presentation time in units of the source's time base."""
+    rgb: NDArray[np.float32]
+    """Shape (3, H, W), C-contiguous, R, G, B in [0, 1]: the coded signal, not linear light."""
+    alpha: NDArray[np.float32] | None = None
+    """Shape (H, W) in [0, 1], where the source has transparency."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorSpec:
+    """How code values are to be read: FFmpeg's names of the code points of ITU-T H.273."""
+
+    matrix: str
+    """`bt709`, `smpte170m`, `bt470bg`, `bt2020nc`, `fcc`, `smpte240m` or `gbr` (no conversion)."""
+    full_range: bool
+    """True for full ("pc", 0..2^n-1), False for limited ("tv") range."""
+    primaries: str = "unknown"
+    transfer: str = "unknown"
+    siting: str = "unspecified"
+    """Chroma sample location: `left`, `center`, `topleft`, ... or `unspecified`."""
+    guessed: tuple[str, ...] = ()
+    """Which of the fields above the source left open, so that they were guessed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HdrMetadata:
+    """SMPTE ST 2086 mastering display and CTA-861.3 content light level."""
+
+    primaries: tuple[tuple[float, float], ...] = ()
+    """CIE xy of red, green, blue, white point; empty where absent."""
+    luminance: tuple[float, float] | None = None
+    """Minimum and maximum of the mastering display, cd/m2."""
+    max_cll: int | None = None
+    max_fall: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamInfo:
+    """One stream of the source other than the video track being upscaled."""
+
+    index: int
+    kind: str
+    """`video`, `audio`, `subtitle`, `data` or `attachment`."""
+    codec: str
+    language: str | None = None
+    title: str | None = None
+    attached_picture: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceInfo:
+    """What `probe` found out about an input without decoding all of it.
+
+    Frame folders and single images use the same type, with `kind="frames"`.
+    """
+
+    path: str
+    kind: str
+    """`video` or `frames`."""
+    container: str
+    """FFmpeg's name of the demuxer (`mov,mp4,...`, `matroska,webm`), or the image suffix."""
+    stream_index: int
+    codec: str
+    width: int
+    height: int
+    """Size of the coded pictures in pixels, before rotation and sample aspect ratio."""
+    pix_fmt: str
+    bit_depth: int
+    has_alpha: bool
+    color: ColorSpec
+    sample_aspect_ratio: Fraction
+    display_matrix: tuple[int, ...] | None
+    """The nine numbers of the display matrix, where there is one that is not the identity."""
+    time_base: Fraction
+    """Seconds per unit of `Frame.pts`."""
+    frame_rate: Fraction | None
+    """Nominal frames per second, a hint for muxers only; pts rule."""
+    duration: Fraction | None
+    """Seconds, as the container claims."""
+    frame_estimate: int | None
+    interlaced: str = "progressive"
+    """`progressive`, `top` (top field first), `bottom`, or `mixed`."""
+    hdr: HdrMetadata | None = None
+    streams: tuple[StreamInfo, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: what was guessed, odd, or will be lost."""
+    filters: tuple[str, ...] = ()
+    """Decode-side filters in force, e.g. `bwdif`; set by the reader's `prepare`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What one pass over the whole input found: exactly the frames that reading will give."""
+
+    pts: tuple[int, ...]
+    """One per frame, strictly increasing, in the source's time base."""
+    last_duration: int
+    """Duration of the last frame in the same unit."""
+    cuts: tuple[int, ...] = ()
+    """Indices of the frames that begin a new scene (never 0)."""
+    notes: tuple[str, ...] = ()
+    """E.g. `12 damaged packets skipped`, `timestamps repaired`, `truncated after frame 812`."""
+
+    @property
+    def frames(self) -> int:
+        """The number of frames."""
+        return len(self.pts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSettings:
+    """Everything a segment writer needs, resolved once when the run is planned."""
+
+    kind: str
+    """`video` or `frames`."""
+    container: str
+    """FFmpeg's muxer of the final file (`mp4`, `mov`, `matroska`, ...), or the image suffix."""
+    codec: str
+    """FFmpeg's encoder, or the image format (`png`)."""
+    pix_fmt: str
+    width: int
+    height: int
+    """Size of the output in pixels. Frames of another size are resized (antialiased Lanczos)."""
+    time_base: Fraction
+    """Unit of the pts handed to the writer: the source's."""
+    frame_rate: Fraction | None
+    color: ColorSpec
+    sample_aspect_ratio: Fraction = Fraction(1)
+    display_matrix: tuple[int, ...] | None = None
+    hdr: HdrMetadata | None = None
+    threads: int = 1
+    options: tuple[tuple[str, str], ...] = ()
+    """Encoder options, complete: rate control, preset, parameters for determinism."""
+    keep_alpha: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamChoice:
+    """What becomes of one source stream (or chapters, metadata, ...) in the output."""
+
+    source_index: int | None
+    kind: str
+    """`audio`, `subtitle`, `attachment`, `cover`, `data`, `video`, `chapters`, `metadata`."""
+    action: str
+    """`copy`, `transcode` or `drop`."""
+    codec: str | None = None
+    """The codec transcoded to."""
+    reason: str = ""
+    """For the report, e.g. `MP4 cannot hold PGS subtitles`; empty for a plain copy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputPlan:
+    """The output side of a run's plan."""
+
+    path: str
+    encode: EncodeSettings
+    streams: tuple[StreamChoice, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further facts the joiner needs, JSON values only."""
