@@ -1,0 +1,73 @@
+"""Second-order flow-guided deformable alignment (arXiv 2104.13371, section 3.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from vsrpp_cli.network.deform import TAPS, deform_grid_sample, deform_torchvision
+from vsrpp_cli.network.layers import SLOPE
+
+MAX_RESIDUE = 10.0
+"""How far, in pixels, a learnt offset may stray from the flow."""
+
+
+class Alignment(nn.Module):
+    """Brings the features of the two frames before to where the current frame's are."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.empty(channels, 2 * channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.conv_offset = nn.Sequential(
+            nn.Conv2d(3 * channels + 4, channels, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(channels, 3 * TAPS * groups, 3, padding=1),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start as published: no offsets beside the flow, every mask at one half."""
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        nn.init.zeros_(self.bias)
+        last = self.conv_offset[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, features: Tensor, warped: Tensor, flow_1: Tensor, flow_2: Tensor) -> Tensor:
+        """Return the aligned features.
+
+        Args:
+            features: shape (N, 2C, H, W), of the frame before and the one before that.
+            warped: shape (N, 3C, H, W): the first of them warped, the current frame's, the second
+                warped.
+            flow_1: shape (N, 2, H, W), float32, pixels, x, y, to the frame before.
+            flow_2: the same, to the one before that.
+
+        Returns:
+            shape (N, C, H, W), dtype of `features`.
+        """
+        flows = torch.cat([flow_1, flow_2], dim=1).to(warped.dtype)
+        raw = self.conv_offset(torch.cat([warped, flows], dim=1)).float()
+        offset, mask = offsets_and_mask(raw, flow_1, flow_2)
+        if features.is_cuda and not torch.is_grad_enabled():
+            return deform_torchvision(features, offset, mask, self.weight, self.bias)
+        return deform_grid_sample(features, offset, mask, self.weight, self.bias)
+
+
+def offsets_and_mask(raw: Tensor, flow_1: Tensor, flow_2: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn what `conv_offset` says into offsets and mask as `deform` takes them, all float32.
+
+    The first half of the groups samples the frame before and follows `flow_1`, the second half the
+    one before that and follows `flow_2`. `raw` has the shape (N, groups * 27, H, W).
+    """
+    third = raw.shape[1] // 3
+    offset = MAX_RESIDUE * torch.tanh(raw[:, : 2 * third])
+    pairs = third // 2
+    flow = torch.cat([flow_1.flip(1)] * pairs + [flow_2.flip(1)] * pairs, dim=1)
+    return offset + flow, torch.sigmoid(raw[:, 2 * third :])

@@ -1,0 +1,59 @@
+"""The convolutional building blocks, with the published parameter names."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1
+"""Of every leaky ReLU outside the residual blocks and the flow network, which use plain ReLUs."""
+
+
+class ResidualBlock(nn.Module):
+    """`x + conv2(relu(conv1(x)))`, without normalisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start close to the identity, as published: He's initialisation times 0.1."""
+        for conv in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data.mul_(0.1)
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        residue: Tensor = self.conv2(F.relu(self.conv1(x)))
+        return x + residue
+
+
+class ResidualBlocks(nn.Module):
+    """A convolution to `channels`, a leaky ReLU, then residual blocks (published: `main`)."""
+
+    def __init__(self, in_channels: int, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(in_channels, channels, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks))),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
+        result: Tensor = self.main(x)
+        return result
+
+
+class Upsample(nn.Module):
+    """A convolution and a pixel shuffle by two."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.upsample_conv = nn.Conv2d(in_channels, out_channels * 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
+        return F.pixel_shuffle(self.upsample_conv(x), 2)
