@@ -142,7 +142,7 @@ def _separable(x: Tensor, matrix: Callable[[int, int], Matrix], factor: int) -> 
 @cache
 def bicubic_down_matrix(size: int, factor: int) -> Matrix:
     """Return the matrix (size // factor, size) of one axis, symmetric at the borders."""
-    taps: Matrix = np.arange(-2 * factor, 3 * factor) - (factor - 1) / 2
+    taps = np.arange(-2.0 * factor, 3 * factor, dtype=np.float64) - (factor - 1) / 2
     weights = _cubic(taps / factor) / factor
     return _banded(size // factor, size, factor, -2 * factor, weights, _symmetric)
 
@@ -153,8 +153,8 @@ def bicubic_up_matrix(size: int, factor: int) -> Matrix:
     matrix = np.zeros((size * factor, size))
     for row in range(size * factor):
         centre = (row + 0.5) / factor - 0.5
-        columns = np.arange(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3)
-        np.add.at(matrix[row], _symmetric(columns, size), _cubic(columns - centre))
+        columns = np.arange(4) + int(np.floor(centre)) - 1
+        np.add.at(matrix[row], _symmetric(columns, size), _cubic(columns.astype(np.float64) - centre))
     return matrix
 
 
