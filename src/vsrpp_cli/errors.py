@@ -38,6 +38,9 @@ class VsrppError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    report: object | None = None
+    """The account of the run that failed, where there was one."""
+
 
 class RunError(VsrppError):
     """The run failed while it was under way."""

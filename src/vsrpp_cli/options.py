@@ -125,14 +125,17 @@ class UpscaleOptions:
                 f"--end {float(self.end):g} is not after --start {float(self.start):g}"
             )
 
-    def fingerprint(self) -> str:
-        """Return a hash of all options that decide what the output contains."""
-        chosen = {
+    def content(self) -> dict[str, str]:
+        """Return the options that decide what the output contains, as text."""
+        return {
             f.name: str(getattr(self, f.name))
             for f in fields(self)
             if f.metadata.get("pixels", True)
         }
-        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return a hash of `content()`."""
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

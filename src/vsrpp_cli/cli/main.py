@@ -1,0 +1,87 @@
+"""The command group, and the one place where errors become messages and exit codes."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from vsrpp_cli.errors import VsrppError
+from vsrpp_cli.version import __version__
+
+COMMANDS = {
+    "upscale": "Upscale a video, a folder of frames or an image.",
+    "plan": "Show what upscale would do: frames, chunks, tiles, memory, disk.",
+    "worker": "Compute one segment of a plan (for job schedulers).",
+    "join": "Join the segments of a plan into the output.",
+    "batch": "Upscale every video and folder of frames below a folder.",
+    "models": "List, inspect, download and verify models.",
+    "evaluate": "Measure models on a dataset as the paper does.",
+    "degrade": "Make low-resolution input from ground truth (BI or BD).",
+    "compare": "Compare two videos: PSNR, SSIM, a picture side by side.",
+    "train": "Train or fine-tune a model from ordinary videos.",
+    "doctor": "Show versions, devices, encoders and caches.",
+}
+"""Commands and their short help; each lives in a module of its name and is imported when run."""
+
+VERBOSE = 2
+"""At this many `-v` errors come with their traceback."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"vsrpp_cli.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="vsrpp")
+def main() -> None:
+    r"""Video super-resolution with BasicVSR++: four times the size, sound and timing intact.
+
+    \b
+    vsrpp upscale in.mp4 out.mp4
+    """
+
+
+def run(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the code the design's table gives."""
+    sys.exit(execute(sys.argv[1:] if args is None else list(args)))
+
+
+def execute(args: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    try:
+        result = main.main(list(args), prog_name="vsrpp", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("vsrpp: interrupted", err=True)
+        return 130
+    except VsrppError as error:
+        if args.count("-v") + 2 * args.count("-vv") >= VERBOSE:
+            traceback.print_exc()
+        click.echo(f"vsrpp: {error}", err=True)
+        return error.exit_code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,177 @@
+"""Showing progress on stderr: a bar, plain lines or JSON lines."""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from tqdm import tqdm
+
+from vsrpp_cli.runs.progress import Progress
+
+LINE_INTERVAL = 10.0
+"""Seconds between plain lines where stderr is no terminal."""
+
+JSON_INTERVAL = 0.2
+
+LABELS = {
+    "scan": "reading",
+    "compute": "upscaling",
+    "join": "joining",
+    "verify": "verifying",
+}
+
+
+class Display(Protocol):
+    """Something that shows `Progress` records."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, *_: object) -> None:
+        """Clear up."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show one record."""
+
+    def say(self, text: str) -> None:
+        """Show a line of text."""
+
+
+def make_display(mode: str) -> Display:
+    """Return the display for `--progress`; `auto` is a bar on a terminal, else lines."""
+    if mode == "auto":
+        mode = "bar" if sys.stderr.isatty() else "lines"
+    kinds: dict[str, type[Display]] = {"bar": Bar, "lines": Lines, "json": JsonLines, "none": Quiet}
+    return kinds[mode]()
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, progress: Progress) -> None:
+        """Take no notice."""
+
+    def say(self, text: str) -> None:
+        """Take no notice."""
+
+
+class Bar(Quiet):
+    """A tqdm bar with frames, frames a second and the time left."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._phase = ""
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None = None,
+        _error: BaseException | None = None,
+        _trace: TracebackType | None = None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Move the bar; each phase has one of its own."""
+        if progress.phase == "resume":
+            self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
+            return
+        if progress.phase != self._phase:
+            self.__exit__()
+            self._phase = progress.phase
+            self._bar = tqdm(
+                total=progress.total,
+                initial=progress.done,
+                desc=LABELS[progress.phase],
+                unit="frame",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                leave=progress.phase == "compute",
+            )
+            return
+        self._bar.update(progress.done - self._bar.n)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        tqdm.write(text, file=sys.stderr)
+
+
+class Lines(Quiet):
+    """A plain line at the beginning of each phase and every few seconds."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._began = 0.0
+        self._first = 0
+        self._last = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Write a line if it is time for one."""
+        now = time.monotonic()
+        if progress.phase == "resume":
+            self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
+        elif progress.phase != self._phase:
+            self._phase, self._began, self._last = progress.phase, now, now
+            self._first = progress.done
+            self.say(f"{LABELS[progress.phase]} ...")
+        elif now - self._last >= LINE_INTERVAL or progress.done == progress.total:
+            self._last = now
+            self.say(self._line(progress, now - self._began))
+
+    def _line(self, progress: Progress, seconds: float) -> str:
+        text = f"{LABELS[progress.phase]}: {progress.done} of {progress.total or '?'} frames"
+        rate = (progress.done - self._first) / seconds if seconds > 0 else 0.0
+        if rate > 0:
+            text += f", {rate:.2f} frames/s"
+            if progress.total:
+                text += f", {(progress.total - progress.done) / rate:.0f} s left"
+        return text
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+class JsonLines(Quiet):
+    """One JSON object a line: phase, done, total, elapsed."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._last = 0.0
+        self._began = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Write a record, at most a few a second and always the first and last of a phase."""
+        now = time.monotonic()
+        if (
+            progress.phase == self._phase
+            and progress.done != progress.total
+            and now - self._last < JSON_INTERVAL
+        ):
+            return
+        self._phase, self._last = progress.phase, now
+        self._write(
+            phase=progress.phase,
+            done=progress.done,
+            total=progress.total,
+            elapsed=round(now - self._began, 3),
+            text=progress.text,
+        )
+
+    def say(self, text: str) -> None:
+        """Write a record of its own for a message."""
+        self._write(phase="message", text=text)
+
+    def _write(self, **record: object) -> None:
+        sys.stderr.write(json.dumps(record) + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,23 @@
+"""`vsrpp worker`: one segment of a plan."""
+
+import click
+
+from vsrpp_cli.cli.progress import make_display
+from vsrpp_cli.options import PROGRESS
+
+
+@click.command("worker")
+@click.argument("plan", type=click.Path(exists=True))
+@click.argument("segments", type=int, nargs=-1, required=True, metavar="K...")
+@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
+def command(*, plan: str, segments: tuple[int, ...], progress: str) -> None:
+    """Compute and commit segments K... of PLAN, a work folder made by `vsrpp plan --write`.
+
+    Safe to run twice: what is done is left alone.
+    """
+    from vsrpp_cli.runs.progress import Progress
+    from vsrpp_cli.runs.scheduled import compute
+
+    with make_display(progress) as display:
+        for done, total in compute(plan, segments):
+            display(Progress(phase="compute", done=done, total=total))

@@ -1,0 +1,79 @@
+"""Estimating the room a run needs before it starts, and watching it while it goes."""
+
+import shutil
+from pathlib import Path
+
+from vsrpp_cli.errors import DiskFullError
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.video.types import EncodeSettings
+
+MARGIN = 64 << 20
+"""Bytes that stay free: for the journal, the plan, and whoever else uses the disk."""
+
+BITS_PER_PIXEL = {
+    "libx264": 0.10,
+    "libx265": 0.06,
+    "libsvtav1": 0.05,
+    "libvpx-vp9": 0.06,
+    "prores_ks": 3.0,
+    "ffv1": 10.0,
+    "png": 14.0,
+}
+"""Of upscaled natural video at the default quality, on the generous side."""
+
+OTHER_BITS_PER_PIXEL = 0.15
+
+
+def output_bytes(settings: EncodeSettings, frames: int) -> int:
+    """Return the estimated size of the encoded video in bytes."""
+    bits = BITS_PER_PIXEL.get(settings.codec, OTHER_BITS_PER_PIXEL)
+    deep = 2 if settings.kind == "frames" and "16" in settings.pix_fmt else 1
+    return int(settings.width * settings.height * frames * bits * deep / 8)
+
+
+def needed(plan: Plan, *, work: Path, output: Path, missing: float = 1.0) -> dict[Path, int]:
+    """Return bytes the run will still need at each existing place, by the place.
+
+    Segments stand in the work folder until the joined file beside the output has been verified, so
+    where both are on one file system it holds the video twice.
+
+    Args:
+        plan: the run.
+        work: the work folder, existing or not.
+        output: the output, existing or not.
+        missing: share of the segments that is still to be computed.
+    """
+    video = output_bytes(plan.output.encode, plan.frames)
+    source = Path(plan.source.path)
+    beside = source.stat().st_size if source.is_file() else 0  # sound and subtitles at most
+    wanted = {_existing(work): int(video * missing)}
+    place = _existing(output.absolute().parent)
+    if _device(place) == _device(_existing(work)):
+        return {place: wanted[_existing(work)] + video + beside}
+    return {**wanted, place: video + beside}
+
+
+def check(plan: Plan, *, work: Path, output: Path, missing: float = 1.0) -> None:
+    """Make sure that there is room for what is still to come.
+
+    Raises:
+        DiskFullError: there is not; the message names the bytes.
+    """
+    for place, wanted in needed(plan, work=work, output=output, missing=missing).items():
+        free = shutil.disk_usage(place).free
+        if free < wanted + MARGIN:
+            raise DiskFullError(
+                f"{place} has {free:,} bytes free, about {wanted + MARGIN:,} are needed: "
+                "make room or give --work-dir on another disk"
+            )
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev

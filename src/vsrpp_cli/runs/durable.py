@@ -1,0 +1,70 @@
+"""Writing that survives a crash: fsync, rename, fsync of the folder, in that order.
+
+Everything a run puts on disk for later goes through these functions, which is also where a full
+disk becomes a `DiskFullError`.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vsrpp_cli.errors import DiskFullError, UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write at `path` into errors of ours.
+
+    Raises:
+        DiskFullError: no space, quota or file size left.
+        UsageError: the place may not be written to, or cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFullError(
+                f"no space left for {path}: make room and give the same command again to go on"
+            ) from error
+        if error.errno in _REFUSED:
+            raise UsageError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+        raise
+
+
+def fsync_path(path: Path) -> None:
+    """Make the file's content, or the folder's list of names, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_tree(path: Path) -> None:
+    """Make a file, or a folder of files and the folder itself, durable."""
+    if path.is_dir():
+        for child in sorted(path.iterdir()):
+            fsync_tree(child)
+    fsync_path(path)
+
+
+def replace_durably(source: Path, target: Path) -> None:
+    """Rename `source`, whose content is durable already, to `target` and make that durable."""
+    source.replace(target)
+    fsync_path(target.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a whole file so that it is there completely, or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with disk_errors(path):
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        replace_durably(temporary, path)

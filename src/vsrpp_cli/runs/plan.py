@@ -1,0 +1,113 @@
+"""The plan: everything a run decides, decided before the first frame is computed, and written down.
+
+A plan never changes once it stands in the work folder. Workers and the joiner read nothing else, so
+that a run gives the same frames wherever and however often it is interrupted.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp_cli.errors import ResumeRefusedError
+from vsrpp_cli.planning.budget import Geometry
+from vsrpp_cli.planning.chunks import Segment
+from vsrpp_cli.records import from_json, to_json
+from vsrpp_cli.runs.durable import write_durably
+from vsrpp_cli.video.types import OutputPlan, Scan, SourceInfo
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """One network of the chain, and the file it is loaded from."""
+
+    name: str
+    path: str
+    sha256: str
+    scale: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeSpec:
+    """On what, and how exactly, the networks run."""
+
+    device: str
+    precision: str
+    threads: int
+    ensemble: bool
+    guard: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run, decided."""
+
+    version: int
+    software: dict[str, str]
+    """Versions and instruction set the promise of identical frames holds for."""
+    options: dict[str, str]
+    """The user's options that decide the content, as text, to name what changed."""
+    source: SourceInfo
+    source_fingerprint: dict[str, Any]
+    scan: Scan
+    models: tuple[ModelRecord, ...]
+    compute: ComputeSpec
+    geometry: Geometry
+    segments: tuple[Segment, ...]
+    output: OutputPlan
+    decoding: dict[str, Any]
+    """How the source is opened again: `video_track`, `fps`, `deinterlace`."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of the output."""
+        return self.scan.frames
+
+    @property
+    def scale(self) -> int:
+        """What the chain of networks multiplies width and height by."""
+        scale = 1
+        for model in self.models:
+            scale *= model.scale
+        return scale
+
+    def write(self, path: Path) -> None:
+        """Write the plan so that it is there as a whole or not at all."""
+        write_durably(path, json.dumps(to_json(self), separators=(",", ":")).encode())
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        """Read a plan.
+
+        Raises:
+            ResumeRefusedError: the file is none, or of another version of this program.
+        """
+        try:
+            data = json.loads(path.read_bytes())
+            if data.get("version") != VERSION:
+                raise ResumeRefusedError(
+                    f"{path} is of version {data.get('version')}, this program writes {VERSION}: "
+                    "start anew with --restart"
+                )
+            return from_json(cls, data)
+        except (ValueError, AttributeError) as error:
+            raise ResumeRefusedError(
+                f"{path} is no plan ({error}): start anew with --restart"
+            ) from error
+
+
+def changes(plan: Plan, options: dict[str, str], fingerprint: dict[str, Any]) -> list[str]:
+    """Return what differs between a plan and the command given now, one phrase each."""
+    found = [
+        f"--{name.replace('_', '-')} was {plan.options.get(name)}, is {value}"
+        for name, value in options.items()
+        if plan.options.get(name) != value
+    ]
+    # Through JSON, as the plan's own copy went: tuples become lists.
+    now = json.loads(json.dumps(to_json(fingerprint)))
+    if now != plan.source_fingerprint:
+        differing = [k for k in now if now[k] != plan.source_fingerprint.get(k)]
+        found.append(f"the input is another one ({', '.join(differing) or 'fewer facts'})")
+    return found

@@ -1,0 +1,24 @@
+"""How a run says how far it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One step forward."""
+
+    phase: str
+    """`scan`, `resume`, `compute`, `join` or `verify`."""
+    done: int
+    """Frames."""
+    total: int | None
+    """Frames, where known."""
+    text: str = ""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def ignore(_: Progress) -> None:
+    """Take no notice."""

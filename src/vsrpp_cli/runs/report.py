@@ -1,0 +1,66 @@
+"""What a run did: counted while it goes, shown at its end, written with `--report`."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsrpp_cli.runs.durable import write_durably
+
+
+@dataclass(kw_only=True)
+class Report:
+    """One run's account; plain values only, so that it becomes JSON as it stands."""
+
+    input: str
+    output: str
+    status: str = "running"
+    """`running`, `done`, `interrupted` or `failed`."""
+    frames: int = 0
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the output in pixels."""
+    model: str = ""
+    device: str = ""
+    precision: str = ""
+    threads: int = 0
+    kernels: str = ""
+    geometry: dict[str, Any] = field(default_factory=dict)
+    segments: int = 0
+    segments_reused: int = 0
+    frames_computed: int = 0
+    """Frames kept that this process computed; the rest was there from before."""
+    computed_per_kept: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of the phases `scan`, `load`, `compute`, `join`, `verify`."""
+    chunks_recomputed: int = 0
+    events: list[str] = field(default_factory=list)
+    """Slow paths taken, retries, warnings: one sentence each."""
+    notes: list[str] = field(default_factory=list)
+    """What was guessed, repaired, changed or dropped of the source: one sentence each."""
+    output_bytes: int = 0
+
+    @property
+    def fps(self) -> float:
+        """Frames computed a second of computing."""
+        seconds = self.seconds.get("compute", 0.0)
+        return self.frames_computed / seconds if seconds else 0.0
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        data = {**asdict(self), "fps": round(self.fps, 3)}
+        write_durably(path, json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def summary(self) -> list[str]:
+        """Return the few lines shown at the end of a run."""
+        width, height = self.size
+        total = sum(self.seconds.values())
+        lines = [
+            f"{self.output}: {self.frames} frames, {width}x{height}, "
+            f"{self.output_bytes / 1e6:.1f} MB, {total:.1f} s"
+            + (f" ({self.fps:.2f} frames/s while computing)" if self.frames_computed else ""),
+            f"{self.model} on {self.device}, {self.precision}, {self.kernels}",
+        ]
+        if self.segments_reused:
+            lines.append(f"{self.segments_reused} of {self.segments} segments were there already")
+        lines += [f"note: {text}" for text in (*self.notes, *self.events)]
+        return lines

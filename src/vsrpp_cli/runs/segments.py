@@ -1,0 +1,183 @@
+"""Computing one segment of a plan and committing it: the unit of resume.
+
+`worker(plan, folder, k)` may run anywhere and any number of times: it depends on the plan alone,
+and a segment that stands in the journal and on disk is left as it is.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.planning.chunks import Segment
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.durable import disk_errors, fsync_tree, replace_durably
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.streams import ReadAhead, WriteBehind
+from vsrpp_cli.runs.workfolder import WorkFolder, remove
+from vsrpp_cli.video.source import FrameSource, open_source
+from vsrpp_cli.video.types import Frame
+from vsrpp_cli.video.writer import open_writer, segment_suffix
+
+READ_AHEAD = 4
+WRITE_BEHIND = 3
+"""Frames on their way to the encoder; at 4x these are the large ones."""
+
+OnFrames = Callable[[int], None]
+"""Called with the number of frames handed to the encoder since the last call."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A committed segment, as the journal has it."""
+
+    index: int
+    frames: int
+    size: int
+    digest: str
+    events: tuple[dict[str, Any], ...]
+    seconds: float
+
+
+def worker(
+    plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
+) -> Finished:
+    """Compute segment `index` and commit it, unless that has been done already.
+
+    Raises:
+        VsrppError: reading, computing or writing failed; nothing of the segment is left.
+    """
+    done = finished_segments(plan, folder, only=index)
+    if index in done:
+        return done[index]
+    target = segment_path(plan, folder, index)
+    remove(target)
+    partial = target.with_name(f"{target.stem}.part{os.getpid()}{target.suffix}")
+    remove(partial)
+    started, before = time.perf_counter(), len(engine.events)
+    frames = _compute(plan, plan.segments[index], partial, engine, on_frames)
+    return _commit(
+        folder,
+        partial,
+        target,
+        record={
+            "event": "segment",
+            "index": index,
+            "frames": frames,
+            "events": [to_json(event) for event in engine.events[before:]],
+            "seconds": round(time.perf_counter() - started, 3),
+        },
+    )
+
+
+def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
+    """Return where the finished segment stands."""
+    return folder.segment(index, segment_suffix(plan.output.encode))
+
+
+def reopen_source(plan: Plan) -> FrameSource:
+    """Open the plan's input the way it was opened for planning."""
+    return open_source(Path(plan.source.path), **plan.decoding)
+
+
+def _compute(
+    plan: Plan, segment: Segment, target: Path, engine: Engine, on_frames: OnFrames | None
+) -> int:
+    source = reopen_source(plan)
+    passing = _Passing(segment.keep_start, segment.keep_stop)
+    with (
+        disk_errors(target),
+        ReadAhead(source.read(plan.scan, segment.start, segment.stop), READ_AHEAD) as frames,
+    ):
+        writer = open_writer(target, plan.output.encode, first=segment.keep_start)
+        with WriteBehind(writer, WRITE_BEHIND) as output:
+            for rgb in engine.upscale(passing.note(frames, segment.start), segment.chunks):
+                output.write(passing.frame(rgb))
+                if on_frames is not None:
+                    on_frames(1)
+            return int(output.close().frames)
+
+
+class _Passing:
+    """What goes past the network: timestamps, and alpha until its frame comes out."""
+
+    def __init__(self, keep_start: int, keep_stop: int) -> None:
+        self._keep = range(keep_start, keep_stop)
+        self._beside: dict[int, tuple[int, NDArray[np.float32] | None]] = {}
+        self._next = keep_start
+
+    def note(self, frames: ReadAhead[Frame], start: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the pictures of `frames`, the first of which is frame `start` of the run."""
+        for index, frame in enumerate(frames, start):
+            if index in self._keep:
+                self._beside[index] = frame.pts, frame.alpha
+            yield frame.rgb
+
+    def frame(self, rgb: NDArray[np.float32]) -> Frame:
+        """Return the next kept frame with the network's picture."""
+        pts, alpha = self._beside.pop(self._next)
+        self._next += 1
+        return Frame(pts, rgb, alpha)
+
+
+def _commit(folder: WorkFolder, partial: Path, target: Path, record: dict[str, Any]) -> Finished:
+    """Make the segment durable, give it its name, and note it: in that order."""
+    with disk_errors(target):
+        fsync_tree(partial)
+        size, digest = measure(partial)
+        replace_durably(partial, target)
+    folder.journal.append({**record, "size": size, "digest": digest})
+    return _finished({**record, "size": size, "digest": digest})
+
+
+def _finished(record: dict[str, Any]) -> Finished:
+    return Finished(
+        index=record["index"],
+        frames=record["frames"],
+        size=record["size"],
+        digest=record["digest"],
+        events=tuple(record["events"]),
+        seconds=record["seconds"],
+    )
+
+
+def finished_segments(
+    plan: Plan, folder: WorkFolder, *, only: int | None = None
+) -> dict[int, Finished]:
+    """Return the segments that the journal names and that are on disk, whole and unchanged."""
+    noted: dict[int, Finished] = {}
+    for record in folder.journal.read():
+        if record.get("event") == "segment" and only in (None, record["index"]):
+            noted[record["index"]] = _finished(record)
+    return {
+        index: segment
+        for index, segment in noted.items()
+        if index < len(plan.segments) and _is_whole(segment_path(plan, folder, index), segment)
+    }
+
+
+def _is_whole(path: Path, segment: Finished) -> bool:
+    return path.exists() and measure(path) == (segment.size, segment.digest)
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Return size in bytes and BLAKE2b digest of a file, or of a folder's names and files."""
+    digest = hashlib.blake2b(digest_size=16)
+    if path.is_dir():
+        size = 0
+        for child in sorted(path.iterdir()):
+            child_size, child_digest = measure(child)
+            size += child_size
+            digest.update(os.fsencode(child.name) + b"\0" + child_digest.encode())
+        return size, digest.hexdigest()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return path.stat().st_size, digest.hexdigest()

@@ -1,0 +1,31 @@
+"""Asking a run to stop, from a signal handler or another thread."""
+
+import signal
+from dataclasses import dataclass
+
+from vsrpp_cli.errors import Interrupted, Terminated, VsrppError
+
+
+@dataclass
+class StopToken:
+    """Set once by whoever wants the run to end; looked at between segments.
+
+    The run then ends with everything that was computed committed, by raising the error that
+    `error` makes of the signal.
+    """
+
+    signal_number: int | None = None
+
+    def request(self, signal_number: int = signal.SIGINT) -> None:
+        """Ask the run to stop when what it is computing is safe."""
+        self.signal_number = signal_number
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run should stop."""
+        return self.signal_number is not None
+
+    def error(self, text: str) -> VsrppError:
+        """Return the error to raise: `Terminated` after SIGTERM, else `Interrupted`."""
+        kind = Terminated if self.signal_number == signal.SIGTERM else Interrupted
+        return kind(text)

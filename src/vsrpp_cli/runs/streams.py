@@ -1,0 +1,130 @@
+"""Threads beside the network: one reads ahead, one writes behind, each with a bounded queue."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar, cast
+
+T = TypeVar("T")
+U = TypeVar("U")
+_END = object()
+
+
+class ReadAhead(Generic[T]):
+    """Iterates over `source` in a thread of its own, at most `depth` items ahead.
+
+    An error of the source is raised where the items are consumed. Leaving the `with` block stops
+    the thread and waits for it, wherever it is.
+    """
+
+    def __init__(self, source: Iterable[T], depth: int) -> None:
+        self._source = source
+        self._queue: queue.Queue[object] = queue.Queue(depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="reader", daemon=True)
+
+    def _fill(self) -> None:
+        try:
+            for item in self._source:
+                if not self._put(item):
+                    return
+            self._put(_END)
+        except BaseException as error:
+            self._put(error)
+        finally:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
+
+    def _put(self, item: object) -> bool:
+        while not self._stopped.is_set():
+            with suppress(queue.Full):
+                self._queue.put(item, timeout=0.1)
+                return True
+        return False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __iter__(self) -> Iterator[T]:
+        while (item := self._queue.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield cast("T", item)
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+
+class Sink(Protocol[T, U]):
+    """What `WriteBehind` writes to: a segment writer."""
+
+    def write(self, item: T, /) -> None:
+        """Take one item."""
+
+    def close(self) -> U:
+        """Finish, and return what was written."""
+
+    def abort(self) -> None:
+        """Give up and remove what was written."""
+
+
+class WriteBehind(Generic[T, U]):
+    """Feeds `sink` in a thread of its own, at most `depth` items behind.
+
+    An error of the sink is raised at the next `write` or at `close`. Leaving the `with` block
+    without `close`, or by an error, aborts the sink.
+    """
+
+    def __init__(self, sink: Sink[T, U], depth: int) -> None:
+        self._sink = sink
+        self._queue: queue.Queue[object] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._drain, name="writer", daemon=True)
+
+    def _drain(self) -> None:
+        while (item := self._queue.get()) is not _END:
+            if self._error is None:
+                try:
+                    self._sink.write(cast("T", item))
+                except BaseException as error:
+                    self._error = error
+
+    def write(self, item: T) -> None:
+        """Hand over one item; waits while the queue is full."""
+        if self._error is not None:
+            raise self._error
+        self._queue.put(item)
+
+    def close(self) -> U:
+        """Write what is queued, close the sink and return what it returns."""
+        self._finish()
+        if self._error is not None:
+            raise self._error
+        result = self._sink.close()
+        self._closed = True
+        return result
+
+    def _finish(self) -> None:
+        if self._thread.is_alive():
+            self._queue.put(_END)
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._finish()
+        if not self._closed:
+            self._sink.abort()

@@ -1,0 +1,1 @@
+"""Ways to carry out the segments of a plan: one after another, or in several processes."""

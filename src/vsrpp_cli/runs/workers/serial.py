@@ -1,0 +1,51 @@
+"""One worker in this process: the segments one after another on one device."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from vsrpp_cli.checkpoints.load import load_network, sha256_of
+from vsrpp_cli.errors import ResumeRefusedError
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.segments import Finished, OnFrames, worker
+from vsrpp_cli.runs.workfolder import WorkFolder
+
+
+def load_engine(plan: Plan) -> Engine:
+    """Load the plan's networks onto the plan's device.
+
+    Raises:
+        ResumeRefusedError: a checkpoint is not the one the plan was made with.
+        CheckpointError: it cannot be loaded.
+    """
+    for model in plan.models:
+        if sha256_of(Path(model.path)) != model.sha256:
+            raise ResumeRefusedError(f"{model.path} has changed since: start anew with --restart")
+    compute, geometry = plan.compute, plan.geometry
+    tile = None
+    if geometry.tile_w is not None and geometry.tile_h is not None:
+        tile = geometry.tile_w, geometry.tile_h
+    return Engine(
+        [load_network(Path(model.path)) for model in plan.models],
+        device=torch.device(compute.device),
+        precision=compute.precision,
+        threads=compute.threads,
+        tile=tile,
+        tile_overlap=geometry.tile_overlap,
+        ensemble=compute.ensemble,
+        guard=compute.guard,
+    )
+
+
+def run(
+    plan: Plan,
+    folder: WorkFolder,
+    indices: Iterable[int],
+    engine: Engine,
+    on_frames: OnFrames | None = None,
+) -> Iterator[Finished]:
+    """Compute and commit the segments, yielding each when it is safe."""
+    for index in indices:
+        yield worker(plan, folder, index, engine, on_frames)
