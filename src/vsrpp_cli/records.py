@@ -40,7 +40,7 @@ def from_json(kind: type[T], data: Any) -> T:
     """
     try:
         result: T = _parse(kind, data)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a {kind.__name__} record: {error}") from error
     return result
 

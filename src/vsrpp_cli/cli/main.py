@@ -51,14 +51,17 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+HELP = """Video super-resolution with BasicVSR++: four times the size, sound and timing intact.
+
+\b
+  vsrpp upscale in.mp4 out.mp4
+"""
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="vsrpp")
 def main() -> None:
-    r"""Video super-resolution with BasicVSR++: four times the size, sound and timing intact.
-
-    \b
-    vsrpp upscale in.mp4 out.mp4
-    """
+    """Hold the commands."""
 
 
 def run(args: Sequence[str] | None = None) -> NoReturn:

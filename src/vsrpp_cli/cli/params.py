@@ -1,7 +1,9 @@
 """Option groups and value types that several commands share."""
 
+import tomllib
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -76,6 +78,26 @@ def without(name: str, text: str) -> Callable[[F], F]:
         f"--no-{name}", name, is_flag=True, flag_value=False, default=True, help=text
     )
 
+
+def _load_config(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
+    """Take defaults for this command's options from a TOML file; the command line wins."""
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}", ctx, param) from error
+    known = {p.name for p in ctx.command.params}
+    names = {name.replace("-", "_"): value for name, value in values.items()}
+    if unknown := sorted(set(names) - known):
+        raise click.BadParameter(f"{path}: unknown option {', '.join(unknown)}", ctx, param)
+    ctx.default_map = names
+
+
+config_option = click.option(
+    "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
+    callback=_load_config, help="TOML file with defaults, named as the options are.",
+)  # fmt: skip
 
 compute_options = _stack([
     click.option("-m", "--model", default="auto", show_default=True,

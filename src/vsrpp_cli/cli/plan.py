@@ -18,6 +18,7 @@ from vsrpp_cli.options import UpscaleOptions
 @params.selection_options
 @params.output_options
 @params.run_options
+@params.config_option
 @click.option("--json", "as_json", is_flag=True, help="The whole plan as JSON on stdout.")
 @click.option("--write", is_flag=True, help="Leave the plan in OUTPUT's work folder for workers.")
 def command(

@@ -21,6 +21,7 @@ from vsrpp_cli.runs.stop import StopToken
 @params.selection_options
 @params.output_options
 @params.run_options
+@params.config_option
 @click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the account as JSON.")
 @click.option("--dry-run", is_flag=True, help="Plan, show the plan, compute nothing.")

@@ -22,17 +22,17 @@ from vsrpp_cli.errors import (
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
-from vsrpp_cli.runs.durable import disk_errors, fsync_path, fsync_tree
+from vsrpp_cli.runs.durable import disk_errors, fsync_tree
 from vsrpp_cli.runs.job import make_plan, open_input, software
 from vsrpp_cli.runs.plan import Plan, changes
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
+from vsrpp_cli.runs.publish import publish
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.segments import Finished, finished_segments, measure, segment_path
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workers import serial
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
 from vsrpp_cli.video.mux import join as join_segments
-from vsrpp_cli.video.publish import publish
 from vsrpp_cli.video.verify import verify
 
 
@@ -336,7 +336,6 @@ def _publish(run: Run, temporary: Path) -> None:
         )
     with disk_errors(run.output):
         publish(temporary, run.output)
-        fsync_path(run.output.absolute().parent)
     run.folder.journal.append({"event": "published"})
 
 

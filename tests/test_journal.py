@@ -1,0 +1,98 @@
+"""The journal: what is written is read back, and a torn end costs nothing but itself."""
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vsrpp_cli.errors import DiskFullError
+from vsrpp_cli.runs.journal import Journal
+
+RECORDS = [{"event": "segment", "index": k, "name": "é" * k} for k in range(4)]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    for record in RECORDS:
+        journal.append(record)
+    return journal
+
+
+def test_records_come_back_in_order(journal):
+    assert journal.read() == RECORDS
+
+
+def test_a_missing_journal_is_empty(tmp_path):
+    assert Journal(tmp_path / "none.jsonl").read() == []
+
+
+def test_a_journal_cut_at_any_byte_holds_its_whole_lines_and_goes_on(journal):
+    whole = journal.path.read_bytes()
+    for cut in range(len(whole) + 1):
+        journal.path.write_bytes(whole[:cut])
+        kept = whole[:cut].count(b"\n")
+        assert journal.read() == RECORDS[:kept]
+        journal.append({"event": "next"})
+        assert journal.read() == [*RECORDS[:kept], {"event": "next"}]
+
+
+def test_rubbish_at_the_end_is_dropped(journal):
+    with journal.path.open("ab") as file:
+        file.write(b"\x00\xff\n{\n")
+    assert journal.read() == RECORDS
+    journal.append({"event": "next"})
+    assert journal.read() == [*RECORDS, {"event": "next"}]
+
+
+def _append_many(path, who):
+    for k in range(20):
+        Journal(path).append({"who": who, "k": k})
+
+
+def test_several_processes_may_append(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_append_many, args=(path, who)) for who in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = [(r["who"], r["k"]) for r in Journal(path).read()]
+    assert sorted(found) == [(who, k) for who in range(3) for k in range(20)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(tmp_path)], check=True
+    )  # fmt: skip
+    try:
+        journal = Journal(tmp_path / "journal.jsonl")
+        journal.append({"event": "first"})
+        (tmp_path / "filler").write_bytes(b"x" * 8192)
+        with pytest.raises(DiskFullError, match=r"journal\.jsonl"):
+            journal.append({"event": "large", "text": "x" * 20_000})
+        assert journal.read() == [{"event": "first"}]
+        (tmp_path / "filler").unlink()
+        journal.append({"event": "second"})
+        assert [r["event"] for r in journal.read()] == ["first", "second"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_an_appended_record_is_whole_after_a_kill(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from vsrpp_cli.runs.journal import Journal\n"
+        "Journal(Path(sys.argv[1])).append({'event': 'done'})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -9
+    assert json.loads(path.read_text()) == {"event": "done"}
