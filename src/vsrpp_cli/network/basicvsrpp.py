@@ -14,10 +14,8 @@ from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample
 from vsrpp_cli.network.spynet import Spynet
+from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, Past
 from vsrpp_cli.network.warp import warp
-
-BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
-"""In the order they run; each sees the spatial features and all branches before it."""
 
 
 class BasicVSRPP(nn.Module):
@@ -74,6 +72,43 @@ class BasicVSRPP(nn.Module):
         ]
         return torch.stack(frames, dim=1)
 
+    def run(
+        self,
+        clip: Tensor,
+        *,
+        keep: range | slice | None = None,
+        state: BranchState | None = None,
+    ) -> ChunkRun:
+        """Compute some frames of a chunk one after another, without gradients.
+
+        For frame k of the clip the result is `forward(clip[None])[0, k]`, to rounding, if no state
+        is given. With a state, what differs from the unbroken sequence comes only from backward
+        branches that see fewer frames behind `keep.stop` than there are; nothing differs, not one
+        bit, if both chunks reach to where the sequence ends.
+
+        Args:
+            clip: the chunk, shape (T, 3, H, W), RGB, [0, 1], float32, on the network's device; H
+                and W as `forward` wants them. Not to be written to until the last frame is out.
+            keep: which of its T frames to hand out, one after another without gaps (step 1); all
+                by default. The others are context.
+            state: of an earlier chunk of the same frame size whose kept frames ended just before
+                this clip's first frame. Forward branches then go on as if there had been no
+                border, so no context is needed before `keep.start`.
+
+        Returns:
+            an iterator over the kept frames in order: each (3, scale * H, scale * W), float32, not
+            clamped, on the network's device, a tensor of its own. The first `next()` does most of
+            the work (flows, features and three of the four branches for the whole chunk), the
+            others the last branch and the reconstruction of one frame each. Once the last kept
+            frame is out, its attribute `state` is the `BranchState` for the chunk that begins at
+            `keep.stop`; it holds two features for each forward branch and one frame, on the
+            network's device and in its dtype, and stays valid as long as it is kept.
+
+        Raises:
+            ValueError: `keep` is empty or not inside the clip.
+        """
+        return ChunkRun(self, clip, _kept(keep, len(clip)), state)
+
     def flow_input(self, frames: Tensor) -> Tensor:
         """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""
         if not self.config.same_size:
@@ -102,6 +137,14 @@ class BasicVSRPP(nn.Module):
         backward = self.spynet.flow(earlier, later, size)
         return _split(forward, n), _split(backward, n)
 
+    def pyramid(self, frame: Tensor) -> list[Tensor]:
+        """Return the flow network's pyramid of one flow input (1, 3, h, w)."""
+        return self.spynet.pyramid(frame)
+
+    def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
+        """Return the flow (1, 2, *size) from one pyramid's image to another's."""
+        return self.spynet.flow(reference, other, size)
+
     def extract(self, frames: Tensor) -> Tensor:
         """Return the spatial features (N, C, h, w) of (N, 3, H, W) frames."""
         features: Tensor = self.feat_extract(frames.to(self.dtype))
@@ -120,23 +163,44 @@ class BasicVSRPP(nn.Module):
             the branch's features, (N, C, h, w) each, in the branch's order of time.
         """
         states: list[Tensor] = []
+        past: Past | None = None
         for i, current in enumerate(zip(*inputs, strict=True)):
-            if i == 0:
-                aligned = torch.zeros_like(current[0])
-            else:
-                before = states[-2] if i > 1 else torch.zeros_like(states[-1])
-                flow_before = flows[:, i - 2] if i > 1 else None
-                aligned = self.align(
-                    name, current[0], (states[-1], before), flows[:, i - 1], flow_before
-                )
-            states.append(aligned + self.backbone[name](torch.cat([*current, aligned], dim=1)))
+            flow_1 = flows[:, i - 1] if i > 0 else None
+            flow_before = flows[:, i - 2] if i > 1 else None
+            states.append(self.step(name, list(current), past, flow_1, flow_before))
+            past = Past(states[-1], None if past is None else past.last)
         return states
+
+    def step(
+        self,
+        name: str,
+        inputs: list[Tensor],
+        past: Past | None,
+        flow_1: Tensor | None,
+        flow_before: Tensor | None,
+    ) -> Tensor:
+        """Return a branch's features of its next frame.
+
+        Args:
+            name: of the branch.
+            inputs: the frame's spatial features and earlier branches' features, (N, C, h, w) each.
+            past: what the branch remembers; None at its first frame.
+            flow_1: shape (N, 2, h, w), float32: from the frame to the branch's last one, None at
+                its first.
+            flow_before: from the last frame to the one before it, None where there is none.
+        """
+        if past is None or flow_1 is None:
+            aligned = torch.zeros_like(inputs[0])
+        else:
+            aligned = self.align(name, inputs[0], past, flow_1, flow_before)
+        refined: Tensor = self.backbone[name](torch.cat([*inputs, aligned], dim=1))
+        return aligned + refined
 
     def align(
         self,
         name: str,
         current: Tensor,
-        states: tuple[Tensor, Tensor],
+        past: Past,
         flow_1: Tensor,
         flow_before: Tensor | None,
     ) -> Tensor:
@@ -145,16 +209,17 @@ class BasicVSRPP(nn.Module):
         Args:
             name: of the branch.
             current: the current frame's spatial features, (N, C, h, w).
-            states: the branch's features of the last frame and of the one before that (zeros where
-                there is none).
+            past: the branch's features of its last frame and of the one before that.
             flow_1: shape (N, 2, h, w), float32: from the current frame to the last.
             flow_before: from the last frame to the one before, None where there is none.
         """
-        last, second = states
+        last = past.last
         warped_1 = warp(last, flow_1)
-        if flow_before is None:
+        if past.before is None or flow_before is None:
+            second = torch.zeros_like(last)
             flow_2, warped_2 = torch.zeros_like(flow_1), torch.zeros_like(warped_1)
         else:
+            second = past.before
             flow_2 = flow_1 + warp(flow_before, flow_1)
             warped_2 = warp(second, flow_2)
         warped = torch.cat([warped_1, current, warped_2], dim=1)
@@ -185,6 +250,15 @@ class BasicVSRPP(nn.Module):
         if self.config.same_size:
             return frame.float()
         return F.interpolate(frame.float(), scale_factor=4, mode="bilinear", align_corners=False)
+
+
+def _kept(keep: range | slice | None, count: int) -> range:
+    if keep is None:
+        return range(count)
+    kept = range(count)[keep] if isinstance(keep, slice) else keep
+    if kept.step != 1 or not 0 <= kept.start < kept.stop <= count:
+        raise ValueError(f"cannot keep {keep} of {count} frames")
+    return kept
 
 
 def _split(frames: Tensor, n: int) -> Tensor:

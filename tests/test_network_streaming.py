@@ -1,0 +1,122 @@
+"""Chunks through the network: frames streamed, forward state carried."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.streaming import BranchState
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["4x", "same-size"])
+def network(request: pytest.FixtureRequest) -> BasicVSRPP:
+    config = NetworkConfig(
+        channels=8,
+        blocks=1,
+        same_size=request.param,
+        deform_groups=4,
+        extract_blocks=1,
+        reconstruct_blocks=1,
+        hr_channels=8,
+        spynet=SpynetConfig(levels=3, kernel=3, widths=(8, 8)),
+    )
+    torch.manual_seed(0)
+    network = BasicVSRPP(config)
+    for parameter in network.parameters():
+        fan_in = parameter[0].numel() if parameter.dim() > 1 else 1000
+        torch.nn.init.normal_(parameter, std=0.7 / fan_in**0.5)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def moving_clip(network: BasicVSRPP, frames: int) -> Tensor:
+    """A smooth random picture that moves by a pixel and a half a frame."""
+    unit = network.config.multiple_of
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(1, 3, 8, 40, generator=generator)
+    size = (16 * unit, 80 * unit)
+    wide = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1)
+    shifts = [round(1.5 * i * unit) for i in range(frames)]
+    return torch.stack([wide[0, :, :, s : s + 20 * unit] for s in shifts])
+
+
+def run(
+    network: BasicVSRPP, clip: Tensor, keep: range | None = None, state: BranchState | None = None
+) -> tuple[Tensor, BranchState]:
+    chunk = network.run(clip, keep=keep, state=state)
+    return torch.stack(list(chunk)), chunk.state
+
+
+def test_a_chunk_is_what_forward_returns(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 5)
+    with torch.inference_mode():
+        expected = network(clip[None])[0]
+    torch.testing.assert_close(run(network, clip)[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_kept_frames_are_those_of_the_whole_chunk(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 6)
+    assert torch.equal(run(network, clip, range(2, 4))[0], run(network, clip)[0][2:4])
+
+
+@pytest.mark.parametrize("border", [1, 2, 4])
+def test_a_chunk_continues_bit_for_bit(network: BasicVSRPP, border: int) -> None:
+    clip = moving_clip(network, 6)
+    whole, _ = run(network, clip)
+    head, state = run(network, clip, range(border))
+    tail, _ = run(network, clip[border:], state=state)
+    assert torch.equal(torch.cat([head, tail]), whole)
+
+
+def test_state_goes_through_several_short_chunks(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 6)
+    whole, _ = run(network, clip)
+    frames, state = run(network, clip, range(1))
+    for i in range(1, 6):
+        frame, state = run(network, clip[i:], range(1), state)
+        frames = torch.cat([frames, frame])
+    assert torch.equal(frames, whole)
+
+
+def test_overlap_behind_kept_frames_brings_a_carried_chunk_close(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 12)
+    whole, _ = run(network, clip)
+
+    def error(overlap: int) -> float:
+        head, state = run(network, clip[: 6 + overlap], range(6))
+        tail, _ = run(network, clip[6:], state=state)
+        return float((torch.cat([head, tail]) - whole).square().mean())
+
+    assert error(3) < error(1) < error(0)
+    assert error(3) < 1e-6
+
+
+def test_without_state_the_past_is_missed(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 6)
+    whole, _ = run(network, clip)
+    assert not torch.allclose(run(network, clip[3:])[0], whole[3:], atol=1e-4)
+
+
+def test_a_static_clip_between_two_moving_ones_changes_nothing(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 4)
+    before, _ = run(network, clip)
+    run(network, clip[:1].expand(4, -1, -1, -1))
+    with torch.inference_mode():
+        network(clip[None, :1].expand(-1, 4, -1, -1, -1))
+    assert torch.equal(run(network, clip)[0], before)
+
+
+def test_state_is_known_only_after_the_last_kept_frame(network: BasicVSRPP) -> None:
+    chunk = network.run(moving_clip(network, 3), keep=slice(0, 2))
+    next(chunk)
+    with pytest.raises(RuntimeError, match="after the last kept frame"):
+        _ = chunk.state
+    next(chunk)
+    assert chunk.state.frame.dtype == torch.float32
+    assert next(chunk, None) is None
+
+
+@pytest.mark.parametrize("keep", [range(2, 2), range(1, 4), range(0, 3, 2), slice(5, 6)])
+def test_frames_outside_the_clip_cannot_be_kept(network: BasicVSRPP, keep: range | slice) -> None:
+    with pytest.raises(ValueError, match="cannot keep"):
+        network.run(moving_clip(network, 3), keep=keep)
