@@ -1,0 +1,62 @@
+"""Where files of weights lie on this machine."""
+
+import hashlib
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from vsrpp_cli.checkpoints.registry import ModelRow
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def cache_root() -> Path:
+    """Return the folder for what can be had again: `VSRPP_CACHE`, else the platform's place."""
+    if chosen := os.environ.get("VSRPP_CACHE"):
+        return Path(chosen).expanduser()
+    home = Path.home()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+        return Path(base) / "vsrpp" / "Cache"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "vsrpp"
+    # The XDG rules say that a relative path there is to be ignored.
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(chosen) if chosen.startswith("/") else home / ".cache") / "vsrpp"
+
+
+def models_folder() -> Path:
+    """Return the folder of downloaded models; it need not exist."""
+    return cache_root() / "models"
+
+
+def weights_folder() -> Path:
+    """Return the folder of the embedded model.
+
+    A wheel carries it inside the package; in a checkout or an unpacked sdist (editable installs
+    too) it is `weights/` beside `src/`.
+    """
+    inside = _PACKAGE / "weights"
+    return inside if inside.is_dir() else _PACKAGE.parents[1] / "weights"
+
+
+def place_of(row: ModelRow) -> Path:
+    """Return where the row's file belongs; it need not be there."""
+    return (weights_folder() if row.embedded else models_folder()) / row.file
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hex digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, *_unchanged_while_equal: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,364 @@
+"""The models this tool knows by name: one row of data each, nothing computed, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from vsrpp_cli.errors import UnknownNameError
+from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+
+OPENMMLAB = "https://download.openmmlab.com/mmediting/restorers/basicvsr_plusplus"
+HOLYWU = "https://github.com/HolyWu/vs-basicvsrpp/releases/download/model"
+
+SPYNET_URL = (
+    "https://download.openmmlab.com/mmediting/restorers/basicvsr/spynet_20210409-c6c1bd09.pth"
+)
+"""The flow network alone, for training from scratch; every model file below holds its own."""
+
+PAPER = "arXiv 2104.13371 (CVPR 2022)"
+FOLLOW_UP = "arXiv 2204.05308"
+
+DEFAULT_MAX_FRAMES = 100
+DEFAULT_OVERLAP = 8
+"""What is assumed of a checkpoint that is no row of the registry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A published result of a model on a test set."""
+
+    dataset: str
+    psnr: float
+    """dB."""
+    ssim: float
+    on: str
+    """`RGB` or `Y`: what was compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRow:
+    """A model that can be asked for by name."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    """Other names, the published long ones among them."""
+    file: str
+    """Name of the file of weights, in the cache and on the mirrors."""
+    digest: str
+    """First hex digits of the file's SHA-256."""
+    parameters: int
+    """Number of learned values and buffers; a float32 file has 4 bytes for each."""
+    mirrors: tuple[str, ...] = ()
+    """URLs of folders that hold the file, tried in this order; none for the embedded model."""
+    config: NetworkConfig
+    """What the file's network is built as; loading recognises it again from the tensors."""
+    trained_for: str
+    """The material it expects, in a few words."""
+    advice: str
+    """When to take it, in plain words."""
+    source: str
+    """Publication or origin of the weights."""
+    licence: str = "Apache-2.0"
+    scores: tuple[Score, ...] = ()
+    max_frames: int = DEFAULT_MAX_FRAMES
+    """More frames than this in one chunk are not worth their memory."""
+    overlap: int = DEFAULT_OVERLAP
+    """Frames of context on each side of a chunk unless the user says otherwise."""
+    automatic_on: tuple[str, ...] = ()
+    """Kinds of devices on which `--model auto` means this model."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the file comes with the package."""
+        return not self.mirrors
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the file can be had."""
+        return tuple(f"{mirror}/{self.file}" for mirror in self.mirrors)
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return self.config.scale
+
+    @property
+    def multiple_of(self) -> int:
+        """Width and height the network takes are padded to multiples of this, in pixels."""
+        return self.config.multiple_of
+
+    @property
+    def minimum(self) -> int:
+        """Width and height the network takes are padded up to this, in pixels."""
+        return self.config.minimum
+
+    @property
+    def approximate_bytes(self) -> int:
+        """Size of the file, within a percent or two."""
+        return 4 * self.parameters
+
+    @property
+    def long_names(self) -> tuple[str, ...]:
+        """Every name `lookup` takes for this row, its file's included."""
+        return (self.name, *self.aliases, self.file, self.file.rpartition(".")[0])
+
+
+def _table(*rows: tuple[str, float, float, str]) -> tuple[Score, ...]:
+    return tuple(Score(dataset=d, psnr=p, ssim=s, on=on) for d, p, s, on in rows)
+
+
+def _scores(psnr: tuple[float, ...], ssim: tuple[float, ...]) -> tuple[Score, ...]:
+    datasets = (
+        ("REDS4, BI", "RGB"),
+        ("Vimeo-90K-T, BI", "Y"),
+        ("Vid4, BI", "Y"),
+        ("UDM10, BD", "Y"),
+        ("Vimeo-90K-T, BD", "Y"),
+        ("Vid4, BD", "Y"),
+    )
+    triples = zip(datasets, psnr, ssim, strict=True)
+    return _table(*((dataset, p, s, on) for (dataset, on), p, s in triples))
+
+
+_STANDARD = NetworkConfig(channels=64, blocks=7)
+_NTIRE = NetworkConfig(channels=128, blocks=25)
+_NTIRE_SAME = NetworkConfig(channels=128, blocks=25, same_size=True)
+_FOLLOW_UP = NetworkConfig(channels=64, blocks=15, same_size=True)
+_COMPACT = NetworkConfig(
+    channels=32,
+    blocks=4,
+    deform_groups=8,
+    extract_blocks=2,
+    reconstruct_blocks=2,
+    hr_channels=32,
+    spynet=SpynetConfig(levels=5, kernel=5, widths=(16, 32, 16, 8)),
+)
+
+_ROWS = (
+    ModelRow(
+        name="compact",
+        aliases=("compact-x4",),
+        file="compact-x4.safetensors",
+        digest="0a812e5c",
+        parameters=1_305_413,
+        config=_COMPACT,
+        trained_for="clean video made smaller with bicubic filtering (BI)",
+        advice="Small and quick, comes with the package: for CPUs, trials and machines without "
+        "network. Several times faster than the published models, and less sharp.",
+        source="trained by this project on openly licensed video",
+        max_frames=60,
+        overlap=4,
+        automatic_on=("cpu",),
+    ),
+    ModelRow(
+        name="reds4",
+        aliases=("reds", "basicvsr_plusplus_c64n7_8x1_600k_reds4", "basicvsr_plusplus_reds4"),
+        file="basicvsr_plusplus_c64n7_8x1_600k_reds4_20210217-db622b2f.pth",
+        digest="db622b2f",
+        parameters=7_322_927,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_STANDARD,
+        trained_for="video made smaller with bicubic filtering (BI), REDS: moving cameras, streets",
+        advice="The best choice for most video when there is a GPU: real camera motion, clean "
+        "frames.",
+        source=PAPER,
+        scores=_scores(
+            (32.3855, 36.4445, 27.7674, 34.6868, 34.0372, 24.6209),
+            (0.9069, 0.9411, 0.8444, 0.9417, 0.9244, 0.7540),
+        ),
+        automatic_on=("cuda", "mps"),
+    ),
+    ModelRow(
+        name="vimeo90k-bi",
+        aliases=(
+            "bi",
+            "basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bi",
+            "basicvsr_plusplus_c64n7_4x2_300k_vimeo90k_bi",
+            "basicvsr_plusplus_vimeo90k_bi",
+        ),
+        file="basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bi_20210305-4ef437e2.pth",
+        digest="4ef437e2",
+        parameters=7_322_927,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_STANDARD,
+        trained_for="video made smaller with bicubic filtering (BI), Vimeo-90K: short web clips",
+        advice="For calm shots that an editor or converter made smaller; close to reds4, which "
+        "handles large motion better.",
+        source=PAPER,
+        scores=_scores(
+            (31.0126, 37.7864, 27.7882, 33.1211, 33.8972, 23.6086),
+            (0.8804, 0.9500, 0.8401, 0.9270, 0.9195, 0.7033),
+        ),
+    ),
+    ModelRow(
+        name="vimeo90k-bd",
+        aliases=(
+            "bd",
+            "basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bd",
+            "basicvsr_plusplus_c64n7_4x2_300k_vimeo90k_bd",
+            "basicvsr_plusplus_vimeo90k_bd",
+        ),
+        file="basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bd_20210305-ab315ab1.pth",
+        digest="ab315ab1",
+        parameters=7_322_927,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_STANDARD,
+        trained_for="blurred, then every fourth pixel taken (BD), Vimeo-90K",
+        advice="For soft, slightly out-of-focus video without compression artefacts. On sharp "
+        "input it puts halos around edges.",
+        source=PAPER,
+        scores=_scores(
+            (29.2041, 34.7248, 26.4377, 40.7216, 38.2054, 29.0400),
+            (0.8528, 0.9351, 0.8074, 0.9722, 0.9550, 0.8753),
+        ),
+    ),
+    ModelRow(
+        name="ntire-vsr",
+        aliases=("basicvsr_plusplus_c128n25_ntire_vsr",),
+        file="basicvsr_plusplus_c128n25_ntire_vsr_20210311-1ff35292.pth",
+        digest="1ff35292",
+        parameters=43_780_463,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_NTIRE,
+        trained_for="video made smaller with bicubic filtering (BI), NTIRE 2021 super-resolution",
+        advice="Like reds4 and larger: about ten times the work for the last bit of detail.",
+        source=f"{PAPER}, NTIRE 2021 challenge",
+    ),
+    ModelRow(
+        name="ntire-decompress-1",
+        aliases=(
+            "basicvsr_plusplus_c128n25_ntire_decompress_track1",
+            "basicvsr_plusplus_ntire_decompress_track1",
+        ),
+        file="basicvsr_plusplus_c128n25_ntire_decompress_track1_20210223-7b2eba02.pth",
+        digest="7b2eba02",
+        parameters=44_075_631,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_NTIRE_SAME,
+        trained_for="heavily compressed video at constant quality, NTIRE 2021 track 1",
+        advice="Cleans blocky video at its own size and stays true to the source: use it alone or "
+        "in front of a 4x model. Track 1 is HEVC at one fixed quality.",
+        source=f"{PAPER}, NTIRE 2021 challenge",
+    ),
+    ModelRow(
+        name="ntire-decompress-2",
+        aliases=(
+            "basicvsr_plusplus_c128n25_ntire_decompress_track2",
+            "basicvsr_plusplus_ntire_decompress_track2",
+        ),
+        file="basicvsr_plusplus_c128n25_ntire_decompress_track2_20210314-eeae05e6.pth",
+        digest="eeae05e6",
+        parameters=44_075_631,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_NTIRE_SAME,
+        trained_for="heavily compressed video at constant quality, for looks, NTIRE 2021 track 2",
+        advice="As track 1, trained to look pleasant instead of to measure well: invents texture.",
+        source=f"{PAPER}, NTIRE 2021 challenge",
+    ),
+    ModelRow(
+        name="ntire-decompress-3",
+        aliases=(
+            "basicvsr_plusplus_c128n25_ntire_decompress_track3",
+            "basicvsr_plusplus_ntire_decompress_track3",
+        ),
+        file="basicvsr_plusplus_c128n25_ntire_decompress_track3_20210304-6daf4a40.pth",
+        digest="6daf4a40",
+        parameters=44_075_631,
+        mirrors=(OPENMMLAB, HOLYWU),
+        config=_NTIRE_SAME,
+        trained_for="video compressed to a fixed bit rate, NTIRE 2021 track 3",
+        advice="Cleans streamed or downloaded video, whose quality goes up and down with a fixed "
+        "bit rate, at its own size: the one to put in front of a 4x model for web video.",
+        source=f"{PAPER}, NTIRE 2021 challenge",
+    ),
+    ModelRow(
+        name="deblur-dvd",
+        aliases=("basicvsr_plusplus_deblur_dvd",),
+        file="basicvsr_plusplus_deblur_dvd-ecd08b7f.pth",
+        digest="ecd08b7f",
+        parameters=9_760_175,
+        mirrors=(HOLYWU,),
+        config=_FOLLOW_UP,
+        trained_for="motion blur, DVD data set: hand-held cameras and phones",
+        advice="Takes motion blur out of hand-held video at its own size.",
+        source=FOLLOW_UP,
+    ),
+    ModelRow(
+        name="deblur-gopro",
+        aliases=("basicvsr_plusplus_deblur_gopro",),
+        file="basicvsr_plusplus_deblur_gopro-3c5bb9b5.pth",
+        digest="3c5bb9b5",
+        parameters=9_760_175,
+        mirrors=(HOLYWU,),
+        config=_FOLLOW_UP,
+        trained_for="motion blur, GoPro data set: action cameras",
+        advice="Takes the stronger motion blur out of action-camera video at its own size.",
+        source=FOLLOW_UP,
+    ),
+    ModelRow(
+        name="denoise",
+        aliases=("basicvsr_plusplus_denoise",),
+        file="basicvsr_plusplus_denoise-28f6920c.pth",
+        digest="28f6920c",
+        parameters=9_760_175,
+        mirrors=(HOLYWU,),
+        config=_FOLLOW_UP,
+        trained_for="sensor noise (Gaussian)",
+        advice="Takes grain and sensor noise out of video at its own size.",
+        source=FOLLOW_UP,
+    ),
+)
+
+MODELS: dict[str, ModelRow] = {row.name: row for row in _ROWS}
+"""Rows by name, in the order they are shown."""
+
+
+def available_models() -> tuple[str, ...]:
+    """Return the names `--model` knows, the embedded model's first."""
+    return tuple(MODELS)
+
+
+def embedded_model() -> ModelRow:
+    """Return the row of the model that comes with the package."""
+    return next(row for row in MODELS.values() if row.embedded)
+
+
+def automatic_model(device_kind: str) -> ModelRow:
+    """Return what `--model auto` means on a kind of device (`cpu`, `cuda`, `mps`)."""
+    fitting = (row for row in MODELS.values() if device_kind in row.automatic_on)
+    return next(fitting, embedded_model())
+
+
+def _names() -> Mapping[str, ModelRow]:
+    return {alias.lower(): row for row in MODELS.values() for alias in row.long_names}
+
+
+def find(name: str) -> ModelRow | None:
+    """Return the row of that name, alias or file name, whatever its case; None if there is none."""
+    return _names().get(name.lower())
+
+
+def find_by_digest(sha256: str) -> ModelRow | None:
+    """Return the row whose published file has this SHA-256 (64 hex digits), if there is one."""
+    return next((row for row in MODELS.values() if sha256.startswith(row.digest)), None)
+
+
+def lookup(name: str) -> ModelRow:
+    """Return the row of a name, alias or file name.
+
+    Raises:
+        UnknownNameError: there is none; the message has the nearest names, or all of them.
+    """
+    if row := find(name):
+        return row
+    raise UnknownNameError(f"unknown model {name!r}: {_suggestion(name)}")
+
+
+def _suggestion(name: str) -> str:
+    names = _names()
+    short = {row.name: None for row in MODELS.values()}
+    by_nearness = get_close_matches(name.lower(), [*short, *names], n=6, cutoff=0.5)
+    nearest = list(dict.fromkeys(names[match].name for match in by_nearness))
+    if nearest:
+        return f"did you mean {' or '.join(nearest[:2])}? (`vsrpp models list` shows all)"
+    return f"known are {', '.join(short)}, a path, or hf:OWNER/REPO/FILE[@REVISION]"
