@@ -8,7 +8,7 @@ says so. Only then is the work folder removed.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ from vsrpp_cli.runs.durable import disk_errors, fsync_tree
 from vsrpp_cli.runs.job import make_plan, open_input, software
 from vsrpp_cli.runs.plan import Plan, changes
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
-from vsrpp_cli.runs.publish import publish
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.segments import Finished, finished_segments, measure, segment_path
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workers import serial
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
 from vsrpp_cli.video.mux import join as join_segments
+from vsrpp_cli.video.publish import finish_publishing, publish
 from vsrpp_cli.video.verify import verify
 
 
@@ -122,7 +122,9 @@ def _locked_run(run: Run) -> None:
         with run.phase("scan"):
             plan = _start(run)
     _describe(run, plan)
-    if not _is_published(run):
+    if _is_published(run):
+        finish_publishing(run.output)
+    else:
         _finish(run, plan)
     run.report.output_bytes = measure_size(run.output)
     if run.options.keep_work:
@@ -157,7 +159,7 @@ def write_plan(
 def _start(run: Run) -> Plan:
     """Plan afresh; whatever stands in the work folder belongs to nothing."""
     run.folder.clear()
-    source = open_input(run.input, run.options)
+    source = open_input(run.input.absolute(), run.options)
     plan = make_plan(
         source, run.output, run.options, on_scan=lambda done, total: run.say("scan", done, total)
     )
@@ -173,7 +175,7 @@ def _resume(run: Run) -> Plan | None:
     if run.options.resume == "restart" or not run.folder.plan.exists():
         return None
     plan = Plan.read(run.folder.plan)
-    source = open_input(run.input, run.options)
+    source = open_input(run.input.absolute(), run.options)
     differing = changes(plan, run.options.content(), source.fingerprint())
     differing += [
         f"{name} was {plan.software.get(name)}, is {now}"
@@ -185,7 +187,8 @@ def _resume(run: Run) -> Plan | None:
             f"{run.folder.path} holds interrupted work of another command: "
             f"{'; '.join(differing)}. Give --restart to begin anew"
         )
-    return plan
+    # A copy of the input is as good; it may stand elsewhere.
+    return replace(plan, source=replace(plan.source, path=source.info.path))
 
 
 def _describe(run: Run, plan: Plan) -> None:
