@@ -1,12 +1,12 @@
 """Where files of weights lie on this machine."""
 
-import hashlib
 import os
 import sys
 from functools import lru_cache
 from pathlib import Path
 
 from vsrpp_cli.checkpoints.registry import ModelRow
+from vsrpp_cli.checkpoints.transfer import file_digest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -58,5 +58,4 @@ def sha256_of(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path, *_unchanged_while_equal: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)

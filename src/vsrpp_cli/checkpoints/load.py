@@ -8,7 +8,8 @@ import math
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,41 @@ def load_network(path: Path) -> BasicVSRPP:
         CheckpointError: the file is damaged, holds more than weights or another architecture, or
             entries are missing, unexpected, of wrong shape or not numbers.
     """
-    try:
-        weights, metadata = read_checkpoint(path)
-        config = recognise(weights)
-        _check_metadata(metadata, config)
+    with _naming(path):
+        config, weights = _recognised(path)
         return build(config, weights)
+
+
+def read_config(path: Path) -> NetworkConfig:
+    """Return the configuration of a file's network; all is checked but the values of its weights.
+
+    Raises:
+        CheckpointError: as `load_network`, except for weights that are not numbers.
+    """
+    with _naming(path):
+        config, weights = _recognised(path)
+        _check_entries(weights, _empty(config).state_dict())
+        return config
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _recognised(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
+    weights, metadata = read_checkpoint(path)
+    config = recognise(weights)
+    _check_metadata(metadata, config)
+    return config, weights
+
+
+def _empty(config: NetworkConfig) -> BasicVSRPP:
+    with torch.device("meta"):
+        return BasicVSRPP(config)
 
 
 def build(config: NetworkConfig, weights: Mapping[str, Tensor]) -> BasicVSRPP:
@@ -76,8 +105,7 @@ def build(config: NetworkConfig, weights: Mapping[str, Tensor]) -> BasicVSRPP:
     Raises:
         CheckpointError: an entry is missing, unexpected, of wrong shape or not a number.
     """
-    with torch.device("meta"):
-        network = BasicVSRPP(config)
+    network = _empty(config)
     _check_entries(weights, network.state_dict())
     floats = {name: tensor.to(torch.float32) for name, tensor in weights.items()}
     if broken := [name for name, tensor in floats.items() if not _finite(tensor)]:

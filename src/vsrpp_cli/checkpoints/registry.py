@@ -18,7 +18,7 @@ SPYNET_URL = (
 PAPER = "arXiv 2104.13371 (CVPR 2022)"
 FOLLOW_UP = "arXiv 2204.05308"
 
-DEFAULT_MAX_FRAMES = 100
+DEFAULT_FRAME_CAP = 100
 DEFAULT_OVERLAP = 8
 """What is assumed of a checkpoint that is no row of the registry."""
 
@@ -60,7 +60,7 @@ class ModelRow:
     """Publication or origin of the weights."""
     licence: str = "Apache-2.0"
     scores: tuple[Score, ...] = ()
-    max_frames: int = DEFAULT_MAX_FRAMES
+    frame_cap: int = DEFAULT_FRAME_CAP
     """More frames than this in one chunk are not worth their memory."""
     overlap: int = DEFAULT_OVERLAP
     """Frames of context on each side of a chunk unless the user says otherwise."""
@@ -146,7 +146,7 @@ _ROWS = (
         advice="Small and quick, comes with the package: for CPUs, trials and machines without "
         "network. Several times faster than the published models, and less sharp.",
         source="trained by this project on openly licensed video",
-        max_frames=60,
+        frame_cap=60,
         overlap=4,
         automatic_on=("cpu",),
     ),

@@ -1,0 +1,128 @@
+"""Files of weights on the Hugging Face hub: its own client, cache, tokens and `HF_ENDPOINT`."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp_cli.checkpoints.transfer import FULL, OnProgress, Progress
+from vsrpp_cli.errors import DiskFullError, ModelUnavailableError, UsageError
+
+PREFIX = "hf:"
+_PATTERN = re.compile(r"(?P<repo>[^/@]+/[^/@]+)/(?P<file>[^@]+)(@(?P<revision>[^@]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file in a repository of the hub."""
+
+    repo: str
+    """OWNER/REPO."""
+    file: str
+    """Path inside the repository."""
+    revision: str | None = None
+    """Branch, tag or commit; None for the default branch."""
+
+    def __str__(self) -> str:
+        return f"{PREFIX}{self.repo}/{self.file}" + (f"@{self.revision}" if self.revision else "")
+
+
+def parse(text: str) -> HubFile:
+    """Return what `hf:OWNER/REPO/FILE[@REVISION]` names.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    match = _PATTERN.fullmatch(text.removeprefix(PREFIX))
+    if match is None:
+        raise UsageError(f"{text!r}: must be hf:OWNER/REPO/FILE or hf:OWNER/REPO/FILE@REVISION")
+    return HubFile(match["repo"], match["file"], match["revision"])
+
+
+def fetch(
+    wanted: HubFile,
+    *,
+    offline: bool,
+    folder: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> Path:
+    """Return the file's place on this machine, after downloading it where needed.
+
+    Args:
+        wanted: what to get.
+        offline: look into the hub's cache only.
+        folder: put it there instead of into the hub's cache.
+        on_progress: called while bytes come in.
+
+    Raises:
+        ModelUnavailableError: it cannot be had; the message says why and what to do.
+    """
+    # Costs half a second, which only those pay who need it.
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    with _mapped_errors(wanted, offline=offline):
+        return Path(
+            hf_hub_download(
+                wanted.repo,
+                wanted.file,
+                revision=wanted.revision,
+                local_files_only=offline,
+                local_dir=folder,
+                library_name="vsrpp",
+                tqdm_class=_reporter(wanted, on_progress),
+            )
+        )
+
+
+@contextmanager
+def _mapped_errors(wanted: HubFile, *, offline: bool) -> Iterator[None]:
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    try:
+        yield
+    except errors.LocalEntryNotFoundError as error:
+        reason = "not in the hub's cache, and offline" if offline else "not to be reached"
+        raise _unavailable(wanted, reason) from error
+    except errors.GatedRepoError as error:
+        raise _unavailable(wanted, "access has to be asked for on its page first") from error
+    except errors.RepositoryNotFoundError as error:
+        raise _unavailable(wanted, "no such repository, or private and HF_TOKEN not set") from error
+    except errors.RevisionNotFoundError as error:
+        raise _unavailable(wanted, f"no revision {wanted.revision!r}") from error
+    except errors.EntryNotFoundError as error:
+        raise _unavailable(wanted, "the repository has no such file") from error
+    # Errors of the client's own HTTP library have no exported base and are no OSErrors.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise DiskFullError(
+                f"no room for {wanted} in {error.filename or 'the cache'}: make room, or name "
+                f"another folder with HF_HOME"
+            ) from error
+        line = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise _unavailable(wanted, line) from error
+
+
+def _unavailable(wanted: HubFile, reason: str) -> ModelUnavailableError:
+    return ModelUnavailableError(f"{wanted} cannot be had: {reason}")
+
+
+def _reporter(wanted: HubFile, on_progress: OnProgress | None) -> Any:
+    """Return what the hub's client is to use as tqdm: silent, and telling `on_progress`."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    class Reporter(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            super().__init__(*args, **{**kwargs, "disable": True})
+            self._size = kwargs.get("total")
+            self._done = int(kwargs.get("initial") or 0)
+
+        def update(self, n: float | None = 1) -> None:
+            self._done += int(n or 0)
+            if on_progress is not None:
+                total = int(self._size) if self._size else None
+                on_progress(Progress(wanted.file, str(wanted), self._done, total))
+
+    return Reporter
