@@ -1,0 +1,152 @@
+"""Inner loops between code values and RGB: one pass over the picture, compiled, without the GIL.
+
+A picture's planes are Y, Cb and Cr, each a C-contiguous array of shape (rows, at least its width):
+decoders pad their rows. `steps` is the subsampling, vertically and horizontally (1, 2 or 4).
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Planes = tuple[Plane, Plane, Plane]
+Taps = tuple[int, NDArray[np.float32]]
+
+
+@numba.njit(cache=True, nogil=True)
+def decode_planes(
+    planes: Planes,
+    to_rgb: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    steps: tuple[int, int],
+    origin: tuple[float, float],
+    out: NDArray[np.float32],
+) -> None:
+    """Write the RGB of a picture in Y'CbCr planes to `out`, shape (3, H, W), clipped to [0, 1].
+
+    Chroma between its samples is interpolated linearly.
+
+    Args:
+        planes: shapes (H, >= W) and twice (ceil(H / steps[0]), >= ceil(W / steps[1])).
+        to_rgb: 3x3 matrix from Y' in [0, 1] and chroma in [-0.5, 0.5] to R'G'B'.
+        scale: black, 1/(white - black), chroma's zero, 1/(chroma's extent), in code values.
+        steps: vertical and horizontal subsampling.
+        origin: where the first chroma sample lies, vertically and horizontally, in luma samples:
+            0 on the first one, 0.5 between the first two.
+        out: where the result goes.
+    """
+    y, u, v = planes
+    height, width = out.shape[1], out.shape[2]
+    rows, columns = u.shape[0], -(-width // steps[1])
+    narrow = np.empty((2, columns + 2), np.float32)
+    wide = np.empty((2, width), np.float32)
+    for row in range(height):
+        place = (row - origin[0]) / steps[0]
+        above = int(np.floor(place))
+        part = np.float32(place - above)
+        first, second = min(max(above, 0), rows - 1), min(max(above + 1, 0), rows - 1)
+        for column in range(columns):
+            narrow[0, column + 1] = u[first, column] * (1 - part) + u[second, column] * part
+            narrow[1, column + 1] = v[first, column] * (1 - part) + v[second, column] * part
+        for channel in range(2):
+            narrow[channel, 0] = narrow[channel, 1]
+            narrow[channel, columns + 1] = narrow[channel, columns]
+            _stretch(narrow[channel], steps[1], origin[1], wide[channel])
+        for column in range(width):
+            luma = (np.float32(y[row, column]) - scale[0]) * scale[1]
+            blue = (wide[0, column] - scale[2]) * scale[3]
+            red = (wide[1, column] - scale[2]) * scale[3]
+            for channel in range(3):
+                value = (
+                    to_rgb[channel, 0] * luma + to_rgb[channel, 1] * blue + to_rgb[channel, 2] * red
+                )
+                out[channel, row, column] = min(max(value, np.float32(0)), np.float32(1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _stretch(
+    padded: NDArray[np.float32], step: int, origin: float, out: NDArray[np.float32]
+) -> None:
+    """Interpolate a row of chroma, with one sample more at each end, to the luma's places."""
+    for phase in range(step):
+        place = (phase - origin) / step
+        before = int(np.floor(place))
+        part = np.float32(place - before)
+        for index in range((out.shape[0] - phase + step - 1) // step):
+            left, right = padded[index + 1 + before], padded[index + 2 + before]
+            out[index * step + phase] = left * (1 - part) + right * part
+
+
+@numba.njit(cache=True, nogil=True)
+def encode_planes(
+    rgb: NDArray[np.float32],
+    from_rgb: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    steps: tuple[int, int],
+    down: tuple[Taps, Taps],
+    dither: NDArray[np.float32],
+    planes: Planes,
+) -> None:
+    """Write the code values of an RGB picture, shape (3, H, W), to its planes.
+
+    Chroma is the mean over the area one sample stands for. Values are rounded to nearest, after
+    adding the (repeated) `dither` pattern, and clipped to the plane's range.
+
+    Args:
+        rgb: R'G'B' in [0, 1].
+        from_rgb: 3x3 matrix to Y' in [0, 1] and chroma in [-0.5, 0.5].
+        scale: black, white - black, chroma's zero, chroma's extent, highest code value.
+        steps: vertical and horizontal subsampling.
+        down: vertical and horizontal `(first sample, weights)` relative to `index * step`.
+        dither: pattern of offsets in code values, within (-0.5, 0.5).
+        planes: where the code values go.
+    """
+    y, u, v = planes
+    height, width = rgb.shape[1], rgb.shape[2]
+    (top, vertical), (left, horizontal) = down
+    period_y, period_x = dither.shape
+    for row in range(height):
+        for column in range(width):
+            luma = (
+                from_rgb[0, 0] * rgb[0, row, column]
+                + from_rgb[0, 1] * rgb[1, row, column]
+                + from_rgb[0, 2] * rgb[2, row, column]
+            )
+            value = luma * scale[1] + scale[0] + dither[row % period_y, column % period_x]
+            y[row, column] = _code(value, scale[4])
+    wide = np.empty((2, width), np.float32)
+    for row in range(-(-height // steps[0])):
+        wide[:] = 0
+        for tap in range(vertical.shape[0]):
+            source = min(max(row * steps[0] + top + tap, 0), height - 1)
+            weight = vertical[tap]
+            for column in range(width):
+                red, green, blue = (
+                    rgb[0, source, column],
+                    rgb[1, source, column],
+                    rgb[2, source, column],
+                )
+                wide[0, column] += weight * (
+                    from_rgb[1, 0] * red + from_rgb[1, 1] * green + from_rgb[1, 2] * blue
+                )
+                wide[1, column] += weight * (
+                    from_rgb[2, 0] * red + from_rgb[2, 1] * green + from_rgb[2, 2] * blue
+                )
+        for column in range(-(-width // steps[1])):
+            first = second = np.float32(0)
+            for tap in range(horizontal.shape[0]):
+                source = min(max(column * steps[1] + left + tap, 0), width - 1)
+                first += horizontal[tap] * wide[0, source]
+                second += horizontal[tap] * wide[1, source]
+            offset = scale[2] + dither[row % period_y, column % period_x]
+            u[row, column] = _code(first * scale[3] + offset, scale[4])
+            v[row, column] = _code(second * scale[3] + offset, scale[4])
+
+
+@numba.njit(cache=True, nogil=True)
+def _code(value: float, highest: float) -> int:
+    """Return the nearest code value; 0 for what is not a number."""
+    rounded: Any = value + np.float32(0.5)
+    return int(min(rounded, highest)) if rounded > 0 else 0
