@@ -82,9 +82,9 @@ def _encoders() -> dict[str, str]:
 
 
 def _places() -> dict[str, str]:
-    from vsrpp_cli.checkpoints.download import cache_folder
+    from vsrpp_cli.checkpoints.cache import models_folder
 
-    cache = cache_folder()
+    cache = models_folder()
     place = next(p for p in (cache, *cache.parents) if p.exists())
     return {
         "model cache": str(cache),
