@@ -309,6 +309,21 @@ _ROWS = (
     ),
 )
 
+MATERIALS: tuple[tuple[str, str], ...] = (
+    ("clean video that was made smaller, or a sharp camera at low resolution", "reds4"),
+    ("the same, on a computer without a GPU, or just a first try", "compact"),
+    ("the same, calm shots: faces, interviews, tripods", "vimeo90k-bi"),
+    ("soft but clean video: a little out of focus, old lenses, scanned film", "vimeo90k-bd"),
+    ("web video, streams, messenger clips: blocks and smeared detail", "ntire-decompress-3,reds4"),
+    ("the same, encoded at one fixed, low quality (HEVC, CRF)", "ntire-decompress-1,reds4"),
+    ("grainy or noisy, dark scenes", "denoise,reds4"),
+    ("motion blur, hand-held camera", "deblur-dvd,reds4"),
+    ("motion blur, action camera", "deblur-gopro,reds4"),
+    ("clean video, and time does not matter (ten times slower)", "ntire-vsr"),
+    ("the size is fine, only the compression is ugly", "ntire-decompress-3"),
+)
+"""What people have, and what to give to `--model`."""
+
 MODELS: dict[str, ModelRow] = {row.name: row for row in _ROWS}
 """Rows by name, in the order they are shown."""
 
