@@ -87,6 +87,8 @@ class UpscaleOptions:
     work_dir: str | None = field(default=None, metadata=BESIDE)
     keep_work: bool = field(default=False, metadata=BESIDE)
     offline: bool = field(default=False, metadata=BESIDE)
+    workers: int = field(default=1, metadata=BESIDE)
+    """Processes that compute segments at the same time; each has its share of the GPUs."""
     overwrite: bool = field(default=False, metadata=BESIDE)
 
     def __post_init__(self) -> None:
@@ -96,6 +98,7 @@ class UpscaleOptions:
         _one_of("--deinterlace", self.deinterlace, DEINTERLACE)
         _one_of("resume", self.resume, ("auto", "must", "restart"))
         _at_least("--threads", self.threads, 1)
+        _at_least("--workers", self.workers, 1)
         _at_least("--chunk", self.chunk, MIN_CHUNK)
         _at_least("--overlap", self.overlap, 0)
         _at_least("--segment", self.segment, 1)

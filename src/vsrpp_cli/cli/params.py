@@ -164,6 +164,8 @@ run_options = _stack([
     click.option("--work-dir", type=click.Path(file_okay=False),
                  help="Where to keep work in progress.  [default: beside OUTPUT]"),
     click.option("--keep-work", is_flag=True, help="Keep the work folder at the end."),
+    click.option("--workers", type=int, default=1, show_default=True,
+                 help="Processes computing segments at once; for several GPUs."),
     click.option("-y", "overwrite", is_flag=True, help="Replace an existing OUTPUT."),
 ])  # fmt: skip
 

@@ -29,6 +29,7 @@ from vsrpp_cli.runs.plan import VERSION, ComputeSpec, ModelRecord, Plan
 from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.version import __version__
 from vsrpp_cli.video.encoders import resolve
+from vsrpp_cli.video.frames_output import check_frame_count
 from vsrpp_cli.video.mux import plan_streams
 from vsrpp_cli.video.source import FrameSource, open_source
 from vsrpp_cli.video.types import OutputPlan, Scan, SourceInfo
@@ -83,6 +84,8 @@ def make_plan(
     )
     if not scan.frames:
         raise InputError(f"{source.info.path}: no frame to upscale between --start and --end")
+    if settings.kind == "frames":
+        check_frame_count(output, scan.frames)
     geometry = _geometry(source.info, scan, models, configs, compute, options)
     return Plan(
         version=VERSION,

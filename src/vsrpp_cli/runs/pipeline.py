@@ -5,6 +5,7 @@ line in the journal, then the joined file beside the output, then its new name, 
 says so. Only then is the work folder removed.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from vsrpp_cli.errors import (
     VerificationError,
     VsrppError,
 )
+from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
@@ -27,9 +29,16 @@ from vsrpp_cli.runs.job import make_plan, open_input, software
 from vsrpp_cli.runs.plan import Plan, changes
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
 from vsrpp_cli.runs.report import Report
-from vsrpp_cli.runs.segments import Finished, finished_segments, measure, segment_path
+from vsrpp_cli.runs.segments import (
+    Finished,
+    OnFrames,
+    finished_segments,
+    measure,
+    remove_partial,
+    segment_path,
+)
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.workers import serial
+from vsrpp_cli.runs.workers import processes, serial
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
 from vsrpp_cli.video.mux import join as join_segments
 from vsrpp_cli.video.publish import finish_publishing, publish
@@ -110,8 +119,13 @@ def _refuse_nonsense(run: Run) -> None:
         raise UsageError(f"{run.output} is the input itself: give another name")
     if not run.output.absolute().parent.is_dir():
         raise UsageError(f"{run.output.absolute().parent} is no folder: create it first")
-    if run.output.exists() and not run.options.overwrite and not _is_published(run):
+    if _occupied(run.output) and not run.options.overwrite and not _is_published(run):
         raise OutputExistsError(f"{run.output} exists: give -y to replace it")
+
+
+def _occupied(output: Path) -> bool:
+    """Whether something stands in the output's place; an empty folder is none."""
+    return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))
 
 
 def _locked_run(run: Run) -> None:
@@ -206,6 +220,7 @@ def _describe(run: Run, plan: Plan) -> None:
 
 
 def _finish(run: Run, plan: Plan) -> None:
+    remove_partial(run.folder)
     done = finished_segments(plan, run.folder)
     run.report.segments_reused = len(done)
     missing = 1 - sum(s.frames for s in done.values()) / plan.frames
@@ -218,38 +233,48 @@ def _finish(run: Run, plan: Plan) -> None:
 
 
 def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
-    """Compute what is missing, one segment after another."""
+    """Compute what is missing, in this process or in several."""
     missing = [k for k in range(len(plan.segments)) if k not in done]
     if not missing:
         return
+    count = _Counter(run, plan.frames, sum(segment.frames for segment in done.values()))
+    with run.phase("compute"):
+        for segment in _workers(run, plan, missing, count):
+            run.report.frames_computed += segment.frames
+            _note_events(run, segment)
+    if run.stop.requested and run.report.frames_computed + count.before < plan.frames:
+        raise run.stop.error(_how_to_go_on(run, plan))
+
+
+def _workers(run: Run, plan: Plan, missing: list[int], on_frames: OnFrames) -> Iterator[Finished]:
+    workers = min(run.options.workers, len(missing))
+    fitting = max(1, (run.options.memory_limit or default_limit()) // max(1, plan.geometry.memory))
+    if plan.compute.device == "cpu" and workers > fitting:
+        run.report.events.append(f"{workers} workers do not fit into memory: {fitting} run")
+        workers = fitting
+    if workers > 1:
+        return processes.run(plan, run.folder, missing, workers, run.stop, on_frames)
     with run.phase("load"):
         engine = serial.load_engine(plan)
     run.report.kernels = engine.kernels
-    kept = plan.frames - sum(
-        plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing
-    )
-    with run.phase("compute"):
-        for segment in serial.run(plan, run.folder, missing, engine, _counter(run, plan, kept)):
-            run.report.frames_computed += segment.frames
-            _note_events(run, segment)
-            if run.stop.requested and missing and segment.index != missing[-1]:
-                raise run.stop.error(_how_to_go_on(run, plan))
+    return serial.run(plan, run.folder, missing, engine, run.stop, on_frames)
+
+
+class _Counter:
+    """Adds up frames as they are handed to encoders, and tells whoever watches."""
+
+    def __init__(self, run: Run, total: int, before: int) -> None:
+        self.before, self._run, self._total, self._done = before, run, total, before
+        run.say("compute", before, total)
+
+    def __call__(self, frames: int) -> None:
+        self._done += frames
+        self._run.say("compute", self._done, self._total)
 
 
 def _how_to_go_on(run: Run, plan: Plan) -> str:
     done = sum(s.frames for s in finished_segments(plan, run.folder).values())
     return f"stopped with {done} of {plan.frames} frames done: give the same command again to go on"
-
-
-def _counter(run: Run, plan: Plan, done: int) -> "serial.OnFrames":
-    count = [done]
-
-    def advance(frames: int) -> None:
-        count[0] += frames
-        run.say("compute", count[0], plan.frames)
-
-    run.say("compute", done, plan.frames)
-    return advance
 
 
 def _note_events(run: Run, segment: Finished) -> None:
@@ -333,7 +358,7 @@ def _verified(run: Run, plan: Plan, temporary: Path) -> None:
 
 def _publish(run: Run, temporary: Path) -> None:
     """Give the verified result its name."""
-    if run.output.exists() and not run.options.overwrite:
+    if _occupied(run.output) and not run.options.overwrite:
         raise OutputExistsError(
             f"{run.output} has appeared meanwhile: the result is ready, give -y to replace it"
         )

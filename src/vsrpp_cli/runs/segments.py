@@ -46,6 +46,14 @@ class Finished:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Computed:
+    """A segment that is encoded but not committed: only the run that asked for it may do that."""
+
+    partial: Path
+    record: dict[str, Any]
+
+
 def worker(
     plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
 ) -> Finished:
@@ -57,17 +65,25 @@ def worker(
     done = finished_segments(plan, folder, only=index)
     if index in done:
         return done[index]
+    return commit(plan, folder, compute(plan, folder, index, engine, on_frames))
+
+
+def compute(
+    plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
+) -> Computed:
+    """Compute and encode segment `index` into a partial file of this process.
+
+    Raises:
+        VsrppError: reading, computing or writing failed; nothing of the segment is left.
+    """
     target = segment_path(plan, folder, index)
-    remove(target)
     partial = target.with_name(f"{target.stem}.part{os.getpid()}{target.suffix}")
     remove(partial)
     started, before = time.perf_counter(), len(engine.events)
-    frames = _compute(plan, plan.segments[index], partial, engine, on_frames)
-    return _commit(
-        folder,
+    frames = _encode(plan, plan.segments[index], partial, engine, on_frames)
+    return Computed(
         partial,
-        target,
-        record={
+        {
             "event": "segment",
             "index": index,
             "frames": frames,
@@ -75,6 +91,29 @@ def worker(
             "seconds": round(time.perf_counter() - started, 3),
         },
     )
+
+
+def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
+    """Make a segment durable, give it its name, and note it: in that order.
+
+    Raises:
+        DiskFullError: there is no room.
+    """
+    target = segment_path(plan, folder, computed.record["index"])
+    with disk_errors(target):
+        fsync_tree(computed.partial)
+        size, digest = measure(computed.partial)
+        remove(target)
+        replace_durably(computed.partial, target)
+    record = {**computed.record, "size": size, "digest": digest}
+    folder.journal.append(record)
+    return _finished(record)
+
+
+def remove_partial(folder: WorkFolder) -> None:
+    """Remove what workers that were killed have left; the caller holds the folder alone."""
+    for path in folder.segments.glob("*.part*"):
+        remove(path)
 
 
 def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
@@ -87,7 +126,7 @@ def reopen_source(plan: Plan) -> FrameSource:
     return open_source(Path(plan.source.path), **plan.decoding)
 
 
-def _compute(
+def _encode(
     plan: Plan, segment: Segment, target: Path, engine: Engine, on_frames: OnFrames | None
 ) -> int:
     source = reopen_source(plan)
@@ -125,16 +164,6 @@ class _Passing:
         pts, alpha = self._beside.pop(self._next)
         self._next += 1
         return Frame(pts, rgb, alpha)
-
-
-def _commit(folder: WorkFolder, partial: Path, target: Path, record: dict[str, Any]) -> Finished:
-    """Make the segment durable, give it its name, and note it: in that order."""
-    with disk_errors(target):
-        fsync_tree(partial)
-        size, digest = measure(partial)
-        replace_durably(partial, target)
-    folder.journal.append({**record, "size": size, "digest": digest})
-    return _finished({**record, "size": size, "digest": digest})
 
 
 def _finished(record: dict[str, Any]) -> Finished:

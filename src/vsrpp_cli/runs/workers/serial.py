@@ -5,16 +5,18 @@ from pathlib import Path
 
 import torch
 
-from vsrpp_cli.checkpoints.load import load_network, sha256_of
+from vsrpp_cli.checkpoints.cache import sha256_of
+from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.segments import Finished, OnFrames, worker
+from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workfolder import WorkFolder
 
 
-def load_engine(plan: Plan) -> Engine:
-    """Load the plan's networks onto the plan's device.
+def load_engine(plan: Plan, device: str | None = None) -> Engine:
+    """Load the plan's networks onto the plan's device, or onto `device` of the same kind.
 
     Raises:
         ResumeRefusedError: a checkpoint is not the one the plan was made with.
@@ -29,7 +31,7 @@ def load_engine(plan: Plan) -> Engine:
         tile = geometry.tile_w, geometry.tile_h
     return Engine(
         [load_network(Path(model.path)) for model in plan.models],
-        device=torch.device(compute.device),
+        device=torch.device(device or compute.device),
         precision=compute.precision,
         threads=compute.threads,
         tile=tile,
@@ -44,8 +46,11 @@ def run(
     folder: WorkFolder,
     indices: Iterable[int],
     engine: Engine,
+    stop: StopToken,
     on_frames: OnFrames | None = None,
 ) -> Iterator[Finished]:
-    """Compute and commit the segments, yielding each when it is safe."""
+    """Compute and commit the segments until told to stop, yielding each when it is safe."""
     for index in indices:
+        if stop.requested:
+            return
         yield worker(plan, folder, index, engine, on_frames)

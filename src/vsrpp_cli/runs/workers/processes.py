@@ -1,0 +1,182 @@
+"""Several worker processes on this machine, each with an engine of its own.
+
+Workers compute, the driver commits: a worker whose driver is gone can commit nothing, and notices
+at once, because the pipe that is its lifeline ends.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, cast
+
+import torch
+
+from vsrpp_cli.errors import VsrppError, WorkerError
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.segments import Computed, Finished, OnFrames, commit, compute
+from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.workers.serial import load_engine
+from vsrpp_cli.runs.workfolder import WorkFolder
+
+TRIES = 2
+"""How often a segment is given out before the death of its worker fails the run."""
+
+
+class _Worker:
+    """One process and the segment it is computing."""
+
+    def __init__(self, plan: Plan, folder: WorkFolder, device: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.index: int | None = None
+        self.process: SpawnProcess = context.Process(
+            target=_serve, args=(theirs, plan, folder, device), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def give(self, index: int) -> None:
+        """Let it compute a segment."""
+        self.index = index
+        self.connection.send(index)
+
+    def close(self) -> None:
+        """End it, whatever it is doing."""
+        self.connection.close()
+        self.process.terminate()
+        self.process.join()
+
+
+class _Team:
+    """The workers and the segments that wait for one."""
+
+    def __init__(
+        self, plan: Plan, folder: WorkFolder, indices: Sequence[int], workers: int
+    ) -> None:
+        self._plan, self._folder = plan, folder
+        self._waiting = deque(indices)
+        self._tries = dict.fromkeys(indices, 0)
+        self.members = [self._hire(number) for number in range(workers)]
+
+    def _hire(self, number: int) -> _Worker:
+        return _Worker(self._plan, self._folder, _device(self._plan, number))
+
+    def hand_out(self) -> None:
+        """Give a waiting segment to each worker that has none."""
+        for worker in self.members:
+            if worker.index is None and self._waiting:
+                self._tries[self._waiting[0]] += 1
+                worker.give(self._waiting.popleft())
+
+    def collect(self, on_frames: OnFrames) -> Iterator[Computed]:
+        """Wait for messages of busy workers and yield the segments that are computed."""
+        busy = {worker.connection: worker for worker in self.members if worker.index is not None}
+        for connection in wait(list(busy)):
+            worker = busy[cast("Connection", connection)]
+            try:
+                result = _receive(worker, on_frames)
+            except (EOFError, ConnectionError):
+                self._replace(worker)
+                continue
+            if result is not None:
+                worker.index = None
+                yield result
+
+    def _replace(self, worker: _Worker) -> None:
+        """Put a new worker in the place of one that died, and its segment back in the queue."""
+        lost = worker.index
+        worker.close()
+        if lost is None or self._tries[lost] >= TRIES:
+            raise WorkerError(f"a worker died (exit {worker.process.exitcode}) on segment {lost}")
+        self._waiting.appendleft(lost)
+        number = self.members.index(worker)
+        self.members[number] = self._hire(number)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being computed."""
+        return any(worker.index is not None for worker in self.members)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self.members:
+            worker.close()
+
+
+def run(
+    plan: Plan,
+    folder: WorkFolder,
+    indices: Sequence[int],
+    workers: int,
+    stop: StopToken,
+    on_frames: OnFrames,
+) -> Iterator[Finished]:
+    """Compute the segments in `workers` processes, committing and yielding each as it ends.
+
+    When told to stop, no further segment is given out; those under way are finished.
+
+    Raises:
+        WorkerError: a worker died while computing, twice on the same segment.
+        VsrppError: what a worker raised.
+    """
+    team = _Team(plan, folder, indices, workers)
+    try:
+        team.hand_out()
+        while team.busy:
+            for computed in team.collect(on_frames):
+                yield commit(plan, folder, computed)
+            if not stop.requested:
+                team.hand_out()
+    finally:
+        team.close()
+
+
+def _device(plan: Plan, number: int) -> str:
+    """Return the device of worker `number`: GPUs in turn, unless the user named one."""
+    if plan.compute.device == "cuda" and torch.cuda.device_count() > 1:
+        return f"cuda:{number % torch.cuda.device_count()}"
+    return plan.compute.device
+
+
+def _receive(worker: _Worker, on_frames: OnFrames) -> Computed | None:
+    """Take one message; return the segment when it is computed."""
+    message: Any = worker.connection.recv()
+    if isinstance(message, VsrppError):
+        raise message
+    if isinstance(message, Computed):
+        return message
+    on_frames(message)
+    return None
+
+
+def _serve(connection: Connection, plan: Plan, folder: WorkFolder, device: str) -> None:
+    """Compute what is asked for until the driver closes the connection; runs in the worker."""
+    # Ctrl-C reaches the whole process group; the driver decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asked: deque[int] = deque()
+    news = threading.Semaphore(0)
+    threading.Thread(target=_listen, args=(connection, asked, news), daemon=True).start()
+    with suppress(BrokenPipeError):
+        try:
+            engine = load_engine(plan, device)
+            while True:
+                news.acquire()
+                connection.send(compute(plan, folder, asked.popleft(), engine, connection.send))
+        except VsrppError as error:
+            connection.send(error)
+
+
+def _listen(connection: Connection, asked: deque[int], news: threading.Semaphore) -> None:
+    """Take orders; when the driver is gone, die at once."""
+    try:
+        while True:
+            asked.append(connection.recv())
+            news.release()
+    except (EOFError, OSError):
+        os._exit(1)
