@@ -78,6 +78,7 @@ class BasicVSRPP(nn.Module):
         *,
         keep: range | slice | None = None,
         state: BranchState | None = None,
+        resume_at: int | None = None,
     ) -> ChunkRun:
         """Compute some frames of a chunk one after another, without gradients.
 
@@ -94,6 +95,8 @@ class BasicVSRPP(nn.Module):
             state: of an earlier chunk of the same frame size whose kept frames ended just before
                 this clip's first frame. Forward branches then go on as if there had been no
                 border, so no context is needed before `keep.start`.
+            resume_at: the frame of this clip that the next chunk begins with, if not `keep.stop`
+                but one before it: where all frames of a chunk are wanted for another network.
 
         Returns:
             an iterator over the kept frames in order: each (3, scale * H, scale * W), float32, not
@@ -101,13 +104,17 @@ class BasicVSRPP(nn.Module):
             the work (flows, features and three of the four branches for the whole chunk), the
             others the last branch and the reconstruction of one frame each. Once the last kept
             frame is out, its attribute `state` is the `BranchState` for the chunk that begins at
-            `keep.stop`; it holds two features for each forward branch and one frame, on the
+            `keep.stop` (or `resume_at`); it holds two features for each forward branch and one frame, on the
             network's device and in its dtype, and stays valid as long as it is kept.
 
         Raises:
-            ValueError: `keep` is empty or not inside the clip.
+            ValueError: `keep` is empty or not inside the clip, or `resume_at` is not among
+                `1..keep.stop`.
         """
-        return ChunkRun(self, clip, _kept(keep, len(clip)), state)
+        kept = _kept(keep, len(clip))
+        if resume_at is not None and not 1 <= resume_at <= kept.stop:
+            raise ValueError(f"cannot resume at frame {resume_at} when keeping {kept}")
+        return ChunkRun(self, clip, kept, state, resume_at)
 
     def flow_input(self, frames: Tensor) -> Tensor:
         """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""

@@ -74,11 +74,17 @@ class ChunkRun(Iterator[Tensor]):
     """The kept frames of one chunk, computed as they are asked for; see `BasicVSRPP.run`."""
 
     def __init__(
-        self, stages: Stages, clip: Tensor, keep: range, state: BranchState | None
+        self,
+        stages: Stages,
+        clip: Tensor,
+        keep: range,
+        state: BranchState | None,
+        resume_at: int | None = None,
     ) -> None:
         self._stages = stages
         self._clip = clip
         self._keep = keep
+        self._resume_at = keep.stop if resume_at is None else resume_at
         self._before = state
         self._state: BranchState | None = None
         count = len(clip)
@@ -89,12 +95,12 @@ class ChunkRun(Iterator[Tensor]):
 
     @property
     def state(self) -> BranchState:
-        """What the chunk beginning at `keep.stop` is to continue from.
+        """What the chunk beginning at `resume_at` is to continue from.
 
-        There once the last kept frame has been handed out; asked for earlier, `RuntimeError`.
+        There once the frame before that has been handed out; asked for earlier, `RuntimeError`.
         """
         if self._state is None:
-            raise RuntimeError("the state is known only after the last kept frame")
+            raise RuntimeError(f"the state is known only after frame {self._resume_at - 1}")
         return self._state
 
     def __iter__(self) -> "ChunkRun":
@@ -136,13 +142,13 @@ class ChunkRun(Iterator[Tensor]):
             self._features[i].append(past.last)
 
     def _forward_1(self) -> Past:
-        """Run the branch over the whole chunk; return its memory of the last kept frame."""
+        """Run the branch over the whole chunk; return its memory of the frame before `resume_at`."""
         past = None if self._before is None else self._before.forward_1
         kept = past
         for i in range(len(self._clip)):
             past = self._step("forward_1", i, past, *self._flows_to_past(i))
             self._features[i].append(past.last)
-            kept = past if i == self._keep.stop - 1 else kept
+            kept = past if i == self._resume_at - 1 else kept
         assert kept is not None
         return kept
 
@@ -153,7 +159,7 @@ class ChunkRun(Iterator[Tensor]):
             past = self._step("forward_2", i, past, *self._flows_to_past(i))
             features = [*self._features[i], past.last]
             self._drop(range(i, i + 1))
-            if i == self._keep.stop - 1:
+            if i == self._resume_at - 1:
                 self._state = self._state_after(i, forward_1, past)
             if i >= self._keep.start:
                 yield self._stages.reconstruct(features, self._clip[i : i + 1])[0]
