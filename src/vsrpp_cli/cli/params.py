@@ -21,7 +21,7 @@ from vsrpp_cli.options import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """A value read by one of the parsers of `vsrpp_cli.options`."""
 
     def __init__(self, name: str, parse: Callable[[str, str], Any]) -> None:

@@ -3,8 +3,7 @@
 import json
 import sys
 import time
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -23,14 +22,14 @@ LABELS = {
 }
 
 
-class Display(Protocol):
-    """Something that shows `Progress` records."""
+class Display:
+    """Shows `Progress` records and lines of text; this one shows nothing."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        return self
 
     def __exit__(self, *_: object) -> None:
-        """Clear up."""
+        pass
 
     def __call__(self, progress: Progress) -> None:
         """Show one record."""
@@ -43,39 +42,20 @@ def make_display(mode: str) -> Display:
     """Return the display for `--progress`; `auto` is a bar on a terminal, else lines."""
     if mode == "auto":
         mode = "bar" if sys.stderr.isatty() else "lines"
-    kinds: dict[str, type[Display]] = {"bar": Bar, "lines": Lines, "json": JsonLines, "none": Quiet}
-    return kinds[mode]()
+    return {"bar": Bar, "lines": Lines, "json": JsonLines, "none": Display}[mode]()
 
 
-class Quiet:
-    """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, progress: Progress) -> None:
-        """Take no notice."""
-
-    def say(self, text: str) -> None:
-        """Take no notice."""
-
-
-class Bar(Quiet):
+class Bar(Display):
     """A tqdm bar with frames, frames a second and the time left."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._phase = ""
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None = None,
-        _error: BaseException | None = None,
-        _trace: TracebackType | None = None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._end_phase()
+
+    def _end_phase(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -86,7 +66,7 @@ class Bar(Quiet):
             self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
             return
         if progress.phase != self._phase:
-            self.__exit__()
+            self._end_phase()
             self._phase = progress.phase
             self._bar = tqdm(
                 total=progress.total,
@@ -105,7 +85,7 @@ class Bar(Quiet):
         tqdm.write(text, file=sys.stderr)
 
 
-class Lines(Quiet):
+class Lines(Display):
     """A plain line at the beginning of each phase and every few seconds."""
 
     def __init__(self) -> None:
@@ -142,7 +122,7 @@ class Lines(Quiet):
         sys.stderr.flush()
 
 
-class JsonLines(Quiet):
+class JsonLines(Display):
     """One JSON object a line: phase, done, total, elapsed."""
 
     def __init__(self) -> None:

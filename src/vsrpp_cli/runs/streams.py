@@ -9,6 +9,8 @@ from typing import Generic, Protocol, Self, TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
 _END = object()
 
 
@@ -60,13 +62,13 @@ class ReadAhead(Generic[T]):
         self._thread.join()
 
 
-class Sink(Protocol[T, U]):
+class Sink(Protocol[Item_contra, Result_co]):
     """What `WriteBehind` writes to: a segment writer."""
 
-    def write(self, item: T, /) -> None:
+    def write(self, item: Item_contra, /) -> None:
         """Take one item."""
 
-    def close(self) -> U:
+    def close(self) -> Result_co:
         """Finish, and return what was written."""
 
     def abort(self) -> None:
