@@ -146,7 +146,7 @@ def _read_pth(path: Path) -> Any:
         mapped = zipfile.is_zipfile(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() and "Unsupported" in str(error):
+        if "Unsupported global" in str(error):
             raise CheckpointError(
                 "holds Python objects besides weights, which are not loaded for safety: "
                 "save its state dict alone"

@@ -47,7 +47,7 @@ class ModelRow:
     digest: str
     """First hex digits of the file's SHA-256."""
     parameters: int
-    """Number of learned values and buffers; a float32 file has 4 bytes for each."""
+    """Number of learned values; a float32 file has 4 bytes for each."""
     mirrors: tuple[str, ...] = ()
     """URLs of folders that hold the file, tried in this order; none for the embedded model."""
     config: NetworkConfig
@@ -137,7 +137,6 @@ _COMPACT = NetworkConfig(
 _ROWS = (
     ModelRow(
         name="compact",
-        aliases=("compact-x4",),
         file="compact-x4.safetensors",
         digest="0a812e5c",
         parameters=1_305_413,
