@@ -101,6 +101,9 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the user: what was guessed, odd, or will be lost."""
+    timing: str = "stream"
+    """Where pts come from: the `stream`; for frames `file` (timestamps.txt), `fps` (told by the
+    user) or `assumed`."""
     filters: tuple[str, ...] = ()
     """Decode-side filters in force, e.g. `bwdif`; set by the reader's `prepare`."""
 
@@ -149,6 +152,22 @@ class EncodeSettings:
     options: tuple[tuple[str, str], ...] = ()
     """Encoder options, complete: rate control, preset, parameters for determinism."""
     keep_alpha: bool = False
+    dither: bool = False
+    """Whether the source has more bits than the output, so that its ramps need dithering."""
+    cut_start: bool = False
+    cut_end: bool = False
+    """Whether beginning or end of the source are left out on request, and its sound with them."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about what was chosen and why."""
+    losses: tuple[str, ...] = ()
+    """What of the source's picture the output cannot keep; `--strict` refuses these."""
+
+
+class SegmentStats(NamedTuple):
+    """What a finished segment holds."""
+
+    frames: int
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +181,8 @@ class StreamChoice:
     """`copy`, `transcode` or `drop`."""
     codec: str | None = None
     """The codec transcoded to."""
+    loss: bool = False
+    """Whether something is lost that the user has not asked to leave out."""
     reason: str = ""
     """For the report, e.g. `MP4 cannot hold PGS subtitles`; empty for a plain copy."""
 
