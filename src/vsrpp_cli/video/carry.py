@@ -1,0 +1,247 @@
+"""Carrying packets of sound and subtitles over: as they are, or through another codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Protocol, cast
+
+import av
+import av.error
+from av.container import OutputContainer
+from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.subtitle import SubtitleSet
+
+from vsrpp_cli.video.timeline import Timeline
+
+MILLISECOND = Fraction(1, 1000)
+
+KBIT_PER_CHANNEL = {"aac": 96, "libopus": 80, "ac3": 112}
+"""Generous: transcoding is the exception and happens to a finished mix."""
+
+OPUS_RATE = 48000
+
+NOT_COPIED = ("duration", "encoder", "bps", "number_of_frames", "number_of_bytes", "rotate")
+"""Metadata of a stream (in lower case, with or without a language) that would be wrong."""
+
+
+class Carrier(Protocol):
+    """Takes the packets of one source stream, gives packets for the output."""
+
+    dropped: int
+    """Packets that could not be carried."""
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Take the next packet of the source."""
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Give what is left."""
+
+
+def copy_facts(source: Stream, target: Stream) -> None:
+    """Copy language, titles and dispositions."""
+    target.metadata.update(
+        {
+            key: value
+            for key, value in source.metadata.items()
+            if not key.lower().startswith((*NOT_COPIED, "_statistics"))
+        }
+    )
+    target.disposition = source.disposition
+
+
+class Copier:
+    """Moves packets in time and changes nothing else."""
+
+    def __init__(self, source: Stream, output: OutputContainer, timeline: Timeline) -> None:
+        self.dropped = 0
+        self._target = output.add_stream_from_template(source, opaque=True)
+        copy_facts(source, self._target)
+        self._unit = source.time_base or MILLISECOND
+        self._timeline = timeline
+        self._shift = timeline.shift_in(self._unit)
+        self._spans = source.type == "subtitle"
+        self._held: av.Packet[Stream] | None = None
+        self._last_dts: int | None = None
+        self._next: int | None = None
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Give the previous packet: its duration may only be known now."""
+        if not packet.size and packet.pts is None:
+            return
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is None:  # raw streams: each follows the one before
+            begin = self._next or 0
+        self._next = begin + (packet.duration or 0)
+        if not self._keeps(begin, packet.duration or 0):
+            return
+        packet.pts = begin - self._shift
+        packet.dts = self._increasing(packet.dts if packet.dts is not None else begin)
+        packet.pts = max(packet.pts, packet.dts)
+        if self._held is not None and not self._held.duration and not self._spans:
+            # ALAC from Matroska: without durations MP4's edit list would hide the last packet.
+            self._held.duration = max(0, packet.pts - (self._held.pts or 0))
+        yield from self._release()
+        self._held = packet
+
+    def _keeps(self, begin: int, duration: int) -> bool:
+        begins = begin * self._unit
+        if self._spans and duration:
+            return self._timeline.keeps(begins, begins + duration * self._unit)
+        return self._timeline.keeps(begins)
+
+    def _increasing(self, dts: int) -> int:
+        """Return the shifted decoding time, later where the source goes backwards."""
+        dts -= self._shift
+        if self._last_dts is not None:
+            dts = max(dts, self._last_dts + (0 if self._spans else 1))
+        self._last_dts = dts
+        return dts
+
+    def _release(self) -> Iterator[av.Packet[Stream]]:
+        if self._held is not None:
+            self._held.time_base = self._unit
+            self._held.stream = self._target
+            self._duration = self._held.duration or 0
+            yield self._held
+            self._held = None
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Give the last packet; one without a duration lasts as long as the one before."""
+        if self._held is not None and not self._held.duration and not self._spans:
+            self._held.duration = getattr(self, "_duration", 0)
+        yield from self._release()
+
+
+class AudioConverter:
+    """Decodes sound and encodes it again."""
+
+    def __init__(
+        self, source: Stream, output: OutputContainer, timeline: Timeline, codec: str
+    ) -> None:
+        self.dropped = 0
+        self._decoder = cast("av.AudioCodecContext", source.codec_context)
+        rate = OPUS_RATE if codec == "libopus" else self._decoder.sample_rate
+        self._target = output.add_stream(codec, rate=rate)
+        copy_facts(source, self._target)
+        self._encoder = cast("av.AudioCodecContext", self._target.codec_context)
+        layout = self._decoder.layout.name
+        self._encoder.layout = layout
+        self._encoder.format = _sample_format(codec, self._decoder)
+        self._encoder.time_base = Fraction(1, rate)
+        if codec in KBIT_PER_CHANNEL:
+            self._encoder.bit_rate = (
+                1000 * KBIT_PER_CHANNEL[codec] * self._decoder.layout.nb_channels
+            )
+        self._encoder.open()
+        self._resampler = av.AudioResampler(
+            format=self._encoder.format.name,
+            layout=layout,
+            rate=rate,
+            frame_size=self._encoder.frame_size or None,
+        )
+        self._unit = source.time_base or MILLISECOND
+        self._rate = rate
+        self._timeline = timeline
+        self._position: int | None = None
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Decode a packet; damaged ones are counted and left out."""
+        if not packet.size:
+            return
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is not None and not self._timeline.keeps(begin * self._unit):
+            return
+        try:
+            frames = self._decoder.decode(packet)
+        except av.error.FFmpegError:
+            self.dropped += 1
+            return
+        for frame in frames:
+            yield from self._encode(frame)
+
+    def _encode(self, frame: av.AudioFrame) -> Iterator[av.Packet[Stream]]:
+        if self._position is None and frame.pts is not None:
+            begin = frame.pts * (frame.time_base or self._unit) - self._timeline.shift_seconds
+            self._position = round(begin * self._rate)
+        # Samples follow each other without gaps from here on; only the beginning is set.
+        frame.pts = None
+        for resampled in self._resampler.resample(frame):
+            yield from self._packets(resampled)
+
+    def _packets(self, frame: av.AudioFrame | None) -> Iterator[av.Packet[Stream]]:
+        if frame is not None:
+            frame.pts = self._position = self._position or 0
+            frame.time_base = Fraction(1, self._rate)
+            self._position += frame.samples
+        for packet in self._encoder.encode(frame):
+            packet.stream = self._target
+            yield cast("av.Packet[Stream]", packet)
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Drain decoder, resampler and encoder."""
+        for frame in self._decoder.decode(None):
+            yield from self._encode(frame)
+        for resampled in self._resampler.resample(None):
+            yield from self._packets(resampled)
+        yield from self._packets(None)
+
+
+def _sample_format(codec: str, decoder: av.AudioCodecContext) -> str:
+    """Return the encoder's format that keeps most of the decoder's."""
+    offered = [f.name for f in av.Codec(codec, "w").audio_formats or ()]
+    exact = decoder.format.name
+    flat = exact.removesuffix("p")
+    for wanted in (exact, flat, f"{flat}p", "s32p", "s32", "fltp", "flt"):
+        if wanted in offered:
+            return wanted
+    return offered[0]
+
+
+class SubtitleConverter:
+    """Decodes text subtitles to ASS events and writes those in another text format."""
+
+    def __init__(
+        self, source: Stream, output: OutputContainer, timeline: Timeline, codec: str
+    ) -> None:
+        self.dropped = 0
+        self._decoder = cast("SubtitleCodecContext", source.codec_context)
+        self._decoder.open(strict=False)
+        self._target = output.add_stream(codec)
+        copy_facts(source, self._target)
+        self._encoder = cast("SubtitleCodecContext", self._target.codec_context)
+        self._target.time_base = self._encoder.time_base = MILLISECOND
+        self._encoder.subtitle_header = self._decoder.subtitle_header
+        self._unit = source.time_base or MILLISECOND
+        self._timeline = timeline
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Convert one event; those that cannot be decoded are counted and left out."""
+        if not packet.size or packet.pts is None:
+            return
+        begin, length = packet.pts * self._unit, (packet.duration or 0) * self._unit
+        if not self._timeline.keeps(begin, begin + length):
+            return
+        start = begin - self._timeline.shift_seconds
+        if start < 0:  # it was on before the cut
+            start, length = Fraction(0), length + start
+        try:
+            events = cast("Any", self._decoder).decode(packet)
+        except av.error.FFmpegError:
+            self.dropped += 1
+            return
+        for event in events:
+            yield self._encoded(event.ass, round(start * 1000), round(length * 1000))
+
+    def _encoded(self, text: bytes, start: int, length: int) -> av.Packet[Stream]:
+        packet = self._encoder.encode_subtitle(SubtitleSet.create(text, 0, length, start))
+        packet.stream = self._target
+        packet.time_base = MILLISECOND
+        packet.pts = packet.dts = start
+        packet.duration = length
+        return cast("av.Packet[Stream]", packet)
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Nothing is held back."""
+        return iter(())

@@ -1,0 +1,261 @@
+"""What becomes of the source's other streams: copied, converted or left out, each tried beforehand.
+
+Nothing is looked up in tables of what a container might hold: a stream is copied if a file in
+memory with its header and first packet can be written.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Stream
+
+from vsrpp_cli.errors import InputError, StrictError
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.video.types import EncodeSettings, SourceInfo, StreamChoice, StreamInfo
+
+TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM", "avi": "AVI"}
+
+LOSSLESS_AUDIO = ("flac", "alac", "wavpack", "tta", "truehd", "mlp", "ape", "pcm", "shorten")
+AUDIO_CODECS = {
+    "mp4": ("alac", "aac"),
+    "mov": ("alac", "aac"),
+    "matroska": ("flac", "libopus"),
+    "webm": ("libopus", "libopus"),
+    "avi": ("pcm_s16le", "ac3"),
+}
+"""What audio becomes where it cannot be copied: lossless sources, and all others."""
+
+TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text", "ttml")
+SUBTITLE_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
+"""What text subtitles become where they cannot be copied."""
+
+HOLDS_ATTACHMENTS = ("matroska",)
+HOLDS_COVER = ("matroska", "mp4")
+HOLDS_CHAPTERS = ("matroska", "webm", "mp4", "mov")
+
+FIRST_PACKETS = 4000
+"""Packets of the source in which the first of each stream is looked for."""
+
+
+def plan_streams(
+    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions
+) -> tuple[StreamChoice, ...]:
+    """Decide about everything in the source besides the video track.
+
+    Args:
+        info: the source.
+        settings: of the output.
+        options: which kinds are wanted, and whether losses are acceptable.
+
+    Raises:
+        StrictError: something would be lost and `options.strict` is set; names everything.
+    """
+    choices = _choose(info, settings, options)
+    losses = [*settings.losses, *(choice.reason for choice in choices if choice.loss)]
+    if options.strict and losses:
+        raise StrictError(f"--strict: {'; '.join(losses)}")
+    return choices
+
+
+def _choose(
+    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions
+) -> tuple[StreamChoice, ...]:
+    if info.kind != "video":
+        return ()
+    if settings.kind != "video":
+        return tuple(
+            _dropped(stream, "the output is frames") for stream in info.streams if _heard(stream)
+        )
+    if info.path == "-":
+        return tuple(_dropped(stream, "a pipe is read only once") for stream in info.streams)
+    try:
+        with av.open(info.path) as source:
+            found = _Chooser(source, settings, options).all(info.streams)
+            chapters = bool(source.chapters())
+            metadata = bool(source.metadata)
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputError(f"{info.path}: cannot be read: {error.strerror}") from error
+    if chapters:
+        found.append(_of_file("chapters", options.chapters, settings, HOLDS_CHAPTERS))
+    if metadata:
+        found.append(_of_file("metadata", options.metadata, settings, tuple(TITLES)))
+    return tuple(found)
+
+
+def _heard(stream: StreamInfo) -> bool:
+    return stream.kind in ("audio", "subtitle") or (
+        stream.kind == "video" and not stream.attached_picture
+    )
+
+
+def _of_file(
+    kind: str, wanted: bool, settings: EncodeSettings, holders: tuple[str, ...]
+) -> StreamChoice:
+    if not wanted:
+        return StreamChoice(source_index=None, kind=kind, action="drop", reason=_as_asked(kind))
+    if settings.container not in holders:
+        reason = f"{TITLES[settings.container]} holds no {kind}"
+        return StreamChoice(source_index=None, kind=kind, action="drop", reason=reason, loss=True)
+    return StreamChoice(source_index=None, kind=kind, action="copy")
+
+
+def _as_asked(kind: str) -> str:
+    return f"left out as asked (--no-{kind})"
+
+
+def named(stream: StreamInfo) -> str:
+    """Return how a stream is called in messages: `audio track 2 (aac, deu)`."""
+    about = ", ".join(filter(None, (stream.codec, stream.language)))
+    return f"{stream.kind} track {stream.index} ({about})"
+
+
+def _dropped(stream: StreamInfo, reason: str) -> StreamChoice:
+    kind = "cover" if stream.attached_picture else stream.kind
+    return StreamChoice(
+        source_index=stream.index,
+        kind=kind,
+        action="drop",
+        reason=f"{named(stream)} is dropped: {reason}",
+        loss=True,
+    )
+
+
+class _Chooser:
+    """Decides stream by stream, trying each against the container."""
+
+    def __init__(
+        self, source: InputContainer, settings: EncodeSettings, options: UpscaleOptions
+    ) -> None:
+        self._source = source
+        self._options = options
+        self._muxer = settings.container
+        self._title = TITLES[settings.container]
+
+    def all(self, streams: tuple[StreamInfo, ...]) -> list[StreamChoice]:
+        """Return a choice for each stream."""
+        wanted = [s for s in streams if s.kind in ("audio", "subtitle")]
+        first = _first_packets(self._source, {s.index for s in wanted if s.kind == "audio"})
+        return [self._one(stream, first.get(stream.index)) for stream in streams]
+
+    def _one(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+        if stream.attached_picture:
+            return self._cover(stream)
+        if stream.kind == "audio":
+            return self._audio(stream, packet)
+        if stream.kind == "subtitle":
+            return self._subtitle(stream)
+        if stream.kind == "attachment":
+            return self._attachment(stream)
+        if stream.kind == "video":
+            return _dropped(stream, "only one video track is upscaled (--video-track chooses)")
+        if stream.codec in ("tmcd", "none", "bin_data", "text"):
+            # Time code and chapter titles: written anew from the metadata where there are any.
+            return replace(_dropped(stream, "written anew where it is known"), loss=False)
+        return _dropped(stream, f"{self._title} cannot take {stream.codec} data over")
+
+    def _audio(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+        choice = StreamChoice(source_index=stream.index, kind="audio", action="copy")
+        if not self._options.audio:
+            return replace(choice, action="drop", reason=_as_asked("audio"))
+        if can_copy(self._source.streams[stream.index], self._muxer, packet):
+            return choice
+        lossless = stream.codec.startswith(LOSSLESS_AUDIO)
+        codec = AUDIO_CODECS[self._muxer][0 if lossless else 1]
+        if not _can_decode(self._source.streams[stream.index]):
+            return _dropped(stream, f"{self._title} cannot hold it, and it cannot be decoded here")
+        return replace(
+            choice,
+            action="transcode",
+            codec=codec,
+            loss=not (lossless and codec in ("alac", "flac")),
+            reason=f"{named(stream)} becomes {codec}: {self._title} cannot hold {stream.codec}",
+        )
+
+    def _subtitle(self, stream: StreamInfo) -> StreamChoice:
+        choice = StreamChoice(source_index=stream.index, kind="subtitle", action="copy")
+        if not self._options.subtitles:
+            return replace(choice, action="drop", reason=_as_asked("subtitles"))
+        if can_copy(self._source.streams[stream.index], self._muxer, None):
+            return choice
+        codec = SUBTITLE_CODECS.get(self._muxer)
+        if codec is None or stream.codec not in TEXT_SUBTITLES:
+            return _dropped(stream, f"{self._title} cannot hold {stream.codec} subtitles")
+        if not _can_decode(self._source.streams[stream.index]):
+            return _dropped(stream, f"{stream.codec} subtitles cannot be decoded here")
+        return replace(
+            choice,
+            action="transcode",
+            codec=codec,
+            reason=f"{named(stream)} becomes {codec}: {self._title} cannot hold {stream.codec}",
+        )
+
+    def _attachment(self, stream: StreamInfo) -> StreamChoice:
+        if self._muxer in HOLDS_ATTACHMENTS:
+            return StreamChoice(source_index=stream.index, kind="attachment", action="copy")
+        return _dropped(stream, f"{self._title} holds no attachments")
+
+    def _cover(self, stream: StreamInfo) -> StreamChoice:
+        choice = StreamChoice(source_index=stream.index, kind="cover", action="copy")
+        if not self._options.metadata:
+            return replace(choice, action="drop", reason=_as_asked("metadata"))
+        if self._muxer not in HOLDS_COVER:
+            return _dropped(stream, f"{self._title} holds no cover art")
+        if self._muxer == "mp4" and stream.codec not in ("mjpeg", "png", "bmp"):
+            return _dropped(stream, f"MP4 takes no {stream.codec} cover art")
+        return choice
+
+
+def _first_packets(source: InputContainer, indices: set[int]) -> dict[int, bytes]:
+    """Return the first packet of each of these streams, as far as they come early."""
+    found: dict[int, bytes] = {}
+    if not indices:
+        return found
+    for packet in _some_packets(source):
+        if packet.stream_index in indices and packet.size:
+            found.setdefault(packet.stream_index, bytes(packet))
+            if len(found) == len(indices):
+                break
+    return found
+
+
+def _some_packets(source: InputContainer) -> Iterator[av.Packet[Stream]]:
+    try:
+        for number, packet in enumerate(source.demux()):
+            if number == FIRST_PACKETS:
+                return
+            yield packet
+    except (av.error.FFmpegError, ValueError):  # damaged early on; the header must do
+        return
+
+
+def can_copy(stream: Stream, muxer: str, packet: bytes | None) -> bool:
+    """Return whether a file with this stream alone can be written, with a packet if one is given.
+
+    Some failures come only with the header, a packet, or the trailer, so all are tried.
+    """
+    try:
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            copy = trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+            if packet is not None:
+                first: av.Packet[Stream] = av.Packet(packet)
+                first.stream = copy
+                first.time_base = stream.time_base or Fraction(1, 1000)
+                first.pts = first.dts = 0
+                first.duration = 1
+                trial.mux(first)
+            trial.close()
+    except (av.error.FFmpegError, ValueError, OSError):
+        return False
+    return True
+
+
+def _can_decode(stream: Stream) -> bool:
+    return stream.codec_context is not None

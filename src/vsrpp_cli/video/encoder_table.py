@@ -1,0 +1,370 @@
+"""The encoders on offer, one row each: what they can hold and how one set of knobs maps to theirs.
+
+`--crf` is on libx264's scale everywhere: 0 (lossless or nearly so) to 51, 16 by default. Rows give
+the factor to the encoder's own scale, such that the default looks about alike. `--preset` takes
+libx264's names everywhere; an encoder's own names and numbers are passed through.
+"""
+
+from dataclasses import dataclass
+
+PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
+DEFAULT_PRESET = "medium"
+DEFAULT_CRF = 16.0
+MAX_CRF = 51.0
+
+Options = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How a value of `--crf` becomes options of one encoder."""
+
+    option: str
+    factor: float
+    highest: float
+    integer: bool = False
+    lossless: Options = ()
+    """Taken instead of the option at `--crf 0`, where the encoder has a lossless mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderRow:
+    """One encoder. Names are FFmpeg's."""
+
+    encoder: str
+    coding: str
+    """The format it writes, as `--codec` names it: `h264`, `hevc`, `av1`, `vp9`, ..."""
+    containers: tuple[str, ...]
+    """Muxers that can hold it with exact timestamps, as tested."""
+    pix_fmts: tuple[str, ...]
+    """What is chosen from; the preferred one of equals first. `--pix-fmt` may name others."""
+    hardware: bool = False
+    quality: Quality | None = None
+    profiles: tuple[tuple[float, Options], ...] = ()
+    """Instead of `quality`: up to which `--crf` which options apply."""
+    preset_option: str | None = None
+    presets: tuple[str, ...] = ()
+    """The encoder's own value for each of `PRESETS`; empty where they are the same."""
+    own_presets: tuple[str, ...] = ()
+    """Further values of `--preset` that are passed through."""
+    fixed: Options = ()
+    """Always set: closed groups of pictures, determinism, no chatter."""
+    params: str | None = None
+    """The option that takes `key=value:key=value`, where there is one."""
+    fixed_params: Options = ()
+    threads_param: str | None = None
+    """The parameter by which threads are limited, where `thread_count` is not enough."""
+    max_threads: int = 16
+    hdr: str | None = None
+    """In which syntax mastering metadata are told: `x265`, `x264`, `svt`, or not at all."""
+    deepest: int = 10
+    """Bits a component that are chosen at most by default."""
+    lossless: bool = False
+    even: bool = False
+    """Refuses odd sizes where chroma is subsampled."""
+    largest: int = 16384
+    """Pixels a side at most."""
+    smallest: int = 1
+
+
+PLANAR = ("yuv420p", "yuv422p", "yuv444p")
+PLANAR_10 = ("yuv420p10le", "yuv422p10le", "yuv444p10le")
+COMMON = ("mp4", "mov", "matroska")
+
+X264 = EncoderRow(
+    encoder="libx264",
+    coding="h264",
+    containers=(*COMMON, "avi"),
+    pix_fmts=(*PLANAR, *PLANAR_10),
+    quality=Quality(option="crf", factor=1, highest=51),
+    preset_option="preset",
+    # The macroblock tree reads memory it never wrote: frames would differ from run to run.
+    fixed=(("mbtree", "0"),),
+    params="x264-params",
+    fixed_params=(("open-gop", "0"),),
+    hdr="x264",
+    even=True,
+)
+
+X265 = EncoderRow(
+    encoder="libx265",
+    coding="hevc",
+    containers=COMMON,
+    pix_fmts=(*PLANAR, *PLANAR_10, "yuv420p12le", "yuv422p12le", "yuv444p12le"),
+    quality=Quality(option="crf", factor=1.125, highest=51),
+    preset_option="preset",
+    params="x265-params",
+    fixed_params=(("log-level", "error"), ("open-gop", "0"), ("frame-threads", "2")),
+    threads_param="pools",
+    hdr="x265",
+    even=True,
+    smallest=16,
+)
+
+SVT_AV1 = EncoderRow(
+    encoder="libsvtav1",
+    coding="av1",
+    containers=("mp4", "matroska", "webm"),
+    pix_fmts=("yuv420p", "yuv420p10le"),
+    quality=Quality(option="crf", factor=1.4, highest=63, integer=True),
+    preset_option="preset",
+    presets=("12", "11", "10", "9", "8", "6", "5", "4", "3", "1"),
+    own_presets=tuple(str(n) for n in range(14)),
+    params="svtav1-params",
+    threads_param="lp",
+    max_threads=6,
+    hdr="svt",
+    even=True,
+    smallest=64,
+)
+
+VP9 = EncoderRow(
+    encoder="libvpx-vp9",
+    coding="vp9",
+    containers=("mp4", "matroska", "webm"),
+    pix_fmts=(*PLANAR, "yuva420p"),
+    quality=Quality(
+        option="crf", factor=1.35, highest=63, integer=True, lossless=(("lossless", "1"),)
+    ),
+    preset_option="cpu-used",
+    presets=("5", "5", "5", "4", "3", "2", "1", "1", "0", "0"),
+    own_presets=tuple(str(n) for n in range(-8, 9)),
+    fixed=(
+        ("b", "0"),
+        ("deadline", "good"),
+        ("row-mt", "0"),
+        ("tile-columns", "2"),
+        ("auto-alt-ref", "1"),
+        ("lag-in-frames", "25"),
+    ),
+    deepest=8,
+    largest=65535,
+)
+
+PRORES = EncoderRow(
+    encoder="prores_ks",
+    coding="prores",
+    containers=("mov", "matroska"),
+    pix_fmts=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
+    profiles=(
+        (18, (("profile", "hq"),)),
+        (24, (("profile", "standard"),)),
+        (30, (("profile", "lt"),)),
+        (51, (("profile", "proxy"),)),
+    ),
+    fixed=(("vendor", "apl0"),),
+    smallest=16,
+)
+
+FFV1 = EncoderRow(
+    encoder="ffv1",
+    coding="ffv1",
+    containers=("matroska", "avi"),
+    pix_fmts=(
+        *PLANAR,
+        *PLANAR_10,
+        *("yuv420p12le", "yuv422p12le", "yuv444p12le"),
+        *("yuv420p16le", "yuv422p16le", "yuv444p16le"),
+        *("yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva422p10le", "yuva444p10le"),
+        *("gbrp", "gbrp10le", "gbrp12le", "gbrp16le", "gbrap", "gbrap10le", "gbrap12le"),
+        *("gbrap16le", "gray", "gray10le", "gray12le", "gray16le"),
+    ),
+    fixed=(("level", "3"), ("g", "1"), ("coder", "1"), ("context", "1"), ("slicecrc", "1")),
+    deepest=16,
+    lossless=True,
+    largest=65535,
+)
+
+NVENC_PRESETS = ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7", "p7")
+NVENC_OWN = tuple(f"p{n}" for n in range(1, 8))
+NVENC_FIXED = (("rc", "vbr"), ("b", "0"), ("tune", "hq"), ("strict_gop", "1"), ("forced-idr", "1"))
+QSV_PRESETS = (*["veryfast"] * 3, "faster", "fast", "medium", "slow", "slower", *["veryslow"] * 2)
+AMF_PRESETS = (*["speed"] * 4, *["balanced"] * 2, *["quality"] * 4)
+
+HARDWARE = (
+    EncoderRow(
+        encoder="h264_nvenc",
+        coding="h264",
+        containers=COMMON,
+        pix_fmts=("yuv420p", "yuv444p"),
+        hardware=True,
+        quality=Quality(option="cq", factor=1.2, highest=51),
+        preset_option="preset",
+        presets=NVENC_PRESETS,
+        own_presets=NVENC_OWN,
+        fixed=NVENC_FIXED,
+        deepest=8,
+        even=True,
+        largest=4096,
+        smallest=160,
+    ),
+    EncoderRow(
+        encoder="hevc_nvenc",
+        coding="hevc",
+        containers=COMMON,
+        pix_fmts=("yuv420p", "yuv444p", "p010le"),
+        hardware=True,
+        quality=Quality(option="cq", factor=1.2, highest=51),
+        preset_option="preset",
+        presets=NVENC_PRESETS,
+        own_presets=NVENC_OWN,
+        fixed=NVENC_FIXED,
+        even=True,
+        largest=8192,
+        smallest=160,
+    ),
+    EncoderRow(
+        encoder="av1_nvenc",
+        coding="av1",
+        containers=("mp4", "matroska", "webm"),
+        pix_fmts=("yuv420p", "p010le"),
+        hardware=True,
+        quality=Quality(option="cq", factor=1.4, highest=63),
+        preset_option="preset",
+        presets=NVENC_PRESETS,
+        own_presets=NVENC_OWN,
+        fixed=NVENC_FIXED,
+        even=True,
+        largest=8192,
+        smallest=192,
+    ),
+    *(
+        EncoderRow(
+            encoder=f"{coding}_qsv",
+            coding=coding,
+            containers=containers,
+            pix_fmts=("nv12", "p010le")[: 1 + (coding != "h264")],
+            hardware=True,
+            quality=Quality(option="global_quality", factor=1.2, highest=51, integer=True),
+            preset_option="preset",
+            presets=QSV_PRESETS,
+            deepest=8 if coding == "h264" else 10,
+            even=True,
+            largest=4096 if coding == "h264" else 8192,
+            smallest=128,
+        )
+        for coding, containers in (
+            ("h264", COMMON),
+            ("hevc", COMMON),
+            ("av1", ("mp4", "matroska", "webm")),
+        )
+    ),
+    *(
+        EncoderRow(
+            encoder=f"{coding}_amf",
+            coding=coding,
+            containers=containers,
+            pix_fmts=("yuv420p", "p010le")[: 1 + (coding != "h264")],
+            hardware=True,
+            quality=Quality(option="qvbr_quality_level", factor=1.2, highest=51, integer=True),
+            preset_option="quality",
+            presets=AMF_PRESETS,
+            own_presets=("speed", "balanced", "quality"),
+            fixed=(("rc", "qvbr"),),
+            deepest=8 if coding == "h264" else 10,
+            even=True,
+            largest=4096 if coding == "h264" else 8192,
+            smallest=128,
+        )
+        for coding, containers in (
+            ("h264", COMMON),
+            ("hevc", COMMON),
+            ("av1", ("mp4", "matroska", "webm")),
+        )
+    ),
+    *(
+        EncoderRow(
+            encoder=f"{coding}_videotoolbox",
+            coding=coding,
+            containers=COMMON,
+            pix_fmts=("yuv420p", "p010le")[: 1 + (coding != "h264")],
+            hardware=True,
+            # Constant quality on Apple silicon: 1 to 100, upwards, in units of FF_QP2LAMBDA.
+            profiles=tuple(
+                (crf, (("flags", "+qscale"), ("global_quality", str(118 * max(1, 100 - 2 * crf)))))
+                for crf in range(52)
+            ),
+            fixed=(("allow_sw", "0"),),
+            deepest=8 if coding == "h264" else 10,
+            even=True,
+            largest=4096 if coding == "h264" else 8192,
+            smallest=64,
+        )
+        for coding in ("h264", "hevc")
+    ),
+)
+
+ROWS = (X264, X265, SVT_AV1, VP9, PRORES, FFV1, *HARDWARE)
+
+ALIASES = {
+    "h.264": "h264",
+    "avc": "h264",
+    "x264": "libx264",
+    "h265": "hevc",
+    "h.265": "hevc",
+    "x265": "libx265",
+    "svtav1": "libsvtav1",
+    "svt-av1": "libsvtav1",
+    "libvpx": "libvpx-vp9",
+    "prores_ks": "prores",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerRow:
+    """One container file format. Names are FFmpeg's muxers."""
+
+    muxer: str
+    title: str
+    suffixes: tuple[str, ...]
+    codings: tuple[str, ...]
+    """Chosen by default, the first for 8 bits and the second for more (or the same)."""
+    alpha_coding: str | None = None
+    """Chosen by default for sources with transparency."""
+    rotation: bool = True
+    """Keeps a display matrix."""
+    aspect_for: tuple[str, ...] = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
+    """Codings whose sample aspect ratio it keeps."""
+    constant_rate_only: bool = False
+    color_tags: bool = True
+
+
+CONTAINERS = (
+    ContainerRow(muxer="mp4", title="MP4", suffixes=(".mp4", ".m4v"), codings=("h264", "hevc")),
+    ContainerRow(
+        muxer="mov",
+        title="MOV",
+        suffixes=(".mov", ".qt"),
+        codings=("h264", "hevc"),
+        alpha_coding="prores",
+    ),
+    ContainerRow(muxer="matroska", title="Matroska", suffixes=(".mkv",), codings=("h264", "hevc")),
+    ContainerRow(
+        muxer="webm",
+        title="WebM",
+        suffixes=(".webm",),
+        codings=("vp9", "av1"),
+        alpha_coding="vp9",
+    ),
+    ContainerRow(
+        muxer="avi",
+        title="AVI",
+        suffixes=(".avi",),
+        codings=("h264", "ffv1"),
+        rotation=False,
+        aspect_for=("h264",),
+        constant_rate_only=True,
+        color_tags=False,
+    ),
+)
