@@ -25,6 +25,7 @@ from vsrpp_cli.video.encoder_table import (
 )
 from vsrpp_cli.video.hdr import encoder_parameters
 from vsrpp_cli.video.image_headers import SUFFIXES as IMAGE_SUFFIXES
+from vsrpp_cli.video.image_pixels import encoder_format
 from vsrpp_cli.video.levels import h264_note
 from vsrpp_cli.video.output_size import output_shape
 from vsrpp_cli.video.pixel_formats import PixelFormat, closest, describe, even_multiples
@@ -377,28 +378,60 @@ def _resolve_frames(
     info: SourceInfo, options: UpscaleOptions, output: Path, *, scale: int, threads: int
 ) -> EncodeSettings:
     """Decide about a folder of frames, or a single image."""
-    from vsrpp_cli.video.frames_output import (  # noqa: PLC0415 - videos do without
-        frames_losses,
-        frames_settings,
-    )
-
     for name, value in (("--crf", options.crf), ("--preset", options.preset)):
         if value is not None:
             raise UsageError(f"{name} {value}: is for videos, the output is frames")
+    kind = _image_format(info, options, output)
+    depth = 16 if info.bit_depth > 8 and kind in DEEP_IMAGES else 8
+    alpha = info.has_alpha and kind != "jpeg"
+    gray = describe(info.pix_fmt).gray and kind in DEEP_IMAGES
     shape = output_shape(info, options, scale=scale, multiples=(1, 1))
-    settings = frames_settings(
-        info,
-        output,
-        size=(shape.width, shape.height),
-        codec=options.codec,
-        pix_fmt=options.pix_fmt,
-        encoder_options=options.encoder_options,
+    losses = []
+    if info.bit_depth > depth:
+        losses.append(f"{info.bit_depth} bits a component become {depth} ({kind})")
+    if info.has_alpha and not alpha:
+        losses.append(f"transparency is dropped ({kind} holds none)")
+    if info.hdr:
+        losses.append("images have no place for HDR metadata")
+    return EncodeSettings(
+        kind="frames",
+        container=kind,
+        codec=kind,
+        pix_fmt=options.pix_fmt or encoder_format(kind, bit_depth=depth, gray=gray, alpha=alpha),
+        width=shape.width,
+        height=shape.height,
+        time_base=info.time_base,
+        frame_rate=info.frame_rate,
+        color=replace(info.color, matrix="gbr", full_range=True, siting="unspecified", guessed=()),
+        sample_aspect_ratio=shape.sample_aspect_ratio,
+        display_matrix=info.display_matrix,
         threads=threads,
-    )
-    return replace(
-        settings,
+        options=options.encoder_options,
+        keep_alpha=alpha,
         cut_start=options.start is not None,
         cut_end=options.end is not None or options.frames is not None,
         notes=shape.notes,
-        losses=tuple(frames_losses(info, settings)),
+        losses=tuple(losses),
     )
+
+
+DEEP_IMAGES = ("png", "tiff")
+"""Image formats with 16 bits, and with grey."""
+
+
+def _image_format(info: SourceInfo, options: UpscaleOptions, output: Path) -> str:
+    """Return the format of images: as asked, as OUTPUT's suffix says, as the input's, or PNG."""
+    kinds = sorted(set(IMAGE_SUFFIXES.values()))
+    named = None if output.is_dir() else IMAGE_SUFFIXES.get(output.suffix.lower())
+    if options.codec is not None:
+        asked = IMAGE_SUFFIXES.get(f".{options.codec.lower()}", options.codec.lower())
+        if asked not in kinds:
+            raise UnknownNameError(
+                f"--codec {options.codec!r}: frames are written as one of {', '.join(kinds)}"
+            )
+        if named and asked != named:
+            raise UsageError(f"--codec {options.codec} contradicts the name {output.name}")
+        return asked
+    if named:
+        return named
+    return info.codec if info.kind == "frames" and info.codec in kinds else "png"
