@@ -1,5 +1,6 @@
 """Files of weights on the Hugging Face hub: its own client, cache, tokens and `HF_ENDPOINT`."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp_cli.checkpoints.registry import embedded_model
 from vsrpp_cli.checkpoints.transfer import FULL, OnProgress, Progress
 from vsrpp_cli.errors import DiskFullError, ModelUnavailableError, UsageError
 
@@ -60,15 +62,20 @@ def fetch(
         ModelUnavailableError: it cannot be had; the message says why and what to do.
     """
     # Costs half a second, which only those pay who need it.
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415
 
-    with _mapped_errors(wanted, offline=offline):
+    if offline:
+        # The client's own way of asking its cache only was seen to ask its server for other things.
+        found = try_to_load_from_cache(wanted.repo, wanted.file, revision=wanted.revision)
+        if not isinstance(found, str):
+            raise _unavailable(wanted, "not in the hub's cache, and offline was asked for")
+        return Path(found)
+    with _mapped_errors(wanted), _silence():
         return Path(
             hf_hub_download(
                 wanted.repo,
                 wanted.file,
                 revision=wanted.revision,
-                local_files_only=offline,
                 local_dir=folder,
                 library_name="vsrpp",
                 tqdm_class=_reporter(wanted, on_progress),
@@ -77,14 +84,28 @@ def fetch(
 
 
 @contextmanager
-def _mapped_errors(wanted: HubFile, *, offline: bool) -> Iterator[None]:
+def _silence() -> Iterator[None]:
+    """Keep the client, which logs to stderr, from printing its retries."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _mapped_errors(wanted: HubFile) -> Iterator[None]:
     from huggingface_hub import errors  # noqa: PLC0415
 
     try:
         yield
     except errors.LocalEntryNotFoundError as error:
-        reason = "not in the hub's cache, and offline" if offline else "not to be reached"
-        raise _unavailable(wanted, reason) from error
+        # Said also of servers that cannot be reached, whose error is behind it.
+        raise _unavailable(
+            wanted, f"not to be reached ({_line(error.__cause__ or error)})"
+        ) from error
     except errors.GatedRepoError as error:
         raise _unavailable(wanted, "access has to be asked for on its page first") from error
     except errors.RepositoryNotFoundError as error:
@@ -100,12 +121,18 @@ def _mapped_errors(wanted: HubFile, *, offline: bool) -> Iterator[None]:
                 f"no room for {wanted} in {error.filename or 'the cache'}: make room, or name "
                 f"another folder with HF_HOME"
             ) from error
-        line = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise _unavailable(wanted, line) from error
+        raise _unavailable(wanted, _line(error)) from error
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _unavailable(wanted: HubFile, reason: str) -> ModelUnavailableError:
-    return ModelUnavailableError(f"{wanted} cannot be had: {reason}")
+    return ModelUnavailableError(
+        f"{wanted} cannot be had: {reason}; fetch it elsewhere and give its path, "
+        f"or go on with the built-in one: --model {embedded_model().name}"
+    )
 
 
 def _reporter(wanted: HubFile, on_progress: OnProgress | None) -> Any:
