@@ -40,12 +40,12 @@ Picture = NDArray[np.float32]
 
 def small_luma(rgb: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return BT.709 luma of a picture (3, H, W) in [0, 1], averaged to `ANALYSIS_SIZE`, 8 bit."""
-    luma: Picture = np.tensordot(np.array([0.2126, 0.7152, 0.0722], np.float32), rgb, 1)
+    luma = np.tensordot(np.array([0.2126, 0.7152, 0.0722], np.float32), rgb, 1)
     for axis, size in enumerate(ANALYSIS_SIZE):
         edges = np.arange(size) * luma.shape[axis] // size
         counts = np.maximum(np.diff([*edges, luma.shape[axis]]), 1).astype(np.float32)
         shape = (-1, 1) if axis == 0 else (1, -1)
-        luma = np.add.reduceat(luma, edges, axis) / counts.reshape(shape)
+        luma = np.asarray(np.add.reduceat(luma, edges, axis) / counts.reshape(shape), np.float32)
     return (np.clip(luma, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -139,7 +139,7 @@ def _window_mean(picture: Picture) -> Picture:
 
 @numba.njit(nogil=True, cache=True)
 def _block_distance(first: Picture, second: Picture) -> float:
-    """Return the mean difference of pixels, each block of `first` put where it fits `second` best."""
+    """Return the mean difference of pixels, each block of `first` laid where it fits best."""
     height, width = first.shape
     total, blocks = 0.0, 0
     for top in range(0, height - BLOCK + 1, BLOCK):
