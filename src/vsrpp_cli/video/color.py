@@ -98,21 +98,21 @@ def frame_to_rgb(frame: VideoFrame, spec: ColorSpec) -> NDArray[np.float32]:
     Raises:
         InputError: the matrix or the pixel format is none that can be converted.
     """
-    planar = _planar(frame)
-    kind = planar.format
+    flat = planar(frame)
+    kind = flat.format
     bits = kind.components[0].bits
     out = np.empty((3, frame.height, frame.width), np.float32)
     if kind.is_rgb:
         for channel, index in enumerate((2, 0, 1)):  # planes are G, B, R
-            _unit(_plane(planar.planes[index], bits), bits, spec, out[channel])
+            _unit(_plane(flat.planes[index], bits), bits, spec, out[channel])
     elif kind.name.startswith("gray"):
-        _unit(_plane(planar.planes[0], bits), bits, spec, out[0])
+        _unit(_plane(flat.planes[0], bits), bits, spec, out[0])
         out[1:] = out[0]
     else:
         to_rgb = np.linalg.inv(_matrix(spec.matrix)).astype(np.float32)
         scale = _decode_scale(bits, full=spec.full_range)
         steps, origin = _grid(kind, spec.siting)
-        pixels.decode_planes(_planes(planar), to_rgb, scale, steps, origin, out)
+        pixels.decode_planes(_planes(flat), to_rgb, scale, steps, origin, out)
     return out
 
 
@@ -120,9 +120,9 @@ def frame_to_alpha(frame: VideoFrame) -> NDArray[np.float32] | None:
     """Return the alpha of a decoded picture, shape (H, W) in [0, 1]; None where it has none."""
     if not has_alpha(frame.format):
         return None
-    planar = _planar(frame)
-    bits = planar.format.components[-1].bits
-    values = _plane(planar.planes[-1], bits)[:, : frame.width]
+    flat = planar(frame)
+    bits = flat.format.components[-1].bits
+    values = _plane(flat.planes[-1], bits)[:, : frame.width]
     return values.astype(np.float32) / np.float32((1 << bits) - 1)
 
 
@@ -148,15 +148,15 @@ def rgb_to_frame(
     """
     rgb = np.ascontiguousarray(rgb, dtype=np.float32)
     height, width = rgb.shape[1:]
-    planar = _planar_name(VideoFormat(pix_fmt))
-    if planar is None:
+    name = _planar_name(VideoFormat(pix_fmt))
+    if name is None:
         raise UsageError(f"pixel format {pix_fmt!r}: cannot be written, try yuv420p or yuv420p10le")
-    frame = VideoFrame(width, height, planar)
+    frame = VideoFrame(width, height, name)
     pattern = _DITHER if dither else _NO_DITHER
     if frame.format.is_rgb:
         for channel, index in enumerate((2, 0, 1)):
             _store(rgb[channel], frame, index, spec, pattern)
-    elif planar.startswith("gray"):
+    elif name.startswith("gray"):
         red, blue = LUMA.get(spec.matrix, LUMA["bt709"])
         weights = np.array((red, 1 - red - blue, blue), np.float32)
         _store(np.tensordot(weights, rgb, 1), frame, 0, spec, pattern)
@@ -166,7 +166,7 @@ def rgb_to_frame(
         opaque = np.ones((height, width), np.float32)
         full = ColorSpec(matrix="gbr", full_range=True)
         _store(opaque if alpha is None else alpha, frame, len(frame.planes) - 1, full, _NO_DITHER)
-    if planar != pix_fmt:
+    if name != pix_fmt:
         frame = _reformat(frame, pix_fmt)
     tag(frame, spec)
     return frame
@@ -190,6 +190,11 @@ def code_points(spec: ColorSpec) -> tuple[int, int, int, int]:
 def has_alpha(kind: VideoFormat) -> bool:
     """Return whether pictures of this format have an alpha channel (a palette counts as one)."""
     return kind.has_palette or any(part.is_alpha for part in kind.components)
+
+
+def supported(kind: VideoFormat) -> bool:
+    """Return whether pictures of this format can be converted."""
+    return _planar_name(kind) is not None
 
 
 def supported_matrix(name: str) -> bool:
@@ -275,8 +280,12 @@ def _planar_name(kind: VideoFormat) -> str | None:
     return f"gbra{'p'}{suffix}" if has_alpha(kind) else f"gbrp{suffix}"
 
 
-def _planar(frame: VideoFrame) -> VideoFrame:
-    """Return the picture in a planar format; the frame itself where it is in one already."""
+def planar(frame: VideoFrame) -> VideoFrame:
+    """Return the picture in a planar format; the frame itself where it is in one already.
+
+    Raises:
+        InputError: its pixel format is none that can be converted.
+    """
     kind = frame.format
     name = _planar_name(kind)
     if name is None:

@@ -120,6 +120,16 @@ class Scan:
     """Indices of the frames that begin a new scene (never 0)."""
     notes: tuple[str, ...] = ()
     """E.g. `12 damaged packets skipped`, `timestamps repaired`, `truncated after frame 812`."""
+    first: int = 0
+    """Frames of the input before the first of these: how many to pass over when reading on."""
+    seekable: bool = False
+    """Whether the input's own timestamps are `pts`, so that frames can be found by them."""
+    checks: str = ""
+    """Four hexadecimal digits per frame, a checksum of some of its rows: proves a seek right."""
+    damaged: bool = False
+    """Whether decoding met errors; one thread then conceals them the same way each time."""
+    filters: tuple[str, ...] = ()
+    """libavfilter filters that frames go through when read, e.g. bwdif."""
 
     @property
     def frames(self) -> int:

@@ -1,0 +1,164 @@
+"""Opening video files and decoding one track of them, damaged ones included."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import av.error
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vsrpp_cli.errors import InputError
+
+OPEN_OPTIONS = {"probesize": "20000000", "analyzeduration": "20000000"}
+"""Bytes and microseconds looked at for the streams' parameters: recordings that begin in the middle
+tell theirs late. Files that tell them early are not read further for it."""
+
+MAX_READ_ERRORS = 100
+"""Read errors in a row after which the rest of a file is given up."""
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a media file.
+
+    Raises:
+        InputError: it is missing, unreadable, empty, or not a media file.
+    """
+    try:
+        container = av.open(path, "r", options=OPEN_OPTIONS, metadata_errors="replace")
+    except (OSError, ValueError, av.error.FFmpegError) as error:
+        raise InputError(_why_not_opened(path, error)) from error
+    if container.format.name == "tty":
+        container.close()
+        raise InputError(f"{path}: is a text file, not a video")
+    return container
+
+
+def _why_not_opened(path: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: no such file"
+    if isinstance(error, IsADirectoryError):
+        return f"{path}: is a folder without frames"
+    if isinstance(error, PermissionError):
+        return f"{path}: no permission to read it"
+    with contextlib.suppress(OSError):
+        if Path(path).stat().st_size == 0:
+            return f"{path}: is empty"
+        if _lacks_index(path):
+            return f"{path}: the index of this MP4 is missing: it was cut short or is no whole file"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"{path}: is not a media file, or damaged at its beginning"
+    return f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}"
+
+
+def _lacks_index(path: str) -> bool:
+    """Return whether a file looks like MP4 and has no `moov` box at its top level."""
+    with Path(path).open("rb") as file:
+        seen = False
+        while len(head := file.read(16)) >= 8:
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if kind == b"moov":
+                return False
+            if not seen and kind not in (b"ftyp", b"styp", b"mdat", b"moof", b"free", b"wide"):
+                return False
+            seen = True
+            size = int.from_bytes(head[8:16], "big") if size == 1 else size
+            if size < 8:
+                break
+            file.seek(size - len(head), os.SEEK_CUR)
+        return seen
+
+
+def file_error(path: str, error: Exception) -> InputError:
+    """Return what to raise when reading the file fails underneath FFmpeg."""
+    return InputError(f"{path}: reading failed: {getattr(error, 'strerror', None) or error}")
+
+
+class TrackDecoder:
+    """Decodes one video track, in order of presentation, skipping what is damaged.
+
+    Args:
+        path: the file.
+        index: index of the stream in the container.
+        threads: decoder threads; None for FFmpeg's choice. With 1, damaged pictures are concealed
+            the same way each time.
+
+    Attributes:
+        errors: packets that could not be decoded, and places where reading failed.
+        stream: the track.
+    """
+
+    def __init__(self, path: str, index: int, *, threads: int | None = None) -> None:
+        self.path = path
+        self.container = open_container(path)
+        stream = self.container.streams[index]
+        assert isinstance(stream, VideoStream)
+        self.stream = stream
+        self.errors = 0
+        context = stream.codec_context
+        context.thread_type = ThreadType.AUTO
+        context.thread_count = threads or 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.container.close()
+
+    def seek(self, pts: int) -> bool:
+        """Go to a key frame at or before `pts` (stream's time base); False where that fails."""
+        try:
+            self.container.seek(pts, stream=self.stream)
+        except (OSError, av.error.FFmpegError):
+            return False
+        return True
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield the pictures from here to the end.
+
+        Raises:
+            InputError: the decoder cannot do what the stream asks for.
+        """
+        for packet in self._packets():
+            yield from self._decode(packet)
+        yield from self._decode(None)
+
+    def _packets(self) -> Iterator["Packet[VideoStream]"]:
+        """Yield packets; after a read error go on behind it, where there is something behind."""
+        failures = 0
+        while failures < MAX_READ_ERRORS:
+            try:
+                for packet in self.container.demux(self.stream):
+                    failures = 0
+                    if packet.size == 0 and packet.pts is None:
+                        return
+                    yield packet
+            except (OSError, av.error.FFmpegError):
+                self.errors += failures == 0
+                failures += 1
+            else:
+                return
+
+    def _decode(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+        try:
+            return self.stream.codec_context.decode(packet)
+        except EOFError:
+            return []
+        except (NotImplementedError, av.error.PatchWelcomeError) as error:
+            name = self.stream.codec_context.name
+            raise InputError(f"{self.path}: {name} of this kind cannot be decoded") from error
+        except (OSError, ValueError, av.error.FFmpegError):
+            self.errors += 1
+            return []
