@@ -29,6 +29,9 @@ STRUCTURE_WINDOW = 9
 CHANGE = 0.12
 """Change from the frame before, over contrast, below which there is nothing to look at."""
 
+NEW_STRUCTURE = 10.0
+"""Difference of structure below which it is the same picture in another light."""
+
 REPEATED = 0.5
 """Distance up to which frames are the same but for coding noise."""
 
@@ -90,7 +93,7 @@ class CutDetector:
         across, within = self._distances(i, self._luma)
         evidence = across / contrast * across / (within + 0.3)
         across, within = self._distances(i, self._structure)
-        return evidence * across * across / (within + 2) >= THRESHOLD
+        return across >= NEW_STRUCTURE and evidence * across * across / (within + 2) >= THRESHOLD
 
     def _distances(self, i: int, pictures: dict[int, Picture]) -> tuple[float, float]:
         """Return the least difference across frame `i`, and the larger of those on its sides.
