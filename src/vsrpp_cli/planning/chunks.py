@@ -1,8 +1,9 @@
 """Cutting scenes into segments and chunks.
 
 A chunk is what one network call sees: frames `start:stop`, of which `keep_start:keep_stop` survive.
-Within a segment the forward branches' state is carried from chunk to chunk, so only a segment's first
-chunk needs overlap before its kept frames; every chunk needs it behind them. Chunks never span a cut.
+Within a segment the forward branches' state is carried from chunk to chunk, so only a segment's
+first chunk needs overlap before its kept frames; every chunk needs it behind them. Chunks never
+span a cut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -89,11 +90,12 @@ def _chunks(
     pieces: Iterable[tuple[tuple[int, int], tuple[int, int]]], chunk: int, overlap: int
 ) -> Iterable[Chunk]:
     for (start, stop), (scene_start, scene_stop) in pieces:
-        before = min(overlap, start - scene_start)
-        for keep_start, keep_stop in _kept(start, stop, scene_stop, before, chunk, overlap):
+        seen = max(scene_start, start - overlap), min(scene_stop, stop + overlap)
+        edges = _edges(start, stop, seen, chunk, overlap)
+        for keep_start, keep_stop in pairwise(edges):
             carries = keep_start > start
             yield Chunk(
-                start=keep_start if carries else keep_start - before,
+                start=keep_start if carries else seen[0],
                 stop=min(keep_stop + overlap, scene_stop),
                 keep_start=keep_start,
                 keep_stop=keep_stop,
@@ -101,16 +103,42 @@ def _chunks(
             )
 
 
-def _kept(
-    start: int, stop: int, scene_stop: int, before: int, chunk: int, overlap: int
-) -> list[tuple[int, int]]:
-    """Return the kept ranges of a piece: as few as fit, equal within one."""
-    if stop - start + before + min(overlap, scene_stop - stop) <= chunk:
-        return [(start, stop)]
-    return split_evenly(start, stop, chunk - overlap - before)
+def _edges(start: int, stop: int, seen: tuple[int, int], chunk: int, overlap: int) -> list[int]:
+    """Return where the kept ranges of a piece begin, and `stop`: as few as fit.
+
+    Not the frames that chunks keep but those they see are equal within one, for these take the
+    memory; each chunk reaches `overlap` frames into the next.
+    """
+    span = seen[1] - seen[0] - overlap
+    count = max(1, -(-span // (chunk - overlap)))
+    inner = [max(seen[0] + span * i // count, start + i) for i in range(1, count)]
+    return [start, *inner, stop]
 
 
 def computed_per_kept(segments: Sequence[Segment]) -> float:
     """Return how many frames are computed for each one that is kept."""
     computed = sum(c.stop - c.start for s in segments for c in s.chunks)
     return computed / sum(s.keep_stop - s.keep_start for s in segments)
+
+
+def shorten(chunk: Chunk, most: int, overlap: int) -> tuple[Chunk, ...]:
+    """Return `chunk` as several that see at most `most` frames, the later ones carrying on.
+
+    Args:
+        chunk: the one to divide.
+        most: above `2 * overlap`.
+        overlap: frames of context behind the kept ones of each part.
+    """
+    if chunk.stop - chunk.start <= most:
+        return (chunk,)
+    edges = _edges(chunk.keep_start, chunk.keep_stop, (chunk.start, chunk.stop), most, overlap)
+    return tuple(
+        Chunk(
+            start=chunk.start if keep_start == chunk.keep_start else keep_start,
+            stop=min(keep_stop + overlap, chunk.stop),
+            keep_start=keep_start,
+            keep_stop=keep_stop,
+            carries=chunk.carries or keep_start > chunk.keep_start,
+        )
+        for keep_start, keep_stop in pairwise(edges)
+    )

@@ -1,0 +1,106 @@
+"""Which device computes, and in which precision."""
+
+import os
+import platform
+
+import torch
+
+from vsrpp_cli.errors import DeviceError, UsageError
+from vsrpp_cli.options import PRECISIONS
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+_BFLOAT16_ISAS = ("BF16", "AMX", "FP16", "AVX10", "ALL", "DEFAULT")
+"""Parts of oneDNN's names of instruction sets that have bfloat16."""
+
+DEVICE_SHARE = 0.85
+"""Of a device's own memory that a run may use."""
+
+
+def available_devices() -> list[str]:
+    """Return what `--device` may name on this machine, best last."""
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
+def resolve_device(text: str) -> torch.device:
+    """Return the device that `auto`, `cpu`, `cuda`, `cuda:N` or `mps` means here.
+
+    Raises:
+        DeviceError: it is not there; the message names what is.
+        UsageError: it is none of these words.
+    """
+    there = available_devices()
+    kind, _, index = text.partition(":")
+    if text != "auto" and (kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit())):
+        raise UsageError(f"--device {text!r}: must be auto, cpu, cuda, cuda:N or mps")
+    if text == "auto":
+        name = "cuda:0" if "cuda:0" in there else there[-1]
+    elif text == "cuda":
+        name = "cuda:0"
+    elif kind == "cuda":
+        name = f"cuda:{int(index)}"
+    else:
+        name = kind
+    if name not in there:
+        raise DeviceError(f"--device {text}: not on this machine, which has {', '.join(there)}")
+    return torch.device(name)
+
+
+def resolve_precision(text: str, device: torch.device) -> str:
+    """Return the precision (`fp32`, `fp16` or `bf16`) to compute in.
+
+    `auto` is float16 on a GPU; on a CPU bfloat16 if it has instructions for that, else float32.
+    A precision that is asked for by name is taken, however slow it is here.
+
+    Raises:
+        UsageError: `text` is no precision, or the device cannot compute in it.
+    """
+    if text not in PRECISIONS:
+        raise UsageError(f"--precision {text!r}: must be one of {', '.join(PRECISIONS)}")
+    if text == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UsageError(f"--precision bf16: {device_name(device)} cannot, fp16 would be fast")
+    if text != "auto":
+        return text
+    if device.type != "cpu":
+        return "fp16"
+    return "bf16" if has_fast_bfloat16() else "fp32"
+
+
+def has_fast_bfloat16() -> bool:
+    """Tell whether this CPU multiplies matrices in bfloat16, as torch sees it."""
+    # The environment variable limits what oneDNN uses, which is what computes our convolutions.
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", ""))
+    if limit and not any(word in limit.upper() for word in _BFLOAT16_ISAS):
+        return False
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("bf16"))
+
+
+def cpu_capability() -> str:
+    """Return the instruction set that results depend on, e.g. `AVX512 bf16`."""
+    name = torch.backends.cpu.get_cpu_capability()
+    return f"{name} bf16" if has_fast_bfloat16() else name
+
+
+def default_threads() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is called, for reports."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def device_memory(device: torch.device) -> int | None:
+    """Return the bytes a run may use of a device's own memory; None if it has none of its own."""
+    if device.type != "cuda":
+        return None
+    return int(torch.cuda.get_device_properties(device).total_memory * DEVICE_SHARE)

@@ -1,0 +1,245 @@
+"""From the frames of a segment to its upscaled frames: chunk after chunk, tile after tile.
+
+Each tile of a chunk (and each view of the ensemble) is one pass through the chain of networks, with
+a state of its own that is carried to the next chunk. Where a chunk is a single pass, frames leave
+as they are reconstructed; where it is several, they are put together first.
+"""
+
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numba
+import torch
+from torch import Tensor
+
+from vsrpp_cli.errors import GuardError
+from vsrpp_cli.inference.chain import Chain, States
+from vsrpp_cli.inference.device import has_fast_bfloat16
+from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
+from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.guard import Guard
+from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
+from vsrpp_cli.inference.tiling import FrameStore, cut, pad, weights
+from vsrpp_cli.inference.window import Picture, Window
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.planning.budget import requirement
+from vsrpp_cli.planning.chunks import Chunk, shorten
+from vsrpp_cli.planning.tiles import Tile, grid, padded
+
+CONTEXT = 4
+"""Frames of context after memory ran out, where the chunks so far do not tell how many."""
+
+LEAST_TILE_OVERLAPS = 8
+"""Tiles are not made smaller than so many overlaps when memory runs out."""
+
+
+class Engine:
+    """A chain of networks on one device, in one geometry."""
+
+    def __init__(
+        self,
+        networks: Sequence[BasicVSRPP],
+        *,
+        device: torch.device,
+        precision: str,
+        threads: int | None = None,
+        tile: tuple[int, int] | None = None,
+        tile_overlap: int = 16,
+        ensemble: bool = False,
+        guard: bool = True,
+    ) -> None:
+        """Take the networks, which stay as they are, and make them ready.
+
+        Args:
+            networks: in float32, in order; the output of one is the input of the next.
+            device: to compute on.
+            precision: `fp32`, `fp16` or `bf16`.
+            threads: of the CPU, set for the whole process; None leaves them as they are.
+            tile: width and height of tiles in input pixels, overlap included; None for none.
+            tile_overlap: input pixels by which tiles reach beyond the middle of their borders.
+            ensemble: average over the eight flips and transpositions.
+            guard: look for frames that are black or not numbers, and recompute them in float32.
+        """
+        self._chain = Chain(networks, device)
+        self._device = device
+        self._precision = precision
+        self._threads = threads
+        self._views = VIEWS if ensemble else 1
+        self._guarded = guard
+        self._overlap = tile_overlap
+        self._minimum, self._multiple = requirement(n.config for n in networks)
+        least = max(self._minimum, LEAST_TILE_OVERLAPS * tile_overlap)
+        self._ladder = Ladder(tile=tile, least_tile=least)
+        self._states: dict[tuple[Tile, int], States] = {}
+        self.events: list[Event] = []
+        """What happened so far that a user should know."""
+        self._note_slow_ways()
+        self._chain.networks(precision)
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return self._chain.scale
+
+    @property
+    def kernels(self) -> str:
+        """Which implementation of the network's parts is in use, for the report."""
+        return "torch kernels"
+
+    def upscale(self, frames: Iterable[Picture], chunks: Iterable[Chunk]) -> Iterator[Picture]:
+        """Yield the kept frames of a segment.
+
+        Args:
+            frames: shape (3, H, W), float32, RGB in [0, 1]: from the first chunk's `start` on, in
+                order, each once. No more are read than the chunk at hand sees.
+            chunks: in order; may be found out as frames are read (see `Upscaler`).
+
+        Yields:
+            frames of shape (3, scale * H, scale * W), float32, in [0, 1].
+
+        Raises:
+            GuardError: a frame is black or not a number in float32, too.
+            OutOfMemoryError: there was not enough memory at the smallest geometry either.
+        """
+        self._set_threads()
+        self._states = {}
+        window: Window | None = None
+        context = 0
+        for chunk in chunks:
+            if window is None:
+                window = Window(frames)
+                window.begin(chunk.start)
+            window.reach(chunk.stop)
+            context = max(context, chunk.stop - chunk.keep_stop, chunk.keep_start - chunk.start)
+            yield from self._held(window, chunk, context or CONTEXT)
+            window.drop(chunk.keep_stop - (context or CONTEXT))
+        self._states = {}
+
+    def _held(self, window: Window, chunk: Chunk, context: int) -> Iterator[Picture]:
+        """Yield a chunk's frames, going down the ladder as often as memory runs out."""
+        done = chunk.keep_start
+        while done < chunk.keep_stop:
+            part = chunk
+            if self._ladder.most is not None:
+                part = shorten(chunk, max(self._ladder.most, 2 * context + 1), context)[0]
+            try:
+                for frame in self._compute(window, part):
+                    yield frame
+                    done += 1
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                problem = str(error).partition("\n")[0]
+            else:
+                chunk = replace(chunk, start=done, keep_start=done, carries=True)
+                continue
+            self._retreat(window, part, context, problem)
+            # Another grid has other states: begin anew, with context before what is still wanted.
+            start = max(window.first, done - context)
+            chunk = replace(chunk, start=start, keep_start=done, carries=False)
+
+    def _retreat(self, window: Window, part: Chunk, context: int, problem: str) -> None:
+        self._states = {}
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        height, width = window.size
+        size = self._padded(width, height)
+        rung = self._ladder.step_down(size, part.stop - part.start, context)
+        self._note("memory", f"memory ran out: going on with {rung}", part, problem=problem)
+
+    def _compute(self, window: Window, chunk: Chunk) -> Iterator[Picture]:
+        if not chunk.carries:
+            self._states = {}
+        guard = Guard() if self._guarded else None
+        given = window.clip(chunk.start, chunk.stop)
+        height, width = given.shape[-2:]
+        size = self._padded(width, height)
+        clip = pad(given, *size)
+        del given
+        tiles = grid(size, self._ladder.tile, self._overlap, self._multiple, self._minimum)
+        height, width = height * self.scale, width * self.scale
+        if len(tiles) * self._views == 1:
+            for frame in self._pass(clip, chunk, (tiles[0], 0), guard):
+                yield frame[:, :height, :width].cpu().contiguous().numpy()
+        else:
+            store = self._assemble(clip, chunk, tiles, guard)
+            del clip
+            yield from store.frames(width, height)
+        self._warn_of_drift(guard, chunk)
+
+    @torch.inference_mode()
+    def _assemble(
+        self, clip: Tensor, chunk: Chunk, tiles: Sequence[Tile], guard: Guard | None
+    ) -> FrameStore:
+        """Return the frames of a chunk made of several passes."""
+        scale = self.scale
+        height, width = clip.shape[-2:]
+        store = FrameStore(chunk.keep_stop - chunk.keep_start, width * scale, height * scale)
+        for tile in tiles:
+            weight = torch.outer(weights(tile.y, scale), weights(tile.x, scale)) / self._views
+            weight = weight.to(self._device)
+            part = cut(clip, tile)
+            for view in range(self._views):
+                seen = transform(part, view)
+                for index, frame in enumerate(self._pass(seen, chunk, (tile, view), guard)):
+                    place = tile.y.start * scale, tile.x.start * scale
+                    store.add(index, restore(frame, view), weight, *place)
+        return store
+
+    @torch.inference_mode()
+    def _pass(
+        self, clip: Tensor, chunk: Chunk, key: tuple[Tile, int], guard: Guard | None
+    ) -> Iterator[Tensor]:
+        """Yield the kept frames of one tile in one view, clamped; carry its states on."""
+        keep = range(chunk.keep_start - chunk.start, chunk.keep_stop - chunk.start)
+        states = self._states.get(key) or self._chain.start()
+        precision = self._precision
+        run = self._chain.run(clip, keep, states, precision)
+        for index in keep:
+            frame = next(run)
+            while guard and (fault := guard.fault(frame, clip[index])):
+                if precision == "fp32":
+                    raise GuardError(
+                        f"frame {chunk.start + index}: {fault}, in float32 too; "
+                        "the model or the input may be damaged (--guard off to keep it)"
+                    )
+                self._note("guard", f"{fault} in {precision}: recomputed in float32", chunk)
+                precision = "fp32"
+                run = self._chain.run(clip, keep, states, precision)
+                for _ in range(keep.start, index + 1):
+                    frame = next(run)
+            yield frame.clamp_(0, 1)
+        self._states[key] = run.states
+
+    def _padded(self, width: int, height: int) -> tuple[int, int]:
+        return (
+            padded(width, self._minimum, self._multiple),
+            padded(height, self._minimum, self._multiple),
+        )
+
+    def _set_threads(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+            most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+            numba.set_num_threads(min(self._threads, most))
+
+    def _note(self, kind: str, text: str, chunk: Chunk | None = None, **details: str) -> None:
+        kept = None if chunk is None else (chunk.keep_start, chunk.keep_stop)
+        self.events.append(Event(kind=kind, text=text, chunk=kept, details=details))
+
+    def _note_slow_ways(self) -> None:
+        if self._device.type != "cpu":
+            return
+        if self._precision == "fp16":
+            self._note("slow", "float16 is slow on a CPU")
+        elif self._precision == "bf16" and not has_fast_bfloat16():
+            self._note("slow", "bfloat16 is slow on this CPU, which has no instructions for it")
+
+    def _warn_of_drift(self, guard: Guard | None, chunk: Chunk) -> None:
+        if guard is None or (moved := guard.drift()) is None:
+            return
+        colors = zip(("red", "green", "blue"), moved, strict=True)
+        text = ", ".join(f"{name} {100 * by:+.1f} %" for name, by in colors)
+        self._note("drift", f"brightness or colour moved against the input: {text}", chunk)

@@ -1,0 +1,73 @@
+"""The ladder that is taken when memory runs out in spite of the plan.
+
+Smaller tiles first, then shorter chunks; after the last rung the run fails with the sizes tried.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from vsrpp_cli.errors import OutOfMemoryError
+
+_SIGNS = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "std::bad_alloc",
+    "ALLOC_FAILED",
+)
+"""How libraries that raise a plain RuntimeError say that there was no memory."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell genuine lack of memory from every other failure."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+@dataclass
+class Ladder:
+    """The geometry in force, and where to go from there."""
+
+    tile: tuple[int, int] | None
+    """Width and height of tiles in input pixels; None for whole frames."""
+    least_tile: int
+    """Tiles are not made smaller than this."""
+    most: int | None = None
+    """Frames a chunk may see; None for as many as the plan says."""
+    tried: list[str] = field(default_factory=list)
+
+    def step_down(self, size: tuple[int, int], seen: int, overlap: int) -> str:
+        """Go one rung down and return how it is called.
+
+        Args:
+            size: width and height of the frames.
+            seen: frames that the chunk which failed saw.
+            overlap: its frames of context.
+
+        Raises:
+            OutOfMemoryError: this was the last rung.
+        """
+        self.tried.append(f"{seen} frames of {'x'.join(map(str, self.tile or size))}")
+        if self._smaller_tile(size):
+            assert self.tile is not None
+            return f"tiles of {self.tile[0]}x{self.tile[1]}"
+        least = 2 * overlap + 1
+        if seen > least:
+            self.most = max(least, (seen + 1) // 2)
+            return f"chunks of {self.most} frames"
+        raise OutOfMemoryError(
+            f"out of memory at every size tried: {'; '.join(self.tried)}. "
+            "Close other programs, or give a smaller --chunk or --tile"
+        )
+
+    def _smaller_tile(self, size: tuple[int, int]) -> bool:
+        width, height = self.tile or size
+        if width >= height and width > self.least_tile:
+            self.tile = max(self.least_tile, (width + 1) // 2), height
+        elif height > self.least_tile:
+            self.tile = width, max(self.least_tile, (height + 1) // 2)
+        else:
+            return False
+        return True

@@ -1,0 +1,51 @@
+"""The frames that chunks see, out of a stream that gives each only once."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Picture = NDArray[np.float32]
+
+
+class Window:
+    """Frames `first` and following of a stream, as far as they are still needed."""
+
+    def __init__(self, frames: Iterable[Picture]) -> None:
+        self._source: Iterator[Picture] = iter(frames)
+        self._frames: deque[Picture] = deque()
+        self.first = 0
+        """Index of the first frame still here."""
+
+    def begin(self, first: int) -> None:
+        """Say which index the stream's first frame has."""
+        self.first = first
+
+    def reach(self, stop: int) -> int:
+        """Read on until frames before `stop` are here; return where the stream ended if sooner."""
+        while self.first + len(self._frames) < stop:
+            frame = next(self._source, None)
+            if frame is None:
+                break
+            self._frames.append(frame)
+        return min(stop, self.first + len(self._frames))
+
+    def drop(self, before: int) -> None:
+        """Forget the frames before index `before`."""
+        while self._frames and self.first < before:
+            self._frames.popleft()
+            self.first += 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames."""
+        height, width = self._frames[0].shape[-2:]
+        return height, width
+
+    def clip(self, start: int, stop: int) -> Tensor:
+        """Return frames `start:stop` as a clip of its own, (T, 3, H, W), float32, on the CPU."""
+        chosen = range(start - self.first, stop - self.first)
+        return torch.from_numpy(np.stack([self._frames[i] for i in chosen]))

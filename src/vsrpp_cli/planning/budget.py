@@ -1,0 +1,349 @@
+"""How long chunks and how large tiles may be so that a run stays within its memory.
+
+The memory of a worker is predicted by a model that is linear in frames and pixels; its coefficients
+were fitted to measurements (`benchmarks/memory.py`, results in `docs/benchmarks.md`). Among all
+geometries that fit, the one that computes least besides what is kept is taken. The outcome depends
+on nothing but the arguments: not on what is free just now, nor on how many workers there are.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vsrpp_cli.errors import OutOfMemoryError, UsageError
+from vsrpp_cli.options import tile_size
+from vsrpp_cli.planning.tiles import axis_length, check, grid, padded
+
+ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
+
+TILE_OVERLAP = 16
+"""Pixels, at the resolution features have, by which tiles reach beyond the middle of a border."""
+
+BASE = 480 << 20
+"""Bytes of a process that has loaded everything and computed nothing."""
+FLOW_BYTES = 16
+"""Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
+CLIP_BYTES = 24
+"""Bytes for each frame of a chunk and pixel: the decoded frame and the clip made of it."""
+STORE_BYTES = 6
+"""Bytes for each kept frame and output pixel where tiles or ensemble passes are put together."""
+STATE_FEATURES = 4
+"""Features the forward branches carry over a chunk's border, for each tile."""
+STEP_FEATURES = 14
+"""Features' worth of memory that one step of a branch needs on top."""
+FLOW_NETWORK_BYTES = 700
+"""Bytes for each pixel of the flow network while it runs."""
+RECONSTRUCTION = 2.6
+"""Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
+PIPELINE_FRAMES = 8
+"""Output frames, float32, on their way through queues and conversion."""
+ENCODER_FRAMES = 60
+"""Output frames, 1.5 bytes a pixel, in an encoder's lookahead."""
+MARGIN = 1.05
+
+GOOD_OVERHEAD = 1.15
+"""Computed frames for each kept one that segments are made long enough to keep to."""
+SEGMENT_FRAMES = 250
+SEGMENT_SECONDS = 60
+
+
+class NetworkSize(Protocol):
+    """What has to be known of a network's configuration."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of features."""
+
+    @property
+    def hr_channels(self) -> int:
+        """Channels at the output's size."""
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+
+    @property
+    def multiple_of(self) -> int:
+        """Sides of clips are multiples of this; features have a side smaller by as much."""
+
+    @property
+    def minimum(self) -> int:
+        """The smallest side of a clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """How a run's frames are cut in time and space."""
+
+    chunk: int
+    """Frames one network call sees at most, overlap included."""
+    overlap: int
+    """Frames of context beside kept ones."""
+    tile_w: int | None
+    tile_h: int | None
+    """Size of a tile in input pixels, overlap included; None for whole frames."""
+    tile_overlap: int
+    """Input pixels by which tiles reach beyond the middle of the border to the next one."""
+    memory: int
+    """Bytes one worker is predicted to need at most, on the machine and on the device together."""
+
+    @property
+    def tile(self) -> tuple[int, int] | None:
+        """Width and height of a tile, or None for whole frames."""
+        if self.tile_w is None or self.tile_h is None:
+            return None
+        return self.tile_w, self.tile_h
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be computed, and on what."""
+
+    width: int
+    height: int
+    """Size of the input frames in pixels."""
+    networks: tuple[NetworkSize, ...]
+    """The chain of networks, in order."""
+    precision: str
+    """`fp32`, `fp16` or `bf16`."""
+    weights: int
+    """Bytes of the files of weights."""
+    ensemble: bool = False
+    longest: int | None = None
+    """Frames of the longest scene, if known: no chunk needs to be longer."""
+    device_memory: int | None = None
+    """Bytes the device has of its own; None where it shares the machine's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What of the geometry is given."""
+
+    overlap: int
+    cap: int
+    """Chunks that see more frames are not worth their memory."""
+    chunk: int | None = None
+    tile: str = "auto"
+    """As `--tile` has it."""
+    tile_overlap: int | None = None
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes needed by one worker."""
+
+    host: int
+    device: int
+    """0 where the device shares the machine's memory; it is part of `host` then."""
+
+    def fits(self, limit: int, device_memory: int | None) -> bool:
+        """Tell whether this is within the limits."""
+        return self.host <= limit and self.device <= (device_memory or 0)
+
+
+def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
+    """Return the geometry that computes least within `limit` bytes of the machine's memory.
+
+    Raises:
+        OutOfMemoryError: not even the smallest chunks and tiles fit.
+        UsageError: a tile or overlap that was asked for cannot be.
+    """
+    overlap = wishes.tile_overlap
+    if overlap is None:
+        overlap = TILE_OVERLAP * requirement(work.networks)[1]
+    fitting = [
+        (_overhead(work, chunk, wishes.overlap, tile, overlap), -chunk, tile or (0, 0), chunk, tile)
+        for tile in _tiles(work, wishes, overlap)
+        if (chunk := _longest_chunk(work, wishes, tile, overlap, limit))
+    ]
+    if not fitting:
+        raise _too_little(work, wishes, overlap, limit)
+    *_, chunk, tile = min(fitting, key=lambda option: option[:2])
+    need = predict(work, chunk, tile, overlap)
+    return Geometry(
+        chunk=chunk,
+        overlap=wishes.overlap,
+        tile_w=tile and tile[0],
+        tile_h=tile and tile[1],
+        tile_overlap=overlap,
+        memory=need.host + need.device,
+    )
+
+
+def requirement(networks: Iterable[NetworkSize]) -> tuple[int, int]:
+    """Return the smallest side, and what sides are multiples of, in input pixels, for a chain."""
+    minimum, multiple, scale = 1, 1, 1
+    for network in networks:
+        minimum = max(minimum, -(-network.minimum // scale))
+        multiple = max(multiple, -(-network.multiple_of // scale))
+        scale *= network.scale
+    return minimum, multiple
+
+
+def frame_size(work: Work) -> tuple[int, int]:
+    """Return width and height of the input frames once they are padded."""
+    minimum, multiple = requirement(work.networks)
+    return padded(work.width, minimum, multiple), padded(work.height, minimum, multiple)
+
+
+def predict(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> Need:
+    """Return the peak memory of a worker.
+
+    Args:
+        work: what is computed.
+        chunk: frames one network call sees.
+        tile: width and height of tiles in input pixels, or None for whole frames.
+        tile_overlap: in input pixels.
+    """
+    minimum, multiple = requirement(work.networks)
+    size = frame_size(work)
+    tiles = grid(size, tile, tile_overlap, multiple, minimum)
+    first = tiles[0]
+    pixels = (first.x.stop - first.x.start) * (first.y.stop - first.y.start)
+    frame = size[0] * size[1]
+    scale = _scale(work.networks)
+    passes = len(tiles) * (8 if work.ensemble else 1)
+    network = _network_bytes(work, chunk, pixels, passes)
+    host = BASE + 2 * work.weights
+    host += chunk * CLIP_BYTES * frame + _pipeline_bytes(work.width * work.height * scale**2)
+    if passes > 1:
+        host += chunk * STORE_BYTES * frame * scale**2
+    if work.device_memory is None:
+        return Need(int(MARGIN * (host + network)), 0)
+    return Need(int(MARGIN * host), int(MARGIN * (network + work.weights)))
+
+
+def segment_frames(geometry: Geometry, seconds_per_frame: float) -> int:
+    """Return how many frames a segment should keep at most.
+
+    About 250 frames or a minute of work, whatever is less, but at least so many that the overlaps
+    of a segment amid a long scene do not cost more than they must: 15 percent, or, where chunks are
+    too short for that, a tenth more than chunks alone.
+    """
+    wanted = min(SEGMENT_FRAMES, max(1, int(SEGMENT_SECONDS / max(seconds_per_frame, 1e-6))))
+    step = geometry.chunk - geometry.overlap
+    chunks_alone = geometry.chunk / step
+    spare = max(GOOD_OVERHEAD - chunks_alone, 0.1 * (chunks_alone - 1), 0.01)
+    # Kept frames of n whole chunks, the first of which spends `overlap` frames on what is before.
+    count = -(-int(geometry.overlap / spare) // step)
+    least = max(1, count) * step - geometry.overlap
+    return max(wanted, min(least, SEGMENT_FRAMES), 1)
+
+
+def workers_that_fit(geometry: Geometry, limit: int) -> int:
+    """Return how many workers of this geometry the machine's memory holds; at least one."""
+    return max(1, limit // max(1, geometry.memory))
+
+
+def _network_bytes(work: Work, chunk: int, pixels: int, passes: int) -> int:
+    """Return what the networks of the chain need for tiles of `pixels` input pixels."""
+    element = ELEMENT_BYTES[work.precision]
+    held, peaks, scale = 0, [0], 1
+    for network in work.networks:
+        inner = pixels * scale**2 // network.multiple_of**2
+        feature = network.channels * element * inner
+        features = chunk * (4 * feature + FLOW_BYTES * inner)
+        step = STEP_FEATURES * feature
+        flow = FLOW_NETWORK_BYTES * inner
+        output = int(RECONSTRUCTION * 16 * network.hr_channels * element * inner)
+        peaks.append(features + max(step, flow, output))
+        held += passes * STATE_FEATURES * feature
+        if network is not work.networks[-1]:
+            # The next network's clip is this one's output.
+            held += chunk * 12 * pixels * (scale * network.scale) ** 2
+        scale *= network.scale
+    return held + max(peaks)
+
+
+def _pipeline_bytes(output_pixels: int) -> int:
+    return PIPELINE_FRAMES * 12 * output_pixels + int(ENCODER_FRAMES * 1.5 * output_pixels)
+
+
+def _scale(networks: Iterable[NetworkSize]) -> int:
+    scale = 1
+    for network in networks:
+        scale *= network.scale
+    return scale
+
+
+def _tiles(work: Work, wishes: Wishes, overlap: int) -> Sequence[tuple[int, int] | None]:
+    """Return the tile sizes to choose from, None for whole frames."""
+    minimum, multiple = requirement(work.networks)
+    if wishes.tile == "off":
+        return (None,)
+    size = frame_size(work)
+    if (given := tile_size(wishes.tile)) is not None:
+        check(given, overlap, minimum)
+        return (None if given[0] >= size[0] and given[1] >= size[1] else given,)
+    least = max(minimum, 4 * overlap)
+    widths, heights = (_lengths(side, overlap, multiple, least) for side in size)
+    return [None, *((w, h) for w in widths for h in heights if (w, h) != size)]
+
+
+def _lengths(size: int, overlap: int, multiple: int, least: int) -> list[int]:
+    found, count = [size], 2
+    while (length := axis_length(size, count, overlap, multiple)) >= least and length < found[-1]:
+        found.append(length)
+        count += 1
+    return found
+
+
+def _longest_chunk(
+    work: Work, wishes: Wishes, tile: tuple[int, int] | None, overlap: int, limit: int
+) -> int | None:
+    """Return the frames of the longest chunk that fits, or None if none does."""
+    low, high = _chunk_range(work, wishes)
+
+    def fits(chunk: int) -> bool:
+        return predict(work, chunk, tile, overlap).fits(limit, work.device_memory)
+
+    if not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _chunk_range(work: Work, wishes: Wishes) -> tuple[int, int]:
+    least = 2 * wishes.overlap + 1
+    if wishes.chunk is not None:
+        if wishes.chunk < least:
+            raise UsageError(
+                f"--chunk {wishes.chunk} leaves no frame between overlaps of {wishes.overlap}: "
+                f"give at least {least}"
+            )
+        return wishes.chunk, wishes.chunk
+    return least, max(least, min(wishes.cap, work.longest or wishes.cap))
+
+
+def _overhead(
+    work: Work, chunk: int, overlap: int, tile: tuple[int, int] | None, tile_overlap: int
+) -> float:
+    """Return computed over kept, in time and space together."""
+    whole = work.longest is not None and work.longest <= chunk
+    frames = 1.0 if whole else chunk / (chunk - overlap)
+    if tile is None:
+        return frames
+    minimum, multiple = requirement(work.networks)
+    size = frame_size(work)
+    tiles = grid(size, tile, tile_overlap, multiple, minimum)
+    computed = sum((t.x.stop - t.x.start) * (t.y.stop - t.y.start) for t in tiles)
+    return frames * computed / (size[0] * size[1])
+
+
+def _too_little(work: Work, wishes: Wishes, overlap: int, limit: int) -> OutOfMemoryError:
+    chunk = _chunk_range(work, wishes)[0]
+    tile, need = min(
+        ((tile, predict(work, chunk, tile, overlap)) for tile in _tiles(work, wishes, overlap)),
+        key=lambda option: (option[1].device, option[1].host),
+    )
+    tiles = f"tiles of {tile[0]}x{tile[1]}" if tile else "whole frames"
+    available = f"{limit / 2**30:.1f} GiB are allowed"
+    if work.device_memory is not None:
+        available += f", the device has {work.device_memory / 2**30:.1f} GiB"
+    return OutOfMemoryError(
+        f"frames of {work.width}x{work.height} do not fit into memory: even chunks of {chunk} "
+        f"frames in {tiles} need {(need.host + need.device) / 2**30:.1f} GiB, but {available}; "
+        "raise --memory-limit, or give a smaller --chunk or --tile"
+    )

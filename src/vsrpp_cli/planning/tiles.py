@@ -1,0 +1,125 @@
+"""Cutting frames into tiles that overlap, and where one tile fades into the next.
+
+All tiles of a frame are of one size and evenly spread. Along each axis two neighbours share a band
+at least `2 * overlap` pixels wide; within the middle of it the weight of the one falls while that
+of the other rises. What a network makes of the outermost pixels of a tile, where it lacked
+context, never counts.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from vsrpp_cli.errors import UsageError
+
+MINIMUM = 64
+"""No tile is narrower, in input pixels: a flow network needs as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What one tile covers along one axis, in pixels of the frame."""
+
+    start: int
+    stop: int
+    fade_in: tuple[int, int] | None
+    """Pixels over which its weight rises from 0 to 1; None at the frame's own border."""
+    fade_out: tuple[int, int] | None
+    """Pixels over which its weight falls from 1 to 0: the `fade_in` of the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile: what it covers of width and height."""
+
+    x: Span
+    y: Span
+
+
+def spans(
+    size: int, tile: int, overlap: int, multiple: int = 1, minimum: int = MINIMUM
+) -> tuple[Span, ...]:
+    """Cover `size` pixels with the fewest tiles of at most `tile` pixels.
+
+    Args:
+        size: pixels of the frame along the axis, a multiple of `multiple`.
+        tile: pixels one tile may have, overlap included; at least `4 * overlap`.
+        overlap: pixels by which a tile reaches beyond the middle of the border to its neighbour.
+        multiple: starts and lengths are multiples of this.
+        minimum: no tile is shorter than this, unless `size` or `tile` is.
+
+    The tiles may come out smaller than asked for, as small as their number allows.
+    """
+    tile -= tile % multiple
+    if tile >= size:
+        return (Span(0, size, None, None),)
+    count = -(-(size - 2 * overlap) // (tile - 2 * overlap))
+    length = max(axis_length(size, count, overlap, multiple), min(tile, minimum))
+    starts = [_down((size - length) * i // (count - 1), multiple) for i in range(count)]
+    starts[-1] = size - length
+    fades = [_fade(after, before + length, overlap) for before, after in pairwise(starts)]
+    return tuple(
+        Span(start, start + length, fade_in, fade_out)
+        for start, fade_in, fade_out in zip(starts, [None, *fades], [*fades, None], strict=True)
+    )
+
+
+def axis_length(size: int, count: int, overlap: int, multiple: int = 1) -> int:
+    """Return the length of each of `count` tiles that cover `size` pixels."""
+    if count == 1:
+        return size
+    # Starts are rounded down to multiples, which may open a band by up to one multiple.
+    slack = multiple - 1
+    length = -(-(size + (count - 1) * (2 * overlap + slack)) // count)
+    return min(size, -(-length // multiple) * multiple)
+
+
+def grid(
+    size: tuple[int, int],
+    tile: tuple[int, int] | None,
+    overlap: int,
+    multiple: int = 1,
+    minimum: int = MINIMUM,
+) -> tuple[Tile, ...]:
+    """Return the tiles of a frame of `size` (width, height), row by row; one if `tile` is None."""
+    width, height = tile or size
+    columns = spans(size[0], width, overlap, multiple, minimum)
+    rows = spans(size[1], height, overlap, multiple, minimum)
+    return tuple(Tile(column, row) for row in rows for column in columns)
+
+
+def padded(length: int, minimum: int, multiple: int) -> int:
+    """Return the side a frame of `length` pixels is padded to before a network sees it."""
+    return max(minimum, -(-length // multiple) * multiple)
+
+
+def check(tile: tuple[int, int], overlap: int, minimum: int) -> None:
+    """Refuse tiles that a network cannot take or that leave too little besides their overlap.
+
+    Raises:
+        UsageError: a side is below `minimum` or below four times the overlap.
+    """
+    text = f"--tile {tile[0]}x{tile[1]}"
+    if min(tile) < minimum:
+        raise UsageError(f"{text}: this model needs at least {minimum} pixels on each side")
+    if min(tile) < 4 * overlap:
+        raise UsageError(
+            f"{text} is too small for --tile-overlap {overlap}: "
+            f"at least {4 * overlap} pixels on each side, or an overlap of at most {min(tile) // 4}"
+        )
+
+
+def computed_per_pixel(width: int, height: int, tiles: tuple[Tile, ...]) -> float:
+    """Return how many pixels are computed for each one of the frame."""
+    computed = sum((t.x.stop - t.x.start) * (t.y.stop - t.y.start) for t in tiles)
+    return computed / (width * height)
+
+
+def _fade(start: int, stop: int, overlap: int) -> tuple[int, int]:
+    """Return the middle `overlap` pixels of a band; at least one, for a ramp has to end."""
+    wide = max(1, overlap)
+    begin = (start + stop - wide) // 2
+    return begin, begin + wide
+
+
+def _down(value: int, multiple: int) -> int:
+    return value - value % multiple
