@@ -1,0 +1,130 @@
+"""`vsrpp evaluate`: models measured on a data set as the paper does."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+from vsrpp_cli.options import PRECISIONS
+
+PROTOCOL_NAMES = ("vid4", "reds4", "udm10", "vimeo90k-t")
+FILE = click.Path(dir_okay=False, allow_dash=True)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("evaluate")
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("compact",),
+    show_default=True,
+    help="Name, path or chain with commas; may be repeated.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOL_NAMES),
+    help="Measure as the published tables do, and show their figures.",
+)
+@click.option(
+    "--degradation",
+    type=click.Choice(["bi", "bd"]),
+    help="How the input is made.  [default: the protocol's, else bi]",
+)
+@click.option(
+    "--input",
+    "low",
+    type=FOLDER,
+    help="Folder of ready-made small sequences, instead of a degradation.",
+)
+@click.option(
+    "--channels",
+    type=click.Choice(["y", "rgb"]),
+    help="What is compared.  [default: the protocol's, else y]",
+)
+@click.option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
+@click.option(
+    "--chunks",
+    type=click.Choice(["whole", "ordinary"]),
+    default="whole",
+    show_default=True,
+    help="Whole sequences as the paper, or as upscale cuts them.",
+)
+@click.option("--sequence", "only", multiple=True, help="Only this one; may be repeated.")
+@click.option("--frames", type=click.IntRange(1), help="At most so many of each sequence.")
+@click.option(
+    "--no-temporal",
+    "temporal",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave out temporal consistency.",
+)
+@click.option("--save-frames", type=FOLDER, help="Folder for the results as PNG files.")
+@click.option("--json", "json_file", type=FILE, help="Write all figures as JSON; - for stdout.")
+@click.option("--csv", "csv_file", type=FILE, help="Write all figures as CSV; - for stdout.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]")
+@click.option("--ensemble", is_flag=True, help="8-fold self-ensemble.")
+@click.option("--offline", is_flag=True, envvar="VSRPP_OFFLINE", help="Never download.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def command(
+    *,
+    dataset: Path,
+    chunks: str,
+    json_file: str | None,
+    csv_file: str | None,
+    quiet: bool,
+    **values: Any,
+) -> None:
+    """Measure models on DATASET, a folder of ground-truth sequences (folders of frames or videos).
+
+    PSNR, SSIM and temporal consistency of each sequence and their means, bicubic beside them.
+    """
+    from vsrpp_cli.evaluation.evaluate import EvaluateOptions, evaluate
+
+    options = EvaluateOptions(ordinary=chunks == "ordinary", **values)
+    with _Progress(quiet=quiet) as progress:
+        result = evaluate(dataset, options, on_progress=progress)
+    if "-" not in (json_file, csv_file):
+        click.echo("\n".join(result.as_table()))
+    for name, text in ((json_file, result.as_json), (csv_file, result.as_csv)):
+        if name is not None:
+            _write(name, text())
+
+
+def _write(name: str, text: str) -> None:
+    from vsrpp_cli.errors import UsageError
+
+    try:
+        with click.open_file(name, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be written: {error.strerror}") from error
+
+
+class _Progress:
+    """A bar for each method and sequence on stderr; nothing where that is no terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(disable=True if quiet else None, unit="frame", leave=False)
+        self._shown = ("", "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(self, method: str, sequence: str, done: int, total: int) -> None:
+        """Move the bar."""
+        if (method, sequence) != self._shown:
+            self._shown = method, sequence
+            self._bar.reset(total)
+            self._bar.set_description(f"{sequence}: {method}")
+        self._bar.update(done - self._bar.n)

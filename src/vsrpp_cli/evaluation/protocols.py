@@ -1,0 +1,88 @@
+"""How each benchmark is measured, as in the reference configurations of BasicVSR++: a table."""
+
+from dataclasses import dataclass
+
+from vsrpp_cli.checkpoints.registry import ModelRow, Score
+from vsrpp_cli.errors import UnknownNameError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How one data set is measured."""
+
+    name: str
+    title: str
+    """As the published tables call it."""
+    channels: str
+    """`y` or `rgb`."""
+    kinds: tuple[str, ...]
+    """Degradations with published results, the usual one first."""
+    border: int = 0
+    sequences: tuple[str, ...] = ()
+    """Names of the folders that count; empty where all do."""
+    listing: str | None = None
+    """File beside or above the sequences that names those of the test set, one a line."""
+    sequence_count: int
+    frame_count: int
+    """Sequences and measured frames of the whole set."""
+    centre_only: bool = False
+    """Whether only the middle frame counts. The sequence is then followed by its mirror image, and
+    the two results for the middle frame are averaged, as the reference code does."""
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="vid4",
+            title="Vid4",
+            channels="y",
+            kinds=("bi", "bd"),
+            sequences=("calendar", "city", "foliage", "walk"),
+            sequence_count=4,
+            frame_count=171,
+        ),
+        Protocol(
+            name="reds4",
+            title="REDS4",
+            channels="rgb",
+            kinds=("bi",),
+            sequences=("000", "011", "015", "020"),
+            sequence_count=4,
+            frame_count=400,
+        ),
+        Protocol(
+            name="udm10",
+            title="UDM10",
+            channels="y",
+            kinds=("bd",),
+            sequence_count=10,
+            frame_count=320,
+        ),
+        Protocol(
+            name="vimeo90k-t",
+            title="Vimeo-90K-T",
+            channels="y",
+            kinds=("bi", "bd"),
+            listing="sep_testlist.txt",
+            sequence_count=7824,
+            frame_count=7824,
+            centre_only=True,
+        ),
+    )
+}
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol called `name`; UnknownNameError if there is none."""
+    if name not in PROTOCOLS:
+        raise UnknownNameError(f"protocol {name!r}: must be one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def published(row: ModelRow | None, protocol: Protocol | None, kind: str) -> Score | None:
+    """Return the published result of a model on this data set with this degradation, if any."""
+    if row is None or protocol is None:
+        return None
+    dataset = f"{protocol.title}, {kind.upper()}"
+    return next((score for score in row.scores if score.dataset == dataset), None)

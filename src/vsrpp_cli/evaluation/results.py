@@ -1,0 +1,176 @@
+"""What an evaluation found: records, and their forms as table, JSON and CSV."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp_cli.records import to_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceResult:
+    """One method on one sequence: means over its frames."""
+
+    sequence: str
+    frames: int
+    psnr: float | None
+    """dB; None for the truth itself."""
+    ssim: float | None
+    warping: float | None
+    """Warping error in pixels; None where a single frame is measured."""
+    warping_squared: float | None
+    """The same as mean squared difference of values in [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """One method on all sequences."""
+
+    method: str
+    sequences: tuple[SequenceResult, ...]
+    fps: float | None = None
+    """Frames a second, of computing alone; None where nothing was computed."""
+    published_psnr: float | None = None
+    published_ssim: float | None = None
+    events: tuple[str, ...] = ()
+    """Slow paths taken, recomputed chunks: one sentence each."""
+
+    def mean(self, figure: str) -> float | None:
+        """Return the mean of a figure over the sequences, each counting alike."""
+        return mean([getattr(result, figure) for result in self.sequences])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All there is to say about one evaluation."""
+
+    dataset: str
+    protocol: str | None
+    degradation: str
+    channels: str
+    border: int
+    chunks: str
+    """`whole` or `ordinary`."""
+    device: str
+    precision: str
+    threads: int
+    methods: tuple[MethodResult, ...]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> str:
+        """Return everything as JSON, means included; infinite PSNR is null."""
+        data = to_json(self)
+        for record, method in zip(data["methods"], self.methods, strict=True):
+            record["mean"] = {name: method.mean(name) for name in FIGURES}
+        return json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+
+    def as_csv(self) -> str:
+        """Return one line for each method and sequence, and one with the mean of each method."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("method", "sequence", "frames", *FIGURES, "fps"))
+        for method in self.methods:
+            for result in method.sequences:
+                figures = (getattr(result, name) for name in FIGURES)
+                writer.writerow((method.method, result.sequence, result.frames, *figures, ""))
+            frames = sum(result.frames for result in method.sequences)
+            means = (method.mean(name) for name in FIGURES)
+            writer.writerow((method.method, "mean", frames, *means, method.fps))
+        return text.getvalue()
+
+    def as_table(self) -> list[str]:
+        """Return the lines of a table for people: methods across, sequences down."""
+        shown = [m for m in self.methods if m.mean("psnr") is not None]
+        heads = [
+            ["", "", *(text for m in shown for text in ("", "", m.method))],
+            ["sequence", "frames", *("PSNR", "SSIM", "warp") * len(shown)],
+        ]
+        rows = []
+        for index, first in enumerate(shown[0].sequences):
+            figures = [[getattr(m.sequences[index], name) for name in SHOWN] for m in shown]
+            rows.append(_row(first.sequence, first.frames, figures))
+        frames = sum(result.frames for result in shown[0].sequences)
+        rows.append(_row("mean", frames, [[m.mean(name) for name in SHOWN] for m in shown]))
+        if any(m.published_psnr is not None for m in shown):
+            figures = [[m.published_psnr, m.published_ssim, None] for m in shown]
+            rows.append(_row("published", frames, figures))
+        return [*_blocks([*heads, *rows]), *self._truth(), *self._speeds(), *self._noted()]
+
+    def _noted(self) -> list[str]:
+        return [f"note: {note}" for note in self.notes]
+
+    def _truth(self) -> list[str]:
+        """Return the warping error of the truth itself, which no method has to beat."""
+        errors = [m.mean("warping") for m in self.methods if m.mean("psnr") is None]
+        return [f"warp is in pixels; the truth's own: {e:.3f}" for e in errors if e is not None]
+
+    def _speeds(self) -> list[str]:
+        where = f"{self.device}, {self.precision}, {self.threads} threads, {self.chunks} sequences"
+        lines = []
+        for method in self.methods:
+            if method.fps is not None:
+                lines.append(f"{method.method}: {method.fps:.2f} frames/s ({where})")
+            lines += [f"{method.method}: {event}" for event in method.events]
+        return lines
+
+
+FIGURES = ("psnr", "ssim", "warping", "warping_squared")
+SHOWN = ("psnr", "ssim", "warping")
+DIGITS = {"psnr": 4, "ssim": 4, "warping": 3}
+METHODS_ACROSS = 3
+"""Methods beside each other before the table starts a new block."""
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of what is there; None if nothing is."""
+    there = [value for value in values if value is not None]
+    return math.fsum(there) / len(there) if there else None
+
+
+def _row(name: str, frames: int, figures: Sequence[Sequence[float | None]]) -> list[str]:
+    cells = [_text(v, f) for values in figures for v, f in zip(values, SHOWN, strict=True)]
+    return [name, str(frames), *cells]
+
+
+def _text(value: float | None, figure: str) -> str:
+    return "-" if value is None else f"{value:.{DIGITS[figure]}f}"
+
+
+def _blocks(rows: list[list[str]]) -> list[str]:
+    """Return the aligned lines, a few methods at a time so that they fit a terminal."""
+    lines = []
+    step = METHODS_ACROSS * len(SHOWN)
+    for first in range(2, len(rows[0]), step):
+        columns = [0, 1, *range(first, min(first + step, len(rows[0])))]
+        block = [[row[column] for column in columns] for row in rows]
+        # A method's name may reach over the columns before its last.
+        widths = [max(len(row[i]) for row in block[1:]) for i in range(len(columns))]
+        names = _names(block[0], widths)
+        lines += [names, *(_line(row, widths) for row in block[1:]), ""]
+    return lines
+
+
+def _names(row: list[str], widths: list[int]) -> str:
+    """Return the methods' names, each ending where the last of its columns does."""
+    line = ""
+    for end, name in enumerate(row):
+        if name:
+            line += f"  {name}".rjust(sum(widths[: end + 1]) + 2 * end - len(line))
+    return line
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+    return "  ".join([row[0].ljust(widths[0]), *cells[1:]])
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
