@@ -15,11 +15,17 @@ LINE_INTERVAL = 10.0
 JSON_INTERVAL = 0.2
 
 LABELS = {
+    "download": "downloading",
     "scan": "reading",
     "compute": "upscaling",
     "join": "joining",
     "verify": "verifying",
 }
+
+
+FRAMES: dict[str, Any] = {"unit": "frame"}
+UNITS: dict[str, dict[str, Any]] = {"download": {"unit": "B", "unit_scale": True}}
+"""What tqdm counts in phases that count no frames."""
 
 
 class Display:
@@ -72,12 +78,14 @@ class Bar(Display):
                 total=progress.total,
                 initial=progress.done,
                 desc=LABELS[progress.phase],
-                unit="frame",
+                **UNITS.get(progress.phase, FRAMES),
                 file=sys.stderr,
                 dynamic_ncols=True,
                 leave=progress.phase == "compute",
             )
             return
+        # A server says only after a while how much there is.
+        self._bar.total = progress.total
         self._bar.update(progress.done - self._bar.n)
 
     def say(self, text: str) -> None:
@@ -102,12 +110,14 @@ class Lines(Display):
         elif progress.phase != self._phase:
             self._phase, self._began, self._last = progress.phase, now, now
             self._first = progress.done
-            self.say(f"{LABELS[progress.phase]} ...")
+            self.say(f"{LABELS[progress.phase]} {progress.text or '...'}")
         elif now - self._last >= LINE_INTERVAL or progress.done == progress.total:
             self._last = now
             self.say(self._line(progress, now - self._began))
 
     def _line(self, progress: Progress, seconds: float) -> str:
+        if progress.phase == "download":
+            return f"downloading: {progress.done / 1e6:.1f} of {(progress.total or 0) / 1e6:.1f} MB"
         text = f"{LABELS[progress.phase]}: {progress.done} of {progress.total or '?'} frames"
         rate = (progress.done - self._first) / seconds if seconds > 0 else 0.0
         if rate > 0:

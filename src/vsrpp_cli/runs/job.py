@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from vsrpp_cli.checkpoints.download import ResolvedModel, resolve_auto, resolve_chain
+from vsrpp_cli.checkpoints.download import ResolvedModel, resolve_chain
 from vsrpp_cli.checkpoints.load import read_config
+from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
 from vsrpp_cli.errors import InputError
 from vsrpp_cli.inference.device import (
     cpu_capability,
@@ -122,11 +123,16 @@ def compute_spec(options: UpscaleOptions) -> ComputeSpec:
     )
 
 
-def resolve_models(options: UpscaleOptions, device: str) -> list[ResolvedModel]:
+def resolve_models(
+    options: UpscaleOptions, device: str, on_progress: OnDownload | None = None
+) -> list[ResolvedModel]:
     """Find, and where needed fetch, the files of the chain of models."""
-    if options.model == "auto":
-        return [resolve_auto(device.partition(":")[0], offline=options.offline)]
-    return resolve_chain(options.model, offline=options.offline)
+    return resolve_chain(
+        options.model,
+        device_kind=device.partition(":")[0],
+        offline=options.offline,
+        on_progress=on_progress,
+    )
 
 
 def _geometry(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.errors import (
     OutputExistsError,
     ResumeRefusedError,
@@ -25,7 +26,7 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.durable import disk_errors, fsync_tree
-from vsrpp_cli.runs.job import make_plan, open_input, software
+from vsrpp_cli.runs.job import compute_spec, make_plan, open_input, resolve_models, software
 from vsrpp_cli.runs.plan import Plan, changes
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
 from vsrpp_cli.runs.report import Report
@@ -56,6 +57,7 @@ class Run:
     report: Report
     on_progress: OnProgress = ignore
     stop: StopToken = field(default_factory=StopToken)
+    models: list[ResolvedModel] | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -79,6 +81,7 @@ def upscale(
     *,
     on_progress: OnProgress = ignore,
     stop: StopToken | None = None,
+    models: list[ResolvedModel] | None = None,
 ) -> Report:
     """Upscale `input` into `output`, going on where an interrupted run of the same command stopped.
 
@@ -88,6 +91,7 @@ def upscale(
         options: see `UpscaleOptions`.
         on_progress: called from this thread with `Progress` records.
         stop: set it from elsewhere to end the run after what is being computed is safe.
+        models: what `options.model` means, where the caller knows already.
 
     Returns:
         The account of the run.
@@ -100,7 +104,7 @@ def upscale(
     folder = WorkFolder.of(target, options.work_dir)
     run = Run(
         source, target, options, folder, Report(input=str(source), output=str(target)),
-        on_progress, stop or StopToken(),
+        on_progress, stop or StopToken(), models,
     )  # fmt: skip
     _refuse_nonsense(run)
     try:
@@ -174,8 +178,18 @@ def _start(run: Run) -> Plan:
     """Plan afresh; whatever stands in the work folder belongs to nothing."""
     run.folder.clear()
     source = open_input(run.input.absolute(), run.options)
+    models = run.models or resolve_models(
+        run.options,
+        compute_spec(run.options).device,
+        on_progress=lambda p: run.say("download", p.done, p.total, p.file),
+    )
+    run.report.notes += [model.note for model in models if model.note]
     plan = make_plan(
-        source, run.output, run.options, on_scan=lambda done, total: run.say("scan", done, total)
+        source,
+        run.output,
+        run.options,
+        models=models,
+        on_scan=lambda done, total: run.say("scan", done, total),
     )
     disk.check(plan, work=run.folder.path, output=run.output)
     if run.stop.requested:

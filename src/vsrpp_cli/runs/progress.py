@@ -9,11 +9,11 @@ class Progress:
     """One step forward."""
 
     phase: str
-    """`scan`, `resume`, `compute`, `join` or `verify`."""
+    """`download`, `scan`, `resume`, `compute`, `join` or `verify`."""
     done: int
-    """Frames."""
+    """Frames; bytes of a download."""
     total: int | None
-    """Frames, where known."""
+    """The same, where known."""
     text: str = ""
 
 

@@ -1,6 +1,7 @@
 """One worker in this process: the segments one after another on one device."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from vsrpp_cli.checkpoints.cache import sha256_of
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.segments import Finished, OnFrames, worker
 from vsrpp_cli.runs.stop import StopToken
@@ -30,7 +32,7 @@ def load_engine(plan: Plan, device: str | None = None) -> Engine:
     if geometry.tile_w is not None and geometry.tile_h is not None:
         tile = geometry.tile_w, geometry.tile_h
     return Engine(
-        [load_network(Path(model.path)) for model in plan.models],
+        [_network(model.path, model.sha256) for model in plan.models],
         device=torch.device(device or compute.device),
         precision=compute.precision,
         threads=compute.threads,
@@ -39,6 +41,15 @@ def load_engine(plan: Plan, device: str | None = None) -> Engine:
         ensemble=compute.ensemble,
         guard=compute.guard,
     )
+
+
+@lru_cache(maxsize=4)
+def _network(path: str, _sha256: str) -> BasicVSRPP:
+    """Return the network of a file; several runs in one process (a batch) load it once.
+
+    Engines leave the networks they are given as they are.
+    """
+    return load_network(Path(path))
 
 
 def run(

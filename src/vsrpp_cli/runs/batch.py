@@ -1,0 +1,243 @@
+"""Many runs in a row: whatever happens to one, the others are done, and nothing is done twice.
+
+`OUTPUT_DIR/.vsrpp-batch.jsonl` records, before each run, what its output will be made from. Since
+an output appears under its name only when complete, an output whose record fits is finished, also
+if the process died before it could say so.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from vsrpp_cli.checkpoints.download import ResolvedModel
+from vsrpp_cli.errors import (
+    BatchError,
+    Interrupted,
+    PipeClosed,
+    Terminated,
+    UsageError,
+    VsrppError,
+)
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.batch_items import Item
+from vsrpp_cli.runs.durable import disk_errors, write_durably
+from vsrpp_cli.runs.job import compute_spec, open_input, resolve_models
+from vsrpp_cli.runs.journal import Journal
+from vsrpp_cli.runs.pipeline import upscale
+from vsrpp_cli.runs.progress import OnProgress, ignore
+from vsrpp_cli.runs.report import Report
+from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.workfolder import WorkFolder
+
+JOURNAL = ".vsrpp-batch.jsonl"
+
+DONE, SKIPPED, FAILED, INTERRUPTED, WAITING = "done", "skipped", "failed", "interrupted", "waiting"
+
+OnItem = Callable[[int, int, Item], OnProgress]
+"""Called with the number of an item (from 1), how many there are, and the item; what it returns is
+told of that run's progress."""
+
+_ENDINGS = (Interrupted, Terminated, PipeClosed)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of one item."""
+
+    input: str
+    output: str
+    status: str = WAITING
+    """`done`, `skipped` (was done before), `failed`, `interrupted` or `waiting`."""
+    error: str = ""
+    exit_code: int = 0
+    """What `vsrpp upscale` would have exited with."""
+    seconds: float = 0.0
+    report: Report | None = None
+
+
+@dataclass(kw_only=True)
+class BatchReport:
+    """What became of all items; plain values only."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, *statuses: str) -> int:
+        """Return how many items ended in one of these ways."""
+        return sum(outcome.status in statuses for outcome in self.outcomes)
+
+    @property
+    def failure(self) -> BatchError | None:
+        """The error that the batch as a whole is, if items failed."""
+        if not (failed := self.count(FAILED)):
+            return None
+        return BatchError(f"{failed} of {len(self.outcomes)} items failed")
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        counts = {status: self.count(status) for status in (DONE, SKIPPED, FAILED, INTERRUPTED)}
+        data = {**counts, "notes": self.notes, "items": [asdict(o) for o in self.outcomes]}
+        write_durably(path, json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def table(self) -> list[str]:
+        """Return one line an item for people."""
+        rows = [("result", "frames", "time", "item"), *(_row(o) for o in self.outcomes)]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        return [
+            f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}"
+            for row in rows
+        ]
+
+
+def _row(outcome: Outcome) -> tuple[str, str, str, str]:
+    frames = str(outcome.report.frames) if outcome.report and outcome.report.frames else ""
+    spent = f"{outcome.seconds:.1f} s" if outcome.seconds else ""
+    text = f"{outcome.input} -> {outcome.output}"
+    if outcome.status == FAILED:
+        text = f"{outcome.input}: {outcome.error}"
+    return outcome.status, frames, spent, text
+
+
+def run_batch(
+    items: Sequence[Item],
+    outputs: Path,
+    options: UpscaleOptions,
+    *,
+    on_item: OnItem | None = None,
+    stop: StopToken | None = None,
+) -> BatchReport:
+    """Upscale all items, one after another, skipping what an earlier batch finished.
+
+    Models are found and loaded once.
+
+    Args:
+        items: what to do, see `find_items`.
+        outputs: the folder of results, created where needed.
+        options: of every run; `overwrite` replaces outputs that are not this batch's own, and
+            those, too, together with `resume="restart"`.
+        on_item: told of each item before it begins.
+        stop: set it to end the batch after what is being computed is safe.
+
+    Returns:
+        The account; also of the failures, which are no exception.
+
+    Raises:
+        UsageError, ModelError, DiskFullError: no item can be done at all.
+        Interrupted, Terminated, PipeClosed: stopped; the account is the error's `report`.
+    """
+    if options.resume == "must":
+        raise UsageError("--resume is for a single run: a batch always goes on where it was")
+    with disk_errors(outputs):
+        outputs.mkdir(parents=True, exist_ok=True)
+    models = resolve_models(options, compute_spec(options).device)
+    batch = _Batch(outputs, options, models, stop or StopToken())
+    report = BatchReport(
+        outcomes=[Outcome(input=item.relative, output=str(item.output)) for item in items],
+        notes=[model.note for model in models if model.note],
+    )
+    for index, item in enumerate(items):
+        on_progress = on_item(index + 1, len(items), item) if on_item else ignore
+        try:
+            batch.do(item, report.outcomes[index], on_progress)
+        except _ENDINGS as ending:
+            ending.report = report
+            raise
+    return report
+
+
+class _Batch:
+    """What the items have in common."""
+
+    def __init__(
+        self,
+        outputs: Path,
+        options: UpscaleOptions,
+        models: list[ResolvedModel],
+        stop: StopToken,
+    ) -> None:
+        self._outputs, self._options, self._models, self._stop = outputs, options, models, stop
+        self._journal = Journal(outputs / JOURNAL)
+        self._records = {record.get("output"): record for record in self._journal.read()}
+
+    def do(self, item: Item, outcome: Outcome, on_progress: OnProgress) -> None:
+        """Do one item; what goes wrong stands in `outcome`, unless it is a signal to end.
+
+        Raises:
+            Interrupted, Terminated, PipeClosed: the batch must end.
+        """
+        if self._stop.requested:
+            raise self._stop.error("stopped: give the same command again to go on")
+        started = time.perf_counter()
+        try:
+            outcome.report = self._upscale(item, on_progress)
+            outcome.status = DONE if outcome.report else SKIPPED
+        except VsrppError as error:
+            ending = isinstance(error, _ENDINGS)
+            outcome.status, outcome.error = INTERRUPTED if ending else FAILED, str(error)
+            outcome.exit_code = error.exit_code
+            outcome.report = error.report if isinstance(error.report, Report) else None
+            if ending:
+                raise
+        # Whatever else one input brings about must not cost the others their turn.
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s", item.input)
+            outcome.status, outcome.exit_code = FAILED, 1
+            outcome.error = f"{type(error).__name__}: {error}"
+        finally:
+            outcome.seconds = round(time.perf_counter() - started, 3)
+
+    def _upscale(self, item: Item, on_progress: OnProgress) -> Report | None:
+        """Run one item; None if it was done before."""
+        record = {
+            "output": item.output.relative_to(self._outputs).as_posix(),
+            "made_from": self._made_from(item),
+            "before": _identity(item.output),
+        }
+        overwrite = self._options.overwrite
+        last = self._records.get(record["output"], {})
+        if last.get("made_from") == record["made_from"]:
+            finished = record["before"] not in (None, last["before"])
+            again = overwrite and self._options.resume == "restart"
+            if finished and not again and not self._work_is_left(item):
+                return None
+            # Ours, and to be gone on with, or to be cleaned up after: as the single run decides.
+            record["before"] = last["before"] if finished else record["before"]
+        if record != last:
+            with disk_errors(item.output.parent):
+                item.output.parent.mkdir(parents=True, exist_ok=True)
+            self._journal.append(record)
+        return upscale(
+            item.input,
+            item.output,
+            self._options,
+            on_progress=on_progress,
+            stop=self._stop,
+            models=self._models,
+        )
+
+    def _made_from(self, item: Item) -> str:
+        """Return a hash of all that decides what the output will be."""
+        source = open_input(item.input.absolute(), self._options)
+        facts = {
+            "input": to_json(source.fingerprint()),
+            "options": self._options.content(),
+            "models": [model.sha256 for model in self._models],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _work_is_left(self, item: Item) -> bool:
+        return WorkFolder.of(item.output, self._options.work_dir).plan.exists()
+
+
+def _identity(path: Path) -> list[int] | None:
+    """Return what changes when the file or folder of this name becomes another one."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_ino, status.st_size, status.st_mtime_ns]

@@ -1,0 +1,174 @@
+"""What a batch has to do: videos and folders of frames below a folder, and their outputs' names."""
+
+import os
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.video.image_headers import SUFFIXES as IMAGES
+from vsrpp_cli.video.images import natural_key
+
+VIDEOS = frozenset({
+    ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264",
+    ".h265", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",
+    ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
+    ".vob", ".webm", ".wmv", ".y4m",
+})  # fmt: skip
+"""Suffixes of files that are taken for videos; what is in them shows when they are opened."""
+
+KEPT_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm"})
+"""Containers an output shares with its source; all others become Matroska, which holds anything."""
+
+DEFAULT_NAME = "{stem}_x4{suffix}"
+_FIELDS = ("stem", "suffix", "name")
+_WORK = ".vsrpp"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to upscale."""
+
+    input: Path
+    output: Path
+    relative: str
+    """The input below the batch's folder, with `/`; for people and records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a batch has to do, and what it leaves aside."""
+
+    items: tuple[Item, ...]
+    notes: tuple[str, ...]
+
+
+def find_items(
+    inputs: Path,
+    outputs: Path,
+    *,
+    name: str = DEFAULT_NAME,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Found:
+    """Look for everything to upscale below a folder.
+
+    Args:
+        inputs: the folder; what lies below `outputs` inside it is left alone, and so is whatever
+            is hidden or a work folder of this program.
+        outputs: the folder whose tree mirrors that of `inputs`.
+        name: template of output names, with `{stem}`, `{suffix}` and `{name}` of the input.
+        include: patterns (`*`, `?`, `[...]`) of paths below `inputs`, or of names; only what fits
+            one of them is taken, and a file then whatever its suffix.
+        exclude: patterns of what is not taken, and of folders not looked into.
+
+    Raises:
+        InputError: the folder is not there, or nothing is in it.
+        UsageError: the template is wrong, or gives one name to two items.
+    """
+    _check_template(name)
+    if not inputs.is_dir():
+        what = "is no folder: `vsrpp upscale` takes files" if inputs.exists() else "no such folder"
+        raise InputError(f"{inputs}: {what}")
+    if outputs.exists() and not outputs.is_dir():
+        raise UsageError(f"{outputs} is no folder: a batch's results go into one")
+    if outputs.exists() and outputs.samefile(inputs):
+        raise UsageError(f"{outputs} is the input's folder itself: give another one")
+    walk = _Walk(inputs, outputs, tuple(include), tuple(exclude))
+    found = list(walk.paths())
+    if not found:
+        raise InputError(f"{inputs}: no video and no folder of frames to upscale in it")
+    return Found(tuple(_named(found, inputs, outputs, name)), tuple(walk.notes))
+
+
+def _check_template(name: str) -> None:
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(name) if field is not None]
+    except ValueError as error:
+        raise UsageError(f"--name {name!r}: {error}") from error
+    if unknown := [field for field in fields if field not in _FIELDS]:
+        known = ", ".join(f"{{{field}}}" for field in _FIELDS)
+        raise UsageError(f"--name {name!r}: no {{{unknown[0]}}}; there are {known}")
+    if not fields or Path(name).name != name:
+        raise UsageError(f"--name {name!r}: must be a file's name with {{stem}} or {{name}}")
+
+
+class _Walk:
+    """One pass over the tree, in natural order."""
+
+    def __init__(
+        self, inputs: Path, outputs: Path, include: tuple[str, ...], exclude: tuple[str, ...]
+    ) -> None:
+        self._inputs, self._outputs = inputs, outputs.absolute()
+        self._include, self._exclude = include, exclude
+        self.notes: list[str] = []
+
+    def paths(self) -> Iterator[Path]:
+        """Yield every video and every folder of frames."""
+        for place, folders, names in os.walk(self._inputs):
+            folder = Path(place)
+            empty = not folders and not names
+            folders[:] = [f for f in sorted(folders, key=natural_key) if self._enters(folder / f)]
+            files = [folder / n for n in sorted(names, key=natural_key) if not n.startswith(".")]
+            videos = [path for path in files if self._takes(path)]
+            images = [path for path in files if path.suffix.lower() in IMAGES]
+            if self._is_frames(folder, videos, images, empty=empty):
+                yield folder
+            yield from videos
+
+    def _enters(self, folder: Path) -> bool:
+        ours = folder.suffix == _WORK or folder.absolute() == self._outputs
+        return not (folder.name.startswith(".") or ours or self._fits(folder, self._exclude))
+
+    def _takes(self, path: Path) -> bool:
+        if path.suffix.lower() in IMAGES or self._fits(path, self._exclude):
+            return False
+        if self._include:
+            return self._fits(path, self._include)
+        return path.suffix.lower() in VIDEOS
+
+    def _is_frames(
+        self, folder: Path, videos: list[Path], images: list[Path], *, empty: bool
+    ) -> bool:
+        if self._include and not self._fits(folder, self._include):
+            return False
+        if images and videos:
+            count = f"{len(images)} image{'s' if len(images) > 1 else ''}"
+            self.notes.append(f"{folder}: {count} beside videos left alone")
+            return False
+        # An empty folder is most likely frames that somebody failed to export: better said.
+        return bool(images) or (empty and folder != self._inputs)
+
+    def _fits(self, path: Path, patterns: tuple[str, ...]) -> bool:
+        relative = path.relative_to(self._inputs).as_posix()
+        return any(fnmatch(relative, p) or fnmatch(path.name, p) for p in patterns)
+
+
+def _named(found: Sequence[Path], inputs: Path, outputs: Path, name: str) -> Iterator[Item]:
+    """Yield items with distinct outputs: of two `a.mp4`, one is named for its source's suffix."""
+    taken: dict[str, Path] = {}
+    for path in found:
+        item = _item(path, inputs, outputs, name, stem=_stem(path))
+        if item.output.as_posix().casefold() in taken and path.is_file():
+            stem = f"{_stem(path)}_{path.suffix[1:].lower()}"
+            item = _item(path, inputs, outputs, name, stem=stem)
+        key = item.output.as_posix().casefold()
+        if key in taken:
+            raise UsageError(f"--name {name!r} gives {item.output} to {taken[key]} and to {path}")
+        taken[key] = path
+        yield item
+
+
+def _stem(path: Path) -> str:
+    return path.stem if path.is_file() else path.absolute().name
+
+
+def _item(path: Path, inputs: Path, outputs: Path, name: str, *, stem: str) -> Item:
+    source = path.suffix if path.is_file() else ""
+    suffix = source if not source or source.lower() in KEPT_SUFFIXES else ".mkv"
+    relative = path.relative_to(inputs)
+    filled = name.format(stem=stem, suffix=suffix, name=f"{stem}{source}")
+    item = Item(path, outputs / relative.parent / filled, relative.as_posix())
+    return item if relative.parts else replace(item, relative=stem)
