@@ -48,7 +48,7 @@ def weights(span: Span, scale: int) -> Tensor:
 
 
 def _ramp(at: Tensor, fade: tuple[int, int]) -> Tensor:
-    t = ((at - fade[0]) / (fade[1] - fade[0])).clamp(0, 1)
+    t = ((at - fade[0]) / max(fade[1] - fade[0], 1e-9)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
 

@@ -49,3 +49,28 @@ class Window:
         """Return frames `start:stop` as a clip of its own, (T, 3, H, W), float32, on the CPU."""
         chosen = range(start - self.first, stop - self.first)
         return torch.from_numpy(np.stack([self._frames[i] for i in chosen]))
+
+
+class LookAhead(Iterator[Picture]):
+    """A stream of which frames can be known to exist before they are taken."""
+
+    def __init__(self, frames: Iterable[Picture]) -> None:
+        self._source = iter(frames)
+        self._ahead: deque[Picture] = deque()
+        self._taken = 0
+
+    def __next__(self) -> Picture:
+        self.reach(self._taken + 1)
+        if not self._ahead:
+            raise StopIteration
+        self._taken += 1
+        return self._ahead.popleft()
+
+    def reach(self, stop: int) -> int:
+        """Read on until frames before `stop` are known; return how many there are if fewer."""
+        while self._taken + len(self._ahead) < stop:
+            try:
+                self._ahead.append(next(self._source))
+            except StopIteration:
+                break
+        return min(stop, self._taken + len(self._ahead))

@@ -6,7 +6,7 @@ first chunk needs overlap before its kept frames; every chunk needs it behind th
 span a cut.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -142,3 +142,20 @@ def shorten(chunk: Chunk, most: int, overlap: int) -> tuple[Chunk, ...]:
         )
         for keep_start, keep_stop in pairwise(edges)
     )
+
+
+def open_chunks(reach: Callable[[int], int], *, chunk: int, overlap: int) -> Iterator[Chunk]:
+    """Yield the chunks of a stream whose end is not known beforehand, as one scene.
+
+    Args:
+        reach: reads on until frames before the given index are there, and returns that index, or
+            the number of frames there are if the stream has ended before it.
+        chunk: frames one network call sees at most; above `overlap`.
+        overlap: frames of context behind kept frames.
+    """
+    start = 0
+    while (stop := reach(start + chunk)) > start:
+        whole = stop < start + chunk
+        keep_stop = stop if whole else stop - overlap
+        yield Chunk(start, stop, start, keep_stop, carries=start > 0)
+        start = keep_stop

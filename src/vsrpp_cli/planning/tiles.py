@@ -49,13 +49,14 @@ def spans(
 
     The tiles may come out smaller than asked for, as small as their number allows.
     """
-    tile -= tile % multiple
     if tile >= size:
         return (Span(0, size, None, None),)
-    count = -(-(size - 2 * overlap) // (tile - 2 * overlap))
-    length = max(axis_length(size, count, overlap, multiple), min(tile, minimum))
-    starts = [_down((size - length) * i // (count - 1), multiple) for i in range(count)]
-    starts[-1] = size - length
+    tile, shared = tile // multiple, 2 * -(-overlap // multiple)
+    count = -(-(size // multiple - shared) // (tile - shared))
+    least = min(tile, -(-minimum // multiple)) * multiple
+    length = max(axis_length(size, count, overlap, multiple), least)
+    spare = (size - length) // multiple
+    starts = [spare * i // (count - 1) * multiple for i in range(count)]
     fades = [_fade(after, before + length, overlap) for before, after in pairwise(starts)]
     return tuple(
         Span(start, start + length, fade_in, fade_out)
@@ -67,10 +68,8 @@ def axis_length(size: int, count: int, overlap: int, multiple: int = 1) -> int:
     """Return the length of each of `count` tiles that cover `size` pixels."""
     if count == 1:
         return size
-    # Starts are rounded down to multiples, which may open a band by up to one multiple.
-    slack = multiple - 1
-    length = -(-(size + (count - 1) * (2 * overlap + slack)) // count)
-    return min(size, -(-length // multiple) * multiple)
+    shared = 2 * -(-overlap // multiple)
+    return min(size, -(-(size // multiple + (count - 1) * shared) // count) * multiple)
 
 
 def grid(
@@ -115,11 +114,6 @@ def computed_per_pixel(width: int, height: int, tiles: tuple[Tile, ...]) -> floa
 
 
 def _fade(start: int, stop: int, overlap: int) -> tuple[int, int]:
-    """Return the middle `overlap` pixels of a band; at least one, for a ramp has to end."""
-    wide = max(1, overlap)
-    begin = (start + stop - wide) // 2
-    return begin, begin + wide
-
-
-def _down(value: int, multiple: int) -> int:
-    return value - value % multiple
+    """Return the middle `overlap` pixels of a band."""
+    begin = (start + stop - overlap) // 2
+    return begin, begin + overlap

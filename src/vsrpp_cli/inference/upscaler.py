@@ -1,0 +1,168 @@
+"""The Python API for frames in memory: a model that is loaded once and used often."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrpp_cli.checkpoints.download import resolve_auto, resolve_chain
+from vsrpp_cli.checkpoints.load import load_network
+from vsrpp_cli.errors import InputError
+from vsrpp_cli.inference.device import device_memory, resolve_device, resolve_precision
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.window import LookAhead, Picture
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.planning.budget import Geometry, Wishes, Work, choose_geometry
+from vsrpp_cli.planning.chunks import open_chunks
+
+OVERLAP = 4
+CAP = 100
+"""Frames of context, and frames a chunk at most, for models without a registry row."""
+
+
+class Upscaler:
+    """A model ready to upscale frames.
+
+        upscaler = Upscaler("compact")
+        for frame in upscaler.upscale_frames(frames):
+            ...
+
+    The frames of one call are taken as one scene: call once for each shot where there are cuts.
+    """
+
+    def __init__(
+        self,
+        model: str = "auto",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        offline: bool = False,
+        **options: Any,
+    ) -> None:
+        """Find the model's file, fetching it where that is needed and allowed, and load it.
+
+        Args:
+            model: as `--model` has it: a name, a path, `hf:OWNER/REPO/FILE`, several with commas.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            precision: `auto`, `fp32`, `fp16` or `bf16`.
+            offline: never fetch anything.
+            options: any of `threads`, `chunk`, `overlap`, `tile`, `tile_overlap`, `memory_limit`,
+                `ensemble` and `guard`, as in `UpscaleOptions`.
+
+        Raises:
+            UsageError: a value is out of its range, or the device is not there.
+            ModelError: the model cannot be had or loaded.
+        """
+        self._options = UpscaleOptions(
+            model=model, device=device, precision=precision, offline=offline, **options
+        )
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        if model == "auto":
+            self._models = [resolve_auto(self.device.type, offline=offline)]
+        else:
+            self._models = resolve_chain(model, offline=offline)
+        self._networks = [load_network(found.path) for found in self._models]
+        self._engines: dict[Geometry, Engine] = {}
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return int(np.prod([network.config.scale for network in self._networks]))
+
+    @property
+    def events(self) -> list[Event]:
+        """What happened so far that is worth knowing: recomputed chunks, retreats and the like."""
+        return [event for engine in self._engines.values() for event in engine.events]
+
+    def upscale_frames(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        """Yield the upscaled frames of one scene, in order.
+
+        Args:
+            frames: RGB, all of one size and kind: uint8 of shape (H, W, 3), or floats in [0, 1] of
+                shape (3, H, W). Read as needed; only as many as a chunk has are held.
+
+        Yields:
+            frames of the same kind: uint8 (scale * H, scale * W, 3) or float32 (3, scale * H,
+            scale * W) in [0, 1].
+
+        Raises:
+            InputError: a frame is of another size or kind than the first, or of none of the two.
+        """
+        source = iter(frames)
+        first = next(source, None)
+        if first is None:
+            return
+        as_bytes = first.dtype == np.uint8
+        pictures = LookAhead(_pictures(chain([first], source), first))
+        height, width = first.shape[:2] if as_bytes else first.shape[1:]
+        geometry = self._geometry(width, height)
+        chunks = open_chunks(pictures.reach, chunk=geometry.chunk, overlap=geometry.overlap)
+        for frame in self._engine(geometry).upscale(pictures, chunks):
+            yield _bytes(frame) if as_bytes else frame
+
+    def _geometry(self, width: int, height: int) -> Geometry:
+        rows = [model.row for model in self._models if model.row is not None]
+        overlap = self._options.overlap
+        if overlap is None:
+            overlap = max((row.overlap for row in rows), default=OVERLAP)
+        work = Work(
+            width=width,
+            height=height,
+            networks=tuple(network.config for network in self._networks),
+            precision=self.precision,
+            weights=sum(model.path.stat().st_size for model in self._models),
+            ensemble=self._options.ensemble,
+            device_memory=device_memory(self.device),
+        )
+        wishes = Wishes(
+            overlap=overlap,
+            cap=min((row.frame_cap for row in rows), default=CAP),
+            chunk=self._options.chunk,
+            tile=self._options.tile,
+            tile_overlap=self._options.tile_overlap,
+        )
+        return choose_geometry(work, wishes, self._options.memory_limit or default_limit())
+
+    def _engine(self, geometry: Geometry) -> Engine:
+        if geometry not in self._engines:
+            self._engines[geometry] = Engine(
+                self._networks,
+                device=self.device,
+                precision=self.precision,
+                threads=self._options.threads,
+                tile=geometry.tile,
+                tile_overlap=geometry.tile_overlap,
+                ensemble=self._options.ensemble,
+                guard=self._options.guard,
+            )
+        return self._engines[geometry]
+
+
+def _pictures(frames: Iterable[NDArray[Any]], first: NDArray[Any]) -> Iterator[Picture]:
+    """Yield frames as the engine takes them: (3, H, W), float32, in [0, 1]."""
+    as_bytes = first.dtype == np.uint8
+    channels = first.shape[-1] if as_bytes else first.shape[0]
+    if first.ndim != 3 or channels != 3 or not (as_bytes or first.dtype.kind == "f"):
+        raise InputError(
+            f"frames of shape {first.shape} and type {first.dtype}: "
+            "must be uint8 (H, W, 3) or floats (3, H, W)"
+        )
+    for index, frame in zip(count(), frames, strict=False):
+        if frame.shape != first.shape or frame.dtype != first.dtype:
+            raise InputError(
+                f"frame {index} has shape {frame.shape} and type {frame.dtype}, "
+                f"the first one {first.shape} and {first.dtype}"
+            )
+        if as_bytes:
+            yield np.ascontiguousarray(frame.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+        else:
+            yield np.ascontiguousarray(frame, dtype=np.float32)
+
+
+def _bytes(frame: Picture) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.rint(frame * 255).astype(np.uint8).transpose(1, 2, 0))
