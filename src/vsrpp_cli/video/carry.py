@@ -22,8 +22,28 @@ KBIT_PER_CHANNEL = {"aac": 96, "libopus": 80, "ac3": 112}
 
 OPUS_RATE = 48000
 
-NOT_COPIED = ("duration", "encoder", "bps", "number_of_frames", "number_of_bytes", "rotate")
-"""Metadata of a stream (in lower case, with or without a language) that would be wrong."""
+NOT_COPIED = ("duration", "encoder", "bps", "number_of_", "rotate", "_statistics", "alpha_mode")
+"""Beginnings of names of a stream's metadata (in lower case) that would be wrong."""
+
+OF_MP4 = ("handler_name", "vendor_id", "creation_time")
+"""Names of metadata that only MP4 and MOV have a place for."""
+
+
+QUICKTIME_LANGUAGES = {
+    "deu": "ger",
+    "fre": "fra",
+    "nld": "dut",
+    "swe": "sve",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "sqi": "alb",
+    "rum": "ron",
+    "cze": "ces",
+    "slo": "slk",
+    "mkd": "mac",
+}
+"""FFmpeg's MOV muxer knows one of the two names ISO 639-2 has for these, and drops the other."""
 
 
 class Carrier(Protocol):
@@ -39,25 +59,31 @@ class Carrier(Protocol):
         """Give what is left."""
 
 
-def copy_facts(source: Stream, target: Stream) -> None:
-    """Copy language, titles and dispositions."""
-    target.metadata.update(
-        {
-            key: value
-            for key, value in source.metadata.items()
-            if not key.lower().startswith((*NOT_COPIED, "_statistics"))
-        }
-    )
+def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None:
+    """Copy language and dispositions, and unless told otherwise titles and other tags."""
+    muxer = target.container.format.name
+    for key, value in source.metadata.items():
+        lower = key.lower()
+        wrong = lower.startswith(NOT_COPIED) or (lower in OF_MP4 and muxer not in ("mp4", "mov"))
+        if lower == "language" or (all_tags and not wrong):
+            target.metadata[key] = value
+    if muxer in ("mp4", "mov") and (title := target.metadata.get("title")):
+        target.metadata["handler_name"] = title  # their only place for a track's title
+    if muxer == "mov" and (language := target.metadata.get("language")):
+        target.metadata["language"] = QUICKTIME_LANGUAGES.get(language, language)
     target.disposition = source.disposition
 
 
 class Copier:
     """Moves packets in time and changes nothing else."""
 
-    def __init__(self, source: Stream, output: OutputContainer, timeline: Timeline) -> None:
+    def __init__(
+        self, source: Stream, output: OutputContainer, timeline: Timeline, *, all_tags: bool = True
+    ) -> None:
         self.dropped = 0
+        self._duration = 0
         self._target = output.add_stream_from_template(source, opaque=True)
-        copy_facts(source, self._target)
+        copy_facts(source, self._target, all_tags=all_tags)
         self._unit = source.time_base or MILLISECOND
         self._timeline = timeline
         self._shift = timeline.shift_in(self._unit)
@@ -77,6 +103,9 @@ class Copier:
         if not self._keeps(begin, packet.duration or 0):
             return
         packet.pts = begin - self._shift
+        if self._spans and packet.pts < 0:  # it was on before the cut
+            packet.duration = (packet.duration or 0) + packet.pts
+            packet.pts, packet.dts = 0, self._shift
         packet.dts = self._increasing(packet.dts if packet.dts is not None else begin)
         packet.pts = max(packet.pts, packet.dts)
         if self._held is not None and not self._held.duration and not self._spans:
@@ -110,7 +139,7 @@ class Copier:
     def flush(self) -> Iterator[av.Packet[Stream]]:
         """Give the last packet; one without a duration lasts as long as the one before."""
         if self._held is not None and not self._held.duration and not self._spans:
-            self._held.duration = getattr(self, "_duration", 0)
+            self._held.duration = self._duration
         yield from self._release()
 
 
@@ -118,13 +147,19 @@ class AudioConverter:
     """Decodes sound and encodes it again."""
 
     def __init__(
-        self, source: Stream, output: OutputContainer, timeline: Timeline, codec: str
+        self,
+        source: Stream,
+        output: OutputContainer,
+        timeline: Timeline,
+        codec: str,
+        *,
+        all_tags: bool = True,
     ) -> None:
         self.dropped = 0
         self._decoder = cast("av.AudioCodecContext", source.codec_context)
         rate = OPUS_RATE if codec == "libopus" else self._decoder.sample_rate
         self._target = output.add_stream(codec, rate=rate)
-        copy_facts(source, self._target)
+        copy_facts(source, self._target, all_tags=all_tags)
         self._encoder = cast("av.AudioCodecContext", self._target.codec_context)
         layout = self._decoder.layout.name
         self._encoder.layout = layout
@@ -203,13 +238,19 @@ class SubtitleConverter:
     """Decodes text subtitles to ASS events and writes those in another text format."""
 
     def __init__(
-        self, source: Stream, output: OutputContainer, timeline: Timeline, codec: str
+        self,
+        source: Stream,
+        output: OutputContainer,
+        timeline: Timeline,
+        codec: str,
+        *,
+        all_tags: bool = True,
     ) -> None:
         self.dropped = 0
         self._decoder = cast("SubtitleCodecContext", source.codec_context)
         self._decoder.open(strict=False)
         self._target = output.add_stream(codec)
-        copy_facts(source, self._target)
+        copy_facts(source, self._target, all_tags=all_tags)
         self._encoder = cast("SubtitleCodecContext", self._target.codec_context)
         self._target.time_base = self._encoder.time_base = MILLISECOND
         self._encoder.subtitle_header = self._decoder.subtitle_header

@@ -20,7 +20,7 @@ from vsrpp_cli.errors import InputError, StrictError
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.video.types import EncodeSettings, SourceInfo, StreamChoice, StreamInfo
 
-TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM", "avi": "AVI"}
+TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
 
 LOSSLESS_AUDIO = ("flac", "alac", "wavpack", "tta", "truehd", "mlp", "ape", "pcm", "shorten")
 AUDIO_CODECS = {
@@ -28,7 +28,6 @@ AUDIO_CODECS = {
     "mov": ("alac", "aac"),
     "matroska": ("flac", "libopus"),
     "webm": ("libopus", "libopus"),
-    "avi": ("pcm_s16le", "ac3"),
 }
 """What audio becomes where it cannot be copied: lossless sources, and all others."""
 
@@ -39,6 +38,17 @@ SUBTITLE_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "web
 HOLDS_ATTACHMENTS = ("matroska",)
 HOLDS_COVER = ("matroska", "mp4")
 HOLDS_CHAPTERS = ("matroska", "webm", "mp4", "mov")
+
+COMMON_TAGS = (
+    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+    *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
+    *("network", "keywords", "episode_sort", "season_number", "media_type", "hd_video"),
+    *("compilation", "track", "disc", "tmpo", "creation_time", "language"),
+)
+"""What MP4 has a place for as players know it (FFmpeg's movenc.c, `mov_write_ilst_tag`)."""
+
+NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+"""Metadata of the source file (in lower case) that would be wrong on the output."""
 
 FIRST_PACKETS = 4000
 """Packets of the source in which the first of each stream is looked for."""
@@ -79,13 +89,13 @@ def _choose(
         with av.open(info.path) as source:
             found = _Chooser(source, settings, options).all(info.streams)
             chapters = bool(source.chapters())
-            metadata = bool(source.metadata)
+            metadata = source.metadata
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{info.path}: cannot be read: {error.strerror}") from error
     if chapters:
         found.append(_of_file("chapters", options.chapters, settings, HOLDS_CHAPTERS))
-    if metadata:
-        found.append(_of_file("metadata", options.metadata, settings, tuple(TITLES)))
+    cover = any(choice.kind == "cover" and choice.action == "copy" for choice in found)
+    found.append(_metadata(options, settings, odd_tags(metadata, settings.container), cover=cover))
     return tuple(found)
 
 
@@ -104,6 +114,24 @@ def _of_file(
         reason = f"{TITLES[settings.container]} holds no {kind}"
         return StreamChoice(source_index=None, kind=kind, action="drop", reason=reason, loss=True)
     return StreamChoice(source_index=None, kind=kind, action="copy")
+
+
+def _metadata(
+    options: UpscaleOptions, settings: EncodeSettings, odd: list[str], *, cover: bool
+) -> StreamChoice:
+    choice = _of_file("metadata", options.metadata, settings, tuple(TITLES))
+    if choice.action == "drop" or not odd or not cover:
+        return choice
+    # FFmpeg writes either the tags everyone knows and the cover, or tags of any name.
+    reason = f"{TITLES[settings.container]} with cover art cannot hold the tags {', '.join(odd)}"
+    return replace(choice, reason=reason, loss=True)
+
+
+def odd_tags(metadata: dict[str, str], muxer: str) -> list[str]:
+    """Return the names of the tags for which the container has no place of their own."""
+    if muxer not in ("mp4", "mov"):
+        return []
+    return sorted(k for k in metadata if k.lower() not in (*COMMON_TAGS, *NOT_GLOBAL))
 
 
 def _as_asked(kind: str) -> str:

@@ -62,6 +62,8 @@ def open_codec(codec: av.VideoCodecContext, settings: EncodeSettings) -> None:
     Raises:
         EncoderError: it refuses its settings or does not know one of its options.
     """
+    # SVT-AV1 writes about itself to the terminal unless told otherwise; 1 leaves errors.
+    os.environ.setdefault("SVT_LOG", "1")
     try:
         with _ordinary_priority():
             codec.open()

@@ -47,6 +47,8 @@ class EncoderRow:
     """The format it writes, as `--codec` names it: `h264`, `hevc`, `av1`, `vp9`, ..."""
     containers: tuple[str, ...]
     """Muxers that can hold it with exact timestamps, as tested."""
+    alpha_containers: tuple[str, ...] = ()
+    """Those of them that keep the transparency some of its pixel formats have."""
     pix_fmts: tuple[str, ...]
     """What is chosen from; the preferred one of equals first. `--pix-fmt` may name others."""
     hardware: bool = False
@@ -75,7 +77,6 @@ class EncoderRow:
     """Refuses odd sizes where chroma is subsampled."""
     largest: int = 16384
     """Pixels a side at most."""
-    smallest: int = 1
 
 
 PLANAR = ("yuv420p", "yuv422p", "yuv444p")
@@ -85,7 +86,7 @@ COMMON = ("mp4", "mov", "matroska")
 X264 = EncoderRow(
     encoder="libx264",
     coding="h264",
-    containers=(*COMMON, "avi"),
+    containers=COMMON,
     pix_fmts=(*PLANAR, *PLANAR_10),
     quality=Quality(option="crf", factor=1, highest=51),
     preset_option="preset",
@@ -109,7 +110,6 @@ X265 = EncoderRow(
     threads_param="pools",
     hdr="x265",
     even=True,
-    smallest=16,
 )
 
 SVT_AV1 = EncoderRow(
@@ -126,13 +126,13 @@ SVT_AV1 = EncoderRow(
     max_threads=6,
     hdr="svt",
     even=True,
-    smallest=64,
 )
 
 VP9 = EncoderRow(
     encoder="libvpx-vp9",
     coding="vp9",
     containers=("mp4", "matroska", "webm"),
+    alpha_containers=("matroska", "webm"),
     pix_fmts=(*PLANAR, "yuva420p"),
     quality=Quality(
         option="crf", factor=1.35, highest=63, integer=True, lossless=(("lossless", "1"),)
@@ -156,6 +156,7 @@ PRORES = EncoderRow(
     encoder="prores_ks",
     coding="prores",
     containers=("mov", "matroska"),
+    alpha_containers=("mov", "matroska"),
     pix_fmts=("yuv422p10le", "yuv444p10le", "yuva444p10le"),
     profiles=(
         (18, (("profile", "hq"),)),
@@ -164,20 +165,20 @@ PRORES = EncoderRow(
         (51, (("profile", "proxy"),)),
     ),
     fixed=(("vendor", "apl0"),),
-    smallest=16,
 )
 
 FFV1 = EncoderRow(
     encoder="ffv1",
     coding="ffv1",
-    containers=("matroska", "avi"),
+    containers=("matroska",),
+    alpha_containers=("matroska",),
     pix_fmts=(
         *PLANAR,
         *PLANAR_10,
         *("yuv420p12le", "yuv422p12le", "yuv444p12le"),
         *("yuv420p16le", "yuv422p16le", "yuv444p16le"),
         *("yuva420p", "yuva422p", "yuva444p", "yuva420p10le", "yuva422p10le", "yuva444p10le"),
-        *("gbrp", "gbrp10le", "gbrp12le", "gbrp16le", "gbrap", "gbrap10le", "gbrap12le"),
+        *("bgr0", "gbrp10le", "gbrp12le", "gbrp16le", "bgra", "gbrap10le", "gbrap12le"),
         *("gbrap16le", "gray", "gray10le", "gray12le", "gray16le"),
     ),
     fixed=(("level", "3"), ("g", "1"), ("coder", "1"), ("context", "1"), ("slicecrc", "1")),
@@ -207,7 +208,6 @@ HARDWARE = (
         deepest=8,
         even=True,
         largest=4096,
-        smallest=160,
     ),
     EncoderRow(
         encoder="hevc_nvenc",
@@ -222,7 +222,6 @@ HARDWARE = (
         fixed=NVENC_FIXED,
         even=True,
         largest=8192,
-        smallest=160,
     ),
     EncoderRow(
         encoder="av1_nvenc",
@@ -237,7 +236,6 @@ HARDWARE = (
         fixed=NVENC_FIXED,
         even=True,
         largest=8192,
-        smallest=192,
     ),
     *(
         EncoderRow(
@@ -252,7 +250,6 @@ HARDWARE = (
             deepest=8 if coding == "h264" else 10,
             even=True,
             largest=4096 if coding == "h264" else 8192,
-            smallest=128,
         )
         for coding, containers in (
             ("h264", COMMON),
@@ -275,7 +272,6 @@ HARDWARE = (
             deepest=8 if coding == "h264" else 10,
             even=True,
             largest=4096 if coding == "h264" else 8192,
-            smallest=128,
         )
         for coding, containers in (
             ("h264", COMMON),
@@ -299,7 +295,6 @@ HARDWARE = (
             deepest=8 if coding == "h264" else 10,
             even=True,
             largest=4096 if coding == "h264" else 8192,
-            smallest=64,
         )
         for coding in ("h264", "hevc")
     ),
@@ -332,12 +327,6 @@ class ContainerRow:
     """Chosen by default, the first for 8 bits and the second for more (or the same)."""
     alpha_coding: str | None = None
     """Chosen by default for sources with transparency."""
-    rotation: bool = True
-    """Keeps a display matrix."""
-    aspect_for: tuple[str, ...] = ("h264", "hevc", "av1", "vp9", "prores", "ffv1")
-    """Codings whose sample aspect ratio it keeps."""
-    constant_rate_only: bool = False
-    color_tags: bool = True
 
 
 CONTAINERS = (
@@ -357,14 +346,15 @@ CONTAINERS = (
         codings=("vp9", "av1"),
         alpha_coding="vp9",
     ),
-    ContainerRow(
-        muxer="avi",
-        title="AVI",
-        suffixes=(".avi",),
-        codings=("h264", "ffv1"),
-        rotation=False,
-        aspect_for=("h264",),
-        constant_rate_only=True,
-        color_tags=False,
-    ),
 )
+
+UNSUITABLE = {
+    ".avi": "AVI has no timestamps, so variable rates, late starts and B-frames are lost",
+    ".ts": "MPEG-TS moves the beginning and rounds timestamps",
+    ".m2ts": "MPEG-TS moves the beginning and rounds timestamps",
+    ".mpg": "MPEG program streams hold none of the codecs on offer",
+    ".flv": "FLV holds one codec and one sound track only",
+    ".gif": "GIF has 256 colours and rounds timestamps to hundredths",
+    ".wmv": "ASF is hardly played any more",
+}
+"""Suffixes of formats that are refused, and why."""

@@ -19,6 +19,7 @@ from vsrpp_cli.video.encoder_table import (
     MAX_CRF,
     PRESETS,
     ROWS,
+    UNSUITABLE,
     ContainerRow,
     EncoderRow,
     Options,
@@ -55,10 +56,12 @@ def resolve(
     candidates = _candidates(info, options, container)
     failed = []
     for row in candidates:
-        settings = _settings(info, options, container, row, scale=scale, threads=threads)
         try:
+            settings = _settings(info, options, container, row, scale=scale, threads=threads)
             try_out(settings, in_child=row.hardware)
-        except EncoderError as error:
+        except (EncoderError, UsageError) as error:
+            if len(candidates) == 1 and isinstance(error, UsageError):
+                raise
             failed.append(str(error))
         else:
             return settings
@@ -75,6 +78,8 @@ def find_container(output: Path) -> ContainerRow:
         if output.suffix.lower() in row.suffixes:
             return row
     known = [suffix for row in CONTAINERS for suffix in row.suffixes]
+    if reason := UNSUITABLE.get(output.suffix.lower()):
+        raise UnknownNameError(f"{output.name}: {reason}; give .mkv or .mp4")
     raise UnknownNameError(
         f"{output.name}: no video format has the suffix {output.suffix!r}; there are "
         f"{', '.join(known)}, or a folder for frames"
@@ -99,6 +104,8 @@ def _candidates(
             )
         found = fitting
     present = [row for row in found if _is_present(row)]
+    # Hardware of a coding is for those who name it, or where there is nothing else.
+    present = [row for row in present if not row.hardware] or present
     if not present:
         raise UsageError(
             f"this build of PyAV has no encoder for {found[0].coding}: see vsrpp doctor"
@@ -147,7 +154,7 @@ def _settings(
     scale: int,
     threads: int,
 ) -> EncodeSettings:
-    pix_fmt = _pix_fmt(info, options, row)
+    pix_fmt = _pix_fmt(info, options, row, container.muxer)
     shape = output_shape(info, options, scale=scale, multiples=even_multiples(pix_fmt, row.even))
     _check_size(row, shape.width, shape.height)
     _check_crf(options)
@@ -162,10 +169,12 @@ def _settings(
         frame_rate=info.frame_rate,
         color=_color(info.color, pix_fmt),
         sample_aspect_ratio=shape.sample_aspect_ratio,
-        display_matrix=info.display_matrix if container.rotation else None,
+        display_matrix=info.display_matrix,
         hdr=info.hdr,
         threads=max(1, min(threads, row.max_threads)),
-        keep_alpha=info.has_alpha and describe(pix_fmt).alpha,
+        keep_alpha=info.has_alpha
+        and describe(pix_fmt).alpha
+        and container.muxer in row.alpha_containers,
         dither=info.bit_depth > describe(pix_fmt).depth,
         cut_start=options.start is not None,
         cut_end=options.end is not None or options.frames is not None,
@@ -179,7 +188,7 @@ def _settings(
     )
 
 
-def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow) -> str:
+def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow, container: str) -> str:
     if options.pix_fmt is not None:
         offered = [f.name for f in av.Codec(row.encoder, "w").video_formats or ()]
         if options.pix_fmt not in offered:
@@ -187,7 +196,10 @@ def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow) -> str:
                 f"--pix-fmt {options.pix_fmt!r}: {row.encoder} takes {', '.join(offered)}"
             )
         return options.pix_fmt
-    return closest(_wanted(info, row), row.pix_fmts)
+    wanted = _wanted(info, row)
+    return closest(
+        replace(wanted, alpha=wanted.alpha and container in row.alpha_containers), row.pix_fmts
+    )
 
 
 def _wanted(info: SourceInfo, row: EncoderRow) -> PixelFormat:
@@ -247,11 +259,6 @@ def _check_size(row: EncoderRow, width: int, height: int) -> None:
         raise UsageError(
             f"{width}x{height} is beyond the {row.largest} pixels a side of {row.encoder}: "
             f"give --height, or --codec {' or '.join(others) or 'of frames'}"
-        )
-    if min(width, height) < row.smallest:
-        raise UsageError(
-            f"{width}x{height} is below the {row.smallest} pixels a side of {row.encoder}: "
-            "give --codec h264 or ffv1"
         )
 
 
@@ -343,6 +350,10 @@ def _notes(
             f"the source has {info.bit_depth} bits a component: encoded as HEVC Main 10, "
             "which players decode in hardware, unlike 10-bit H.264"
         )
+    if info.timing == "assumed":
+        notes.append(
+            f"neither --fps nor timestamps.txt: taken as {info.frame_rate} frames a second"
+        )
     if row.hardware:
         notes.append(f"{row.encoder} may give slightly different files from run to run")
     return tuple(notes)
@@ -365,12 +376,8 @@ def _losses(
     colorful = options.pix_fmt is None and not source.rgb and not source.gray
     if colorful and (have.chroma_x, have.chroma_y) > (source.chroma_x, source.chroma_y):
         losses.append(f"{source.subsampling} chroma becomes {have.subsampling} ({row.encoder})")
-    if info.display_matrix and not container.rotation:
-        losses.append(f"{container.title} cannot say that the picture is rotated")
-    if settings.sample_aspect_ratio != 1 and row.coding not in container.aspect_for:
-        losses.append(f"{container.title} does not keep the sample aspect ratio of {row.coding}")
-    if info.hdr and container.muxer == "avi":
-        losses.append("AVI has no place for HDR metadata")
+    # The prober says what no output of ours can keep, e.g. Dolby Vision's second layer.
+    losses += [note for note in info.notes if " dropped" in note]
     return tuple(losses)
 
 
@@ -381,7 +388,7 @@ def _resolve_frames(
     for name, value in (("--crf", options.crf), ("--preset", options.preset)):
         if value is not None:
             raise UsageError(f"{name} {value}: is for videos, the output is frames")
-    kind = _image_format(info, options, output)
+    kind = _image_format(options, output)
     depth = 16 if info.bit_depth > 8 and kind in DEEP_IMAGES else 8
     alpha = info.has_alpha and kind != "jpeg"
     gray = describe(info.pix_fmt).gray and kind in DEEP_IMAGES
@@ -419,8 +426,8 @@ DEEP_IMAGES = ("png", "tiff")
 """Image formats with 16 bits, and with grey."""
 
 
-def _image_format(info: SourceInfo, options: UpscaleOptions, output: Path) -> str:
-    """Return the format of images: as asked, as OUTPUT's suffix says, as the input's, or PNG."""
+def _image_format(options: UpscaleOptions, output: Path) -> str:
+    """Return the format of images: as asked, as OUTPUT's suffix says, or PNG."""
     kinds = sorted(set(IMAGE_SUFFIXES.values()))
     named = None if output.is_dir() else IMAGE_SUFFIXES.get(output.suffix.lower())
     if options.codec is not None:
@@ -432,6 +439,4 @@ def _image_format(info: SourceInfo, options: UpscaleOptions, output: Path) -> st
         if named and asked != named:
             raise UsageError(f"--codec {options.codec} contradicts the name {output.name}")
         return asked
-    if named:
-        return named
-    return info.codec if info.kind == "frames" and info.codec in kinds else "png"
+    return named or "png"  # never JPEG unasked: nothing is to be lost on the way

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import av
 import av.error
 from av.container import InputContainer, OutputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.video.carry import AudioConverter, Carrier, Copier, SubtitleConverter, copy_facts
-from vsrpp_cli.video.choices import plan_streams
+from vsrpp_cli.video.choices import NOT_GLOBAL, odd_tags, plan_streams
 from vsrpp_cli.video.hdr import insert_into_sample_entry, iso_boxes
 from vsrpp_cli.video.matroska import set_display_size
 from vsrpp_cli.video.output_errors import output_errors
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 AnyPacket: TypeAlias = "av.Packet[Stream]"
 
-NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
-"""Metadata of the source file (in lower case) that would be wrong on the output."""
-
 CODEC_TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
 """Where FFmpeg's default tag is one that some players do not know (Apple's want `hvc1`)."""
+
+MOST_INTERRUPTIONS = 100
+"""How often reading the source is taken up again after an error."""
 
 FINEST_MOVIE_TIMESCALE = 1_000_000
 
@@ -143,14 +143,17 @@ class _Joiner:
                     str(self._temporary),
                     "w",
                     format=self._settings.container,
-                    options=muxer_options(self._settings),
+                    options=muxer_options(self._settings, any_tags=self._any_tags(source)),
                 )
             )
             video = self._add_video(output, source, stack)
             carriers = self._add_others(output, source)
             if source is not None:
                 self._add_facts(output, source)
+            covers = self._add_covers(output, source)
             output.start_encoding()
+            for packet in covers:
+                output.mux(packet)
             others = self._others(source, carriers)
             for packet in heapq.merge(self._video(video), others, key=_decoded_at):
                 output.mux(packet)
@@ -187,8 +190,9 @@ class _Joiner:
             codec.codec_tag = tag
         if settings.keep_alpha and codec.name == "vp9":
             stream.metadata["alpha_mode"] = "1"
-        if source is not None and self._keeps("metadata"):
-            copy_facts(source.streams[self._source.stream_index], stream)
+        if source is not None:
+            original = source.streams[self._source.stream_index]
+            copy_facts(original, stream, all_tags=self._keeps("metadata"))
         if settings.display_matrix is not None:
             stream.set_display_matrix(settings.display_matrix)
         return stream
@@ -209,11 +213,12 @@ class _Joiner:
         return carriers
 
     def _carrier(self, stream: Stream, output: OutputContainer, choice: StreamChoice) -> Carrier:
+        tags = self._keeps("metadata")
         if choice.action == "copy":
-            return Copier(stream, output, self._timeline)
+            return Copier(stream, output, self._timeline, all_tags=tags)
         assert choice.codec is not None
         kind = AudioConverter if choice.kind == "audio" else SubtitleConverter
-        return kind(stream, output, self._timeline, choice.codec)
+        return kind(stream, output, self._timeline, choice.codec, all_tags=tags)
 
     def _add_facts(self, output: OutputContainer, source: InputContainer) -> None:
         """Add attachments, global metadata and chapters, which stand in the header."""
@@ -230,6 +235,38 @@ class _Joiner:
             )
         if self._keeps("chapters"):
             output.set_chapters(moved_chapters(source, self._timeline))
+
+    def _any_tags(self, source: InputContainer | None) -> bool:
+        """Return whether the output needs tags of any name, and can have them."""
+        if source is None or not self._keeps("metadata") or self._keeps("cover"):
+            return False
+        return bool(odd_tags(source.metadata, self._settings.container))
+
+    def _add_covers(
+        self, output: OutputContainer, source: InputContainer | None
+    ) -> list[AnyPacket]:
+        """Add cover art: a file attached to Matroska, a track of one picture in MP4."""
+        packets: list[AnyPacket] = []
+        for choice in self._streams:
+            if source is None or choice.kind != "cover" or choice.action == "drop":
+                continue
+            stream = source.streams[choice.source_index or 0]
+            picture = _cover(self._source.path, stream.index)
+            codec = stream.codec_context.name
+            if self._settings.container == "matroska":
+                suffix, mimetype = IMAGE_TYPES.get(codec, ("jpg", "image/jpeg"))
+                name = stream.metadata.get("filename", f"cover.{suffix}")
+                output.add_attachment(name, stream.metadata.get("mimetype", mimetype), picture)
+                continue
+            size = cast("av.VideoStream", stream)
+            target = output.add_mux_stream(codec, width=size.width, height=size.height)
+            target.disposition = Disposition.attached_pic
+            packet: AnyPacket = av.Packet(picture)
+            packet.stream = target
+            packet.time_base = Fraction(1, 1000)
+            packet.pts = packet.dts = 0
+            packets.append(packet)
+        return packets
 
     def _others(
         self, source: InputContainer | None, carriers: dict[int, Carrier]
@@ -282,16 +319,35 @@ def _decoded_at(packet: AnyPacket) -> float:
     return float((packet.dts or 0) * packet.time_base)
 
 
+IMAGE_TYPES = {
+    "mjpeg": ("jpg", "image/jpeg"),
+    "png": ("png", "image/png"),
+    "bmp": ("bmp", "image/bmp"),
+    "gif": ("gif", "image/gif"),
+    "webp": ("webp", "image/webp"),
+}
+"""Suffix and MIME type by FFmpeg's codec."""
+
+
+def _cover(path: str, index: int) -> bytes:
+    """Return the picture file that a cover art stream consists of."""
+    with av.open(path) as file:
+        return next((bytes(p) for p in file.demux(file.streams[index]) if p.size), b"")
+
+
 def _sound_packets(
     source: InputContainer, indices: list[int], notes: list[str]
 ) -> Iterator[AnyPacket]:
     """Yield packets of some streams as far as the source can be read."""
-    try:
-        for packet in source.demux(*(source.streams[index] for index in indices)):
-            if packet.size:
-                yield packet
-    except av.error.FFmpegError as error:
-        notes.append(f"sound and subtitles end where the source is damaged ({error.strerror})")
+    streams = [source.streams[index] for index in indices]
+    for _ in range(MOST_INTERRUPTIONS):
+        try:
+            yield from (packet for packet in source.demux(*streams) if packet.size)
+        except av.error.FFmpegError as error:
+            reason = error.strerror
+        else:
+            return
+    notes.append(f"sound and subtitles end where the source is too damaged ({reason})")
 
 
 def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
@@ -340,12 +396,13 @@ def track_timescale(time_base: Fraction) -> int:
     return scale
 
 
-def muxer_options(settings: EncodeSettings) -> dict[str, str]:
-    """Return the options of the muxer."""
+def muxer_options(settings: EncodeSettings, *, any_tags: bool = False) -> dict[str, str]:
+    """Return the options of the muxer; `any_tags` is for metadata of any name in MP4 and MOV."""
     if settings.container in ("mp4", "mov"):
         # Empty edits, by which a late start is said, count in units of the movie's time scale.
         scale = min(track_timescale(settings.time_base), FINEST_MOVIE_TIMESCALE)
-        return {"movflags": "+faststart", "movie_timescale": str(scale)}
+        flags = "+faststart+use_metadata_tags" if any_tags else "+faststart"
+        return {"movflags": flags, "movie_timescale": str(scale)}
     if settings.container in ("matroska", "webm"):
         # Without checksums, as `set_display_size` needs it.
         return {"write_crc32": "0", "avoid_negative_ts": "disabled"}
@@ -368,7 +425,11 @@ def _finish_header(path: Path, settings: EncodeSettings) -> None:
     matroska = settings.container in ("matroska", "webm")
     if aspect == 1 or not matroska or settings.codec not in NEEDS_DISPLAY_SIZE:
         return
-    if aspect > 1:
-        set_display_size(path, round(settings.width * aspect), settings.height)
-    else:
-        set_display_size(path, settings.width, round(settings.height / aspect))
+    set_display_size(path, *display_size(settings.width, settings.height, aspect))
+
+
+def display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Return the smallest size of exactly the shape shown that has room for every pixel."""
+    shape = Fraction(width, height) * aspect
+    times = max(-(-width // shape.numerator), -(-height // shape.denominator))
+    return shape.numerator * times, shape.denominator * times

@@ -61,6 +61,11 @@ def _verify_streams(file: InputContainer, output: OutputPlan) -> None:
             raise VerificationError(f"the output has {found} {kind} streams instead of {wanted}")
 
 
+def opaque(pix_fmt: str) -> str:
+    """Return the pixel format without transparency and range, which not every header tells."""
+    return pix_fmt.replace("yuvj", "yuv").replace("yuva", "yuv")
+
+
 def is_cover(stream: av.VideoStream) -> bool:
     """Return whether a video stream is cover art."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
@@ -71,11 +76,11 @@ def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
     codec = file.streams.video[0].codec_context
     found = {
         "size": (codec.width, codec.height),
-        "pixel format": (codec.pix_fmt or "").replace("yuvj", "yuv"),
+        "pixel format": opaque(codec.pix_fmt or ""),
     }
     wanted: dict[str, object] = {
         "size": (settings.width, settings.height),
-        "pixel format": settings.pix_fmt,
+        "pixel format": opaque(settings.pix_fmt),
     }
     for name, value in found.items():
         if value != wanted[name]:
