@@ -197,6 +197,16 @@ def supported(kind: VideoFormat) -> bool:
     return _planar_name(kind) is not None
 
 
+def is_planar_yuv(kind: VideoFormat) -> bool:
+    """Return whether pictures of this format have planes of Y, Cb and Cr in this byte order."""
+    return kind.name.startswith("yuv") and _PLANAR.fullmatch(kind.name) is not None
+
+
+def luma(frame: VideoFrame) -> pixels.Plane:
+    """Return the first plane of a planar picture, shape (H, >= W), without copying it."""
+    return _plane(planar(frame).planes[0], frame.format.components[0].bits)
+
+
 def supported_matrix(name: str) -> bool:
     """Return whether pictures of this matrix can be converted."""
     return name in LUMA or name in ("gbr", "ycgco")

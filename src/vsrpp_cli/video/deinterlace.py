@@ -1,22 +1,29 @@
 """Finding interlaced pictures, by their flags and by what is in them, and deinterlacing them."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import av.error
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
-from vsrpp_cli.video.color import planar
+from vsrpp_cli.video import pixels
+from vsrpp_cli.video.color import is_planar_yuv, luma, planar
 
 MAX_HEIGHT = 1152
 """There is no interlaced video with more lines."""
-MIN_EVIDENCE = 8
+MIN_EVIDENCE = 4
 """Frames that must show something before it is believed."""
 SHARE_INTERLACED = 0.25
 """Of the pictures with a verdict; telecined film has 0.4."""
-SHARE_PROGRESSIVE = 0.98
-"""Above this share, pictures flagged as interlaced are believed to be progressive."""
+MIN_MOVING = 16
+"""Pictures with a verdict that must be there before flags are not believed."""
+ONE_SIDED = 1.05
+"""How much worse fields must fit to the later or earlier picture to tell their order."""
+FITTING = 1.3
+"""How much worse a neighbour's lines may fit than a picture's own if both are fields."""
+PROGRESSIVE, TOP, BOTTOM, UNDETERMINED = range(4)
 CYCLE = 5
 """3:2 pulldown repeats every five frames, two of them combed."""
 
@@ -106,31 +113,36 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
 class FieldStatistics:
-    """Collects how frames are flagged and what libavfilter's `idet` makes of their pictures."""
+    """Collects how frames are flagged, and what their lines say.
 
-    frames: int = 0
-    flagged: int = 0
-    seen: dict[str, int] = field(default_factory=dict)
-    """Verdicts on pictures: `tff`, `bff`, `progressive`, `undetermined`."""
-    _combed: bytearray = field(default_factory=bytearray)
-    _idet: FilterChain = field(default_factory=lambda: FilterChain(["idet"]))
+    Attributes:
+        frames: how many were seen.
+        flagged: how many of them are flagged as interlaced.
+        verdicts: what the pictures between the first and the last look like: 0 progressive, 1 top
+            field first, 2 bottom field first, 3 undetermined.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.flagged = 0
+        self.verdicts = bytearray()
+        self._last: deque[pixels.Plane] = deque(maxlen=3)
 
     def push(self, frame: VideoFrame) -> None:
         """Take the next frame."""
         self.frames += 1
         self.flagged += frame.interlaced_frame
-        if frame.height <= MAX_HEIGHT and not frame.format.is_rgb and frame.height > 16:
-            frame.pts = self.frames
-            for done in self._idet.push(frame):
-                self._count(done)
-
-    def _count(self, frame: VideoFrame) -> None:
-        verdict = frame.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")
-        self.seen[verdict] = self.seen.get(verdict, 0) + 1
-        single = frame.metadata.get("lavfi.idet.single.current_frame", "undetermined")
-        self._combed.append({"progressive": 0, "tff": 1, "bff": 1}.get(single, 2))
+        if frame.height > MAX_HEIGHT or not is_planar_yuv(frame.format):
+            return
+        plane = luma(frame)
+        if self._last and self._last[-1].shape != plane.shape:
+            self._last.clear()
+        self._last.append(plane)
+        if len(self._last) == 3:
+            before, now, after = self._last
+            sums = pixels.field_differences(before, now, after, frame.width)
+            self.verdicts.append(_verdict(*sums))
 
     def decide(self, mode: str) -> Verdict:
         """Return what to do.
@@ -138,8 +150,6 @@ class FieldStatistics:
         Args:
             mode: `auto`, `off` or `bwdif`.
         """
-        for done in self._idet.flush():
-            self._count(done)
         kind, order = self._kind()
         notes = [*self._telecine()] if kind != "progressive" else []
         if mode == "bwdif":
@@ -157,11 +167,12 @@ class FieldStatistics:
 
     def _kind(self) -> tuple[str, tuple[str, ...]]:
         """Return the kind, and the filter that sets the field order where flags are silent."""
-        top, bottom = self.seen.get("tff", 0), self.seen.get("bff", 0)
-        interlaced, determined = top + bottom, top + bottom + self.seen.get("progressive", 0)
+        top, bottom = self.verdicts.count(TOP), self.verdicts.count(BOTTOM)
+        interlaced = top + bottom
+        determined = interlaced + self.verdicts.count(PROGRESSIVE)
         name = "bottom" if bottom > top else "top"
         if self.flagged:
-            if self._believed_progressive(interlaced, determined):
+            if interlaced < MIN_EVIDENCE and determined >= MIN_MOVING:
                 return "progressive", ()
             return ("mixed" if self.flagged < 0.9 * self.frames else name), ()
         if (
@@ -172,13 +183,6 @@ class FieldStatistics:
             return name, ("setfield=bff" if bottom > top else "setfield=tff",)
         return "progressive", ()
 
-    @staticmethod
-    def _believed_progressive(interlaced: int, determined: int) -> bool:
-        return (
-            determined >= 4 * MIN_EVIDENCE
-            and determined - interlaced >= SHARE_PROGRESSIVE * determined
-        )
-
     def _flags_note(self) -> Iterator[str]:
         if self.flagged:
             yield (
@@ -188,8 +192,21 @@ class FieldStatistics:
 
     def _telecine(self) -> Iterator[str]:
         """Say so where two of every five frames are combed, always the same two."""
-        cycles = [self._combed[i : i + CYCLE] for i in range(0, len(self._combed) - CYCLE, CYCLE)]
-        known = [bytes(c) for c in cycles if 2 not in c]
-        patterns = {bytes(1 if i in (k, (k + 1) % 5) else 0 for i in range(5)) for k in range(5)}
-        if len(known) >= 3 and sum(c in patterns for c in known) >= 0.7 * len(known):
+        cycles = zip(*(self.verdicts[i::CYCLE] for i in range(CYCLE)), strict=False)
+        known = [cycle for cycle in cycles if UNDETERMINED not in cycle]
+        patterns = {tuple(i in (k, (k + 1) % CYCLE) for i in range(CYCLE)) for k in range(CYCLE)}
+        found = sum(tuple(v != PROGRESSIVE for v in cycle) in patterns for cycle in known)
+        if len(known) >= 3 and found >= 0.7 * len(known):
             yield f"looks like telecined film (3:2 pulldown): {ADVICE}"
+
+
+def _verdict(first: float, second: float, own: float) -> int:
+    """Return what three sums of `field_differences` mean.
+
+    In interlaced video a field fits as well to the one before it, in the previous picture, as to
+    the one after it, in the same picture; a whole picture's own lines fit better than any others.
+    """
+    low, high = min(first, second), max(first, second)
+    if high > ONE_SIDED * low and low < FITTING * own:
+        return TOP if first > second else BOTTOM
+    return PROGRESSIVE if low > FITTING * own else UNDETERMINED

@@ -150,3 +150,36 @@ def _code(value: float, highest: float) -> int:
     """Return the nearest code value; 0 for what is not a number."""
     rounded: Any = value + np.float32(0.5)
     return int(min(rounded, highest)) if rounded > 0 else 0
+
+
+@numba.njit(cache=True, nogil=True)
+def field_differences(
+    before: Plane, now: Plane, after: Plane, width: int
+) -> tuple[float, float, float]:
+    """Return how badly the lines of a picture fit between its other lines, and its neighbours'.
+
+    The measure is libavfilter's `idet`: the sum of |above + below - 2 * line|. The first two
+    numbers take the line from a neighbour in time: top lines from `before` and bottom lines from
+    `after`, then the other way round. The first is the larger one if the top field is shown first.
+    The third takes the line from the picture itself.
+
+    Args:
+        before: luma of the previous picture, shape (H, >= width).
+        now: the picture itself.
+        after: the next picture.
+        width: how many columns count.
+    """
+    first = second = own = 0.0
+    for row in range(2, now.shape[0] - 2):
+        earlier: Any = 0
+        later: Any = 0
+        here: Any = 0
+        for column in range(width):
+            around = np.int32(now[row - 1, column]) + np.int32(now[row + 1, column])
+            earlier += abs(around - 2 * np.int32(before[row, column]))
+            later += abs(around - 2 * np.int32(after[row, column]))
+            here += abs(around - 2 * np.int32(now[row, column]))
+        own += here
+        first += earlier if row % 2 == 0 else later
+        second += later if row % 2 == 0 else earlier
+    return first, second, own

@@ -4,6 +4,7 @@ import re
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
@@ -18,10 +19,36 @@ from vsrpp_cli.video import codepoints
 from vsrpp_cli.video.color import has_alpha, supported
 from vsrpp_cli.video.decode import TrackDecoder, open_container
 from vsrpp_cli.video.tags import color_of
+from vsrpp_cli.video.timing import usual_step
 from vsrpp_cli.video.types import HdrMetadata, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second of a track that says nothing about it."""
+
+MAX_RATE = 300
+"""Frames per second above which a header's claim is taken for a placeholder."""
+RATE_PACKETS = 100
+USUAL_RATES = tuple(
+    map(
+        Fraction,
+        [
+            "10",
+            "12",
+            "15",
+            "24000/1001",
+            "24",
+            "25",
+            "30000/1001",
+            "30",
+            "50",
+            "60000/1001",
+            "60",
+            "100",
+            "120",
+            "240",
+        ],
+    )
+)
 
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 FIELD_ORDERS = {1: "progressive", 2: "top", 3: "bottom", 4: "top", 5: "bottom"}
@@ -135,7 +162,7 @@ def _source_info(
         raise InputError(f"{path}: pixel format {kind.name!r} is not supported")
     color = color_of(frame, siting=_siting(text))
     assert stream.time_base is not None
-    rate = stream.average_rate or stream.guessed_rate or None
+    rate = _rate(path, stream)
     duration = _duration(container, stream)
     hdr = hdr_metadata(frame)
     notes = [*_color_notes(color.guessed, color.matrix, frame), *_track_notes(others, text)]
@@ -164,6 +191,27 @@ def _source_info(
         streams=others,
         notes=tuple(notes),
     )
+
+
+def _rate(path: str, stream: VideoStream) -> Fraction | None:
+    """Return the nominal frame rate; where the header's is nonsense, what the packets say."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and rate <= MAX_RATE:
+            return rate
+    with open_container(path) as container:
+        packets = container.demux(container.streams[stream.index])
+        stamps = sorted(p.pts for p in islice(packets, RATE_PACKETS) if p.pts is not None)
+    if len(stamps) < 3 or not stream.time_base:
+        return None
+    return usual_rate(1 / (usual_step(stamps, 1) * Fraction(stream.time_base)))
+
+
+def usual_rate(rate: Fraction) -> Fraction | None:
+    """Return the frame rate meant by a measured one; None for one that cannot be meant."""
+    near = min(USUAL_RATES, key=lambda usual: abs(usual - rate))
+    if abs(near - rate) < rate / 50:
+        return near
+    return rate if rate <= MAX_RATE else None
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:

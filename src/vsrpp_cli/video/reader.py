@@ -17,7 +17,7 @@ from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.video.color import frame_to_alpha, frame_to_rgb, supported_matrix
 from vsrpp_cli.video.decode import TrackDecoder
 from vsrpp_cli.video.deinterlace import FieldStatistics, deinterlaced
-from vsrpp_cli.video.probe import FALLBACK_RATE, probe
+from vsrpp_cli.video.probe import FALLBACK_RATE, probe, usual_rate
 from vsrpp_cli.video.scenes import ANALYSIS_SIZE, CutDetector
 from vsrpp_cli.video.tags import color_of
 from vsrpp_cli.video.timing import last_duration, repair, usual_step
@@ -154,7 +154,7 @@ class VideoSource:
             self.info,
             interlaced=verdict.kind,
             filters=verdict.filters,
-            frame_rate=self.info.frame_rate or Fraction(1) / (step * self.info.time_base),
+            frame_rate=self.info.frame_rate or usual_rate(1 / (step * self.info.time_base)),
         )
         return scan
 

@@ -69,7 +69,7 @@ def _fill(stamps: Sequence[int | None], step: int) -> list[int]:
     for stamp in stamps:
         last = last + step if stamp is None else stamp
         filled.append(last)
-    return filled if first is not None else [p + step for p in filled]
+    return filled
 
 
 def _continue(stamps: Sequence[int], step: int, far: int) -> tuple[list[int], list[int]]:
