@@ -6,6 +6,8 @@ published code does not have: it remembers nothing from one call to the next (th
 offsets are float32 in every precision.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,8 +16,11 @@ from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample
 from vsrpp_cli.network.spynet import Spynet
-from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, Past
+from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, Past, Stages
 from vsrpp_cli.network.warp import warp
+
+Kernels = Literal["library", "fused", "winograd"]
+"""See `BasicVSRPP.prepare`."""
 
 
 class BasicVSRPP(nn.Module):
@@ -41,6 +46,43 @@ class BasicVSRPP(nn.Module):
         self.upsample2 = Upsample(channels, config.hr_channels)
         self.conv_hr = nn.Conv2d(config.hr_channels, config.hr_channels, 3, padding=1)
         self.conv_last = nn.Conv2d(config.hr_channels, 3, 3, padding=1)
+        self._stages: Stages | None = None
+
+    def prepare(
+        self,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        kernels: Kernels = "library",
+    ) -> "BasicVSRPP":
+        """Make ready for inference, in place: no gradients, weights on a device in a precision.
+
+        Args:
+            device: where to compute.
+            dtype: of weights and features, float32, bfloat16 or float16; flows, sampling grids,
+                offsets and the statistics that normalise images stay float32.
+            kernels: how `run` computes. "library": by torch's operators, anywhere. "fused": by
+                kernels of our own for what is no convolution. "winograd": for 3x3 convolutions
+                too; the fastest where the processor has AVX-512 but no AMX. The last two need the
+                CPU, float32 or bfloat16 and `config.channels` and `config.hr_channels` that are
+                multiples of 16. bfloat16 is right on every CPU, and fast where it has instructions
+                for it. `forward` always goes by torch's operators.
+
+        Returns:
+            the network itself. Packed weights are made from those it has now: prepare the float32
+            original (or a copy of it), and load nothing into it afterwards.
+        """
+        self.eval().requires_grad_(requires_grad=False)
+        self._stages = None if kernels == "library" else self._fused(dtype, kernels)
+        self.to(device)
+        for parameter in self.parameters():
+            parameter.data = parameter.data.to(dtype)
+        return self.to(memory_format=torch.channels_last)
+
+    def _fused(self, dtype: torch.dtype, kernels: Kernels) -> Stages:
+        from vsrpp_cli.network.stages import FusedStages  # noqa: PLC0415  needs numba, is slow
+
+        return FusedStages(self, dtype, winograd=kernels == "winograd")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -104,8 +146,8 @@ class BasicVSRPP(nn.Module):
             the work (flows, features and three of the four branches for the whole chunk), the
             others the last branch and the reconstruction of one frame each. Once the last kept
             frame is out, its attribute `state` is the `BranchState` for the chunk that begins at
-            `keep.stop` (or `resume_at`); it holds two features for each forward branch and one frame, on the
-            network's device and in its dtype, and stays valid as long as it is kept.
+            `keep.stop` (or `resume_at`); it holds two features for each forward branch and one
+            frame, on the network's device and in its dtype, and stays valid as long as it is kept.
 
         Raises:
             ValueError: `keep` is empty or not inside the clip, or `resume_at` is not among
@@ -114,7 +156,7 @@ class BasicVSRPP(nn.Module):
         kept = _kept(keep, len(clip))
         if resume_at is not None and not 1 <= resume_at <= kept.stop:
             raise ValueError(f"cannot resume at frame {resume_at} when keeping {kept}")
-        return ChunkRun(self, clip, kept, state, resume_at)
+        return ChunkRun(self._stages or self, clip, kept, state, resume_at)
 
     def flow_input(self, frames: Tensor) -> Tensor:
         """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""

@@ -142,7 +142,7 @@ class ChunkRun(Iterator[Tensor]):
             self._features[i].append(past.last)
 
     def _forward_1(self) -> Past:
-        """Run the branch over the whole chunk; return its memory of the frame before `resume_at`."""
+        """Run the branch over the whole chunk; return its memory just before `resume_at`."""
         past = None if self._before is None else self._before.forward_1
         kept = past
         for i in range(len(self._clip)):

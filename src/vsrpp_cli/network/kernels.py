@@ -1,0 +1,345 @@
+"""The loops of the fast CPU path, compiled once and cached on disk.
+
+Images are rows of pixels of channels (channels last) without gaps. As in `simd`, memory is
+addressed by integers and the element type follows from the dtype of `kind`. Each function does a
+part of the work, `first` to `last`, so that threads can share it; none takes Python's lock.
+"""
+
+# The loops of a kernel belong together: taken apart, they would pass a dozen addresses around.
+# ruff: noqa: PLR0913, PLR0917, PLR0915, C901, PLR0912
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, call-arg, arg-type"
+
+import numba
+import numpy as np
+
+from vsrpp_cli.network import simd
+
+TILE = 4
+"""Side of the square of outputs that one Winograd transform yields."""
+
+BLOCK = simd.TILE_ROWS
+"""Pixels or tiles that go into one matrix product."""
+
+TAPS = 9
+LANES = simd.LANES
+COLUMNS = simd.TILE_COLUMNS
+MAX_RESIDUE = np.float32(10.0)
+
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+
+@compiled
+def winograd(
+    kind,
+    inputs,
+    channels,
+    height,
+    width,
+    weight,
+    bias,
+    c_out,
+    residual,
+    slope,
+    out,
+    shuffled,
+    first,
+    last,
+):
+    """Convolve 3x3 with zero padding: blocks `first` to `last` of 12 tiles of 4x4 pixels.
+
+    Args:
+        kind: array whose dtype chooses the element type.
+        inputs: int64, addresses of the images that together are the input.
+        channels: int64, channels of each, multiples of 16.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        weight: address of transformed weights, packed by `fused.pack_winograd`.
+        bias: address of float32, `c_out` of them.
+        c_out: output channels, a multiple of 16.
+        residual: address of an image to add at last, or 0.
+        slope: of the leaky ReLU before that; 1 for none.
+        out: address of the result, c_out channels; or of an image of twice the size if `shuffled`.
+        shuffled: whether to shuffle pixels: the c_out channels are four runs for the pixels of each
+            2x2 square of the result.
+        first: first block.
+        last: one past the last.
+    """
+    size = kind.itemsize
+    tiles_x = (width + TILE - 1) // TILE
+    tiles = tiles_x * ((height + TILE - 1) // TILE)
+    c_in = channels.sum()
+    transformed = np.empty((36 * BLOCK + 1) * c_in * size, np.uint8)
+    products = np.empty((36, BLOCK, COLUMNS), np.float32)
+    patch = np.zeros(36 * channels.max() * size, np.uint8)
+    pixels = np.empty((16, LANES), np.float32)
+    v = transformed.ctypes.data
+    m = products.ctypes.data
+    scratch = patch.ctypes.data
+    done = pixels.ctypes.data
+    run = c_out // 4
+    for block in range(first, last):
+        count = min(BLOCK, tiles - block * BLOCK)
+        for t in range(count):
+            tile = block * BLOCK + t
+            y = tile // tiles_x * TILE - 1
+            x = tile % tiles_x * TILE - 1
+            inside = y >= 0 and x >= 0 and y + 6 <= height and x + 6 <= width
+            at = v + t * c_in * size
+            for j in range(len(inputs)):
+                pixel = channels[j] * size
+                source = inputs[j] + (y * width + x) * pixel
+                row = width * pixel
+                if not inside:
+                    for i in range(36):
+                        py = y + i // 6
+                        px = x + i % 6
+                        there = 0 <= py < height and 0 <= px < width
+                        for c in range(0, pixel, LANES * size):
+                            from_ = inputs[j] + (py * width + px) * pixel + c if there else 0
+                            simd.move(kind, from_, scratch + i * pixel + c)
+                    source = scratch
+                    row = 6 * pixel
+                for c in range(0, pixel, LANES * size):
+                    simd.winograd_input(kind, source + c, row, pixel, at + c, BLOCK * c_in * size)
+                at += pixel
+        for column in range(0, c_out, COLUMNS):
+            for i in range(36):
+                panel = weight + (i * ((c_out + COLUMNS - 1) // COLUMNS * COLUMNS) + column) * (
+                    c_in * size
+                )
+                simd.matrix_tile(
+                    kind,
+                    v + i * BLOCK * c_in * size,
+                    c_in * size,
+                    panel,
+                    m + i * BLOCK * COLUMNS * 4,
+                    COLUMNS * 4,
+                    c_in * size // 4,
+                )
+            for t in range(count):
+                tile = block * BLOCK + t
+                y = tile // tiles_x * TILE
+                x = tile % tiles_x * TILE
+                for c in range(column, min(column + COLUMNS, c_out), LANES):
+                    simd.winograd_output(
+                        m + (t * COLUMNS + c - column) * 4, BLOCK * COLUMNS * 4, done
+                    )
+                    for i in range(min(TILE, height - y)):
+                        for k in range(min(TILE, width - x)):
+                            place = ((y + i) * width + x + k) * c_out + c
+                            if shuffled:
+                                quarter = c // run
+                                place = (
+                                    (2 * (y + i) + quarter // 2) * 2 * width
+                                    + 2 * (x + k)
+                                    + quarter % 2
+                                ) * run + c % run
+                            simd.finish(
+                                kind,
+                                done + (i * TILE + k) * LANES * 4,
+                                bias + c * 4,
+                                residual + place * size if residual else 0,
+                                slope,
+                                out + place * size,
+                            )
+
+
+@numba.njit(inline="always", error_model="numpy")
+def tanh(x):
+    """Return the hyperbolic tangent of a float32, by a rational function, to a few ulps."""
+    x = min(max(x, np.float32(-7.9)), np.float32(7.9))
+    s = x * x
+    p = np.float32(-2.76076847742355e-16)
+    p = p * s + np.float32(2.00018790482477e-13)
+    p = p * s + np.float32(-8.60467152213735e-11)
+    p = p * s + np.float32(5.12229709037114e-08)
+    p = p * s + np.float32(1.48572235717979e-05)
+    p = p * s + np.float32(6.37261928875436e-04)
+    p = p * s + np.float32(4.89352455891786e-03)
+    q = np.float32(1.19825839466702e-06)
+    q = q * s + np.float32(1.18534705686654e-04)
+    q = q * s + np.float32(2.26843463243900e-03)
+    q = q * s + np.float32(4.89352518554385e-03)
+    return x * p / q
+
+
+@compiled
+def align(
+    kind,
+    past,
+    raw,
+    flows,
+    height,
+    width,
+    channels,
+    groups,
+    weight,
+    bias,
+    out,
+    first,
+    last,
+):
+    """Deformable alignment, from the raw offsets to the result: blocks of 12 pixels.
+
+    Args:
+        kind: array whose dtype chooses the element type.
+        past: int64, addresses of the two images to sample, `channels` each (a multiple of 16).
+        raw: address of an image of what `conv_offset` says, 27 * groups channels rounded up to 16.
+        flows: float32, shape (2, 2, height, width): to either of them, x before y.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        channels: of one image.
+        groups: of both together; even.
+        weight: address of weights, packed by `fused.pack_alignment`.
+        bias: address of float32, `channels` of them.
+        out: address of the result, `channels`.
+        first: first block.
+        last: one past the last.
+    """
+    size = kind.itemsize
+    lanes = 2 * channels // groups
+    depth = 2 * channels * TAPS
+    half = groups // 2 * TAPS
+    samples = 2 * half
+    raw_stride = (3 * samples + LANES - 1) // LANES * LANES
+    columns = np.empty(BLOCK * depth * size, np.uint8)
+    said = np.empty(raw_stride, np.float32)
+    mask = np.empty(samples, np.float32)
+    sums = np.empty((BLOCK, COLUMNS), np.float32)
+    places = np.empty((samples, 4), np.int64)
+    weights = np.empty((samples, 4), np.float32)
+    tap_y = np.empty(half, np.float32)
+    tap_x = np.empty(half, np.float32)
+    group_at = np.empty(half, np.int64)
+    for i in range(half):
+        tap_y[i] = np.float32(i % TAPS // 3 - 1)
+        tap_x[i] = np.float32(i % 3 - 1)
+        group_at[i] = i // TAPS * lanes * size
+    a = columns.ctypes.data
+    pixel = channels * size
+    for block in range(first, last):
+        count = min(BLOCK, height * width - block * BLOCK)
+        for t in range(count):
+            p = block * BLOCK + t
+            y = p // width
+            x = p - y * width
+            for c in range(0, raw_stride, LANES):
+                simd.widen(kind, raw + (p * raw_stride + c) * size, said.ctypes.data + c * 4)
+            for i in range(2 * samples):
+                said[i] = MAX_RESIDUE * tanh(said[i])
+            for i in range(samples):
+                m = said[2 * samples + i]
+                mask[i] = np.float32(0.5) + np.float32(0.5) * tanh(np.float32(0.5) * m)
+            for side in range(2):
+                base_x = np.float32(x) + flows[side, 0, y, x]
+                base_y = np.float32(y) + flows[side, 1, y, x]
+                image = past[side]
+                for i in range(half):
+                    s = side * half + i
+                    v = base_y + tap_y[i] + said[2 * s]
+                    u = base_x + tap_x[i] + said[2 * s + 1]
+                    v = min(max(v, np.float32(-1)), np.float32(height))
+                    u = min(max(u, np.float32(-1)), np.float32(width))
+                    floor_v = np.floor(v)
+                    floor_u = np.floor(u)
+                    v0 = np.int64(floor_v)
+                    u0 = np.int64(floor_u)
+                    dv = v - floor_v
+                    du = u - floor_u
+                    upper = mask[s] * (np.float32(1) - dv)
+                    lower = mask[s] * dv
+                    upper = upper if 0 <= v0 < height else np.float32(0)
+                    lower = lower if v0 + 1 < height else np.float32(0)
+                    left = np.float32(1) - du
+                    left = left if 0 <= u0 < width else np.float32(0)
+                    right = du if u0 + 1 < width else np.float32(0)
+                    row_0 = min(max(v0, 0), height - 1) * width
+                    row_1 = min(v0 + 1, height - 1) * width
+                    u1 = min(u0 + 1, width - 1)
+                    u0 = min(max(u0, 0), width - 1)
+                    origin = image + group_at[i]
+                    places[s, 0] = origin + (row_0 + u0) * pixel
+                    places[s, 1] = origin + (row_0 + u1) * pixel
+                    places[s, 2] = origin + (row_1 + u0) * pixel
+                    places[s, 3] = origin + (row_1 + u1) * pixel
+                    weights[s, 0] = upper * left
+                    weights[s, 1] = upper * right
+                    weights[s, 2] = lower * left
+                    weights[s, 3] = lower * right
+            at = a + t * depth * size
+            for s in range(samples):
+                i, j, k, l = places[s, 0], places[s, 1], places[s, 2], places[s, 3]  # noqa: E741
+                wi, wj, wk, wl = weights[s, 0], weights[s, 1], weights[s, 2], weights[s, 3]
+                if lanes == 8:
+                    simd.sample_8(kind, i, j, k, l, wi, wj, wk, wl, at)
+                elif lanes == 16:
+                    simd.sample_16(kind, i, j, k, l, wi, wj, wk, wl, at)
+                elif lanes == 4:
+                    simd.sample_4(kind, i, j, k, l, wi, wj, wk, wl, at)
+                else:
+                    for c in range(0, lanes * size, 2 * size):
+                        simd.sample_2(kind, i + c, j + c, k + c, l + c, wi, wj, wk, wl, at + c)
+                at += lanes * size
+        for column in range(0, channels, COLUMNS):
+            simd.matrix_tile(
+                kind,
+                a,
+                depth * size,
+                weight + column * depth * size,
+                sums.ctypes.data,
+                COLUMNS * 4,
+                depth * size // 4,
+            )
+            for t in range(count):
+                target = out + ((block * BLOCK + t) * channels + column) * size
+                for c in range(0, min(COLUMNS, channels - column), LANES):
+                    simd.finish(
+                        kind,
+                        sums.ctypes.data + (t * COLUMNS + c) * 4,
+                        bias + (column + c) * 4,
+                        0,
+                        np.float32(1),
+                        target + c * size,
+                    )
+
+
+@compiled
+def warp(kind, image, flow, height, width, channels, out, first, last):
+    """Sample an image of `channels` (a multiple of 16) where `flow` (2, height, width) points.
+
+    Rows `first` to `last`; zeros outside.
+    """
+    pixel = channels * kind.itemsize
+    step = LANES * kind.itemsize
+    for y in range(first, last):
+        for x in range(width):
+            v = np.float32(y) + flow[1, y, x]
+            u = np.float32(x) + flow[0, y, x]
+            v = min(max(v, np.float32(-1)), np.float32(height))
+            u = min(max(u, np.float32(-1)), np.float32(width))
+            v0 = np.int64(np.floor(v))
+            u0 = np.int64(np.floor(u))
+            dv = v - np.float32(v0)
+            du = u - np.float32(u0)
+            upper = np.float32(1) - dv if 0 <= v0 < height else np.float32(0)
+            lower = dv if v0 + 1 < height else np.float32(0)
+            left = np.float32(1) - du if 0 <= u0 < width else np.float32(0)
+            right = du if u0 + 1 < width else np.float32(0)
+            row_0 = image + min(max(v0, 0), height - 1) * width * pixel
+            row_1 = image + min(v0 + 1, height - 1) * width * pixel
+            at_1 = min(u0 + 1, width - 1) * pixel
+            at_0 = min(max(u0, 0), width - 1) * pixel
+            target = out + (y * width + x) * pixel
+            for c in range(0, pixel, step):
+                simd.sample_16(
+                    kind,
+                    row_0 + at_0 + c,
+                    row_0 + at_1 + c,
+                    row_1 + at_0 + c,
+                    row_1 + at_1 + c,
+                    upper * left,
+                    upper * right,
+                    lower * left,
+                    lower * right,
+                    target + c,
+                )

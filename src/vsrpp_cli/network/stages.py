@@ -1,0 +1,282 @@
+"""The parts of a network for inference on a CPU, with the kernels of `fused`.
+
+The plain modules of `basicvsrpp` are the slow twin: the same function of the same weights.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsrpp_cli.network import fused
+from vsrpp_cli.network.alignment import Alignment
+from vsrpp_cli.network.layers import SLOPE, ResidualBlock, ResidualBlocks
+from vsrpp_cli.network.streaming import BRANCHES, Past
+from vsrpp_cli.network.warp import warp as warp_flow
+
+if TYPE_CHECKING:
+    from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+
+RELU = 0.0
+NOTHING = 1.0
+"""Slopes of a leaky ReLU that make it a ReLU, and no ReLU at all."""
+
+
+class Convolution(Protocol):
+    """A 3x3 convolution of several images at once, and what follows it."""
+
+    def __call__(self, inputs: Sequence[Tensor], residual: Tensor | None = None) -> Tensor:
+        """Return the result; arguments as of `fused.WinogradConv`."""
+
+
+class ConvolutionMaker(Protocol):
+    """`fused.WinogradConv` or `LibraryConv`."""
+
+    def __call__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        inputs: Sequence[int],
+        *,
+        dtype: torch.dtype,
+        slope: float = NOTHING,
+        shuffled: bool = False,
+    ) -> Convolution:
+        """Return the convolution; arguments as of `fused.WinogradConv`."""
+
+
+class LibraryConv:
+    """A convolution by oneDNN, which fuses what follows; arguments as of `fused.WinogradConv`."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        inputs: Sequence[int],
+        *,
+        dtype: torch.dtype,
+        slope: float = NOTHING,
+        shuffled: bool = False,
+        stride: int = 1,
+    ) -> None:
+        weight, bias = weight.detach().to(dtype), bias.detach().to(dtype)
+        missing = -weight.shape[0] % fused.LANES if weight.shape[0] > 3 else 0
+        parts = torch.split(weight, list(inputs), dim=1)
+        if weight.shape[1] > 3:
+            parts = tuple(_pad(part, 1, -part.shape[1] % fused.LANES) for part in parts)
+        weight = _pad(torch.cat(parts, dim=1), 0, missing)
+        self.weight = weight.contiguous(memory_format=torch.channels_last)
+        self.bias = _pad(bias, 0, missing)
+        self.slope = slope
+        self.shuffled = shuffled
+        self.stride = stride
+
+    def __call__(self, inputs: Sequence[Tensor], residual: Tensor | None = None) -> Tensor:
+        """Return the result; arguments as of `fused.WinogradConv`."""
+        x = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self._convolve(x)
+        if self.shuffled:
+            x = F.pixel_shuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        return x if residual is None else x.add_(residual)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        place = [1, 1], [self.stride, self.stride], [1, 1], 1
+        kind, scalars = ("none", []) if self.slope == NOTHING else ("leaky_relu", [self.slope])
+        # What torch's own compiler calls; it saves a pass over memory for the activation.
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+            x, self.weight, self.bias, *place, kind, scalars, ""
+        )
+        return result
+
+
+def _pad(x: Tensor, dim: int, count: int) -> Tensor:
+    """Return `x` with `count` zeros behind it along a dimension."""
+    shape = list(x.shape)
+    shape[dim] = count
+    return torch.cat([x, x.new_zeros(shape)], dim=dim) if count else x
+
+
+def _weights(conv: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a convolution."""
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    return conv.weight, conv.bias
+
+
+class _Blocks:
+    """`ResidualBlocks`, with an optional last addition."""
+
+    def __init__(
+        self,
+        blocks: ResidualBlocks,
+        inputs: Sequence[int],
+        dtype: torch.dtype,
+        make: ConvolutionMaker,
+    ) -> None:
+        first, _, rest = blocks.main
+        assert isinstance(rest, nn.Sequential)
+        weight, bias = _weights(first)
+        channels = [weight.shape[0]]
+        self.first: Convolution = make(weight, bias, inputs, dtype=dtype, slope=SLOPE)
+        self.blocks = [
+            (
+                make(*_weights(block.conv1), channels, dtype=dtype, slope=RELU),
+                make(*_weights(block.conv2), channels, dtype=dtype),
+            )
+            for block in rest
+            if isinstance(block, ResidualBlock)
+        ]
+
+    def __call__(self, inputs: Sequence[Tensor], residual: Tensor | None = None) -> Tensor:
+        x = self.first(inputs)
+        for index, (conv1, conv2) in enumerate(self.blocks):
+            inner = conv1([x])
+            if residual is not None and index == len(self.blocks) - 1:
+                x.add_(residual)
+            x = conv2([inner], x)
+        return x if self.blocks or residual is None else x.add_(residual)
+
+
+class _Branch:
+    """One propagation branch."""
+
+    def __init__(
+        self, network: "BasicVSRPP", name: str, dtype: torch.dtype, make: ConvolutionMaker
+    ) -> None:
+        channels = network.config.channels
+        alignment = network.deform_align[name]
+        assert isinstance(alignment, Alignment)
+        convs = [m for m in alignment.conv_offset if isinstance(m, nn.Conv2d)]
+        inputs: list[list[int]] = [[channels] * 3 + [4], [channels], [channels], [channels]]
+        slopes = [SLOPE] * 3 + [NOTHING]
+        self.offset = [
+            make(*_weights(conv), parts, dtype=dtype, slope=slope)
+            for conv, parts, slope in zip(convs, inputs, slopes, strict=True)
+        ]
+        self.deform = fused.FusedAlignment(
+            alignment.weight, alignment.bias, alignment.groups, dtype=dtype
+        )
+        blocks = network.backbone[name]
+        assert isinstance(blocks, ResidualBlocks)
+        parts = [channels] * (BRANCHES.index(name) + 2)
+        self.backbone = _Blocks(blocks, parts, dtype, make)
+
+    def step(
+        self,
+        inputs: list[Tensor],
+        past: Past | None,
+        flow_1: Tensor | None,
+        flow_before: Tensor | None,
+    ) -> Tensor:
+        """Return the branch's features of its next frame; see `BasicVSRPP.step`."""
+        if past is None or flow_1 is None:
+            aligned = torch.zeros_like(inputs[0], memory_format=torch.channels_last)
+        else:
+            aligned = self._align(inputs[0], past, flow_1, flow_before)
+        return self.backbone([*inputs, aligned], aligned)
+
+    def _align(
+        self, current: Tensor, past: Past, flow_1: Tensor, flow_before: Tensor | None
+    ) -> Tensor:
+        if past.before is None or flow_before is None:
+            second = torch.zeros_like(past.last, memory_format=torch.channels_last)
+            flow_2, warped_2 = torch.zeros_like(flow_1), second
+        else:
+            second = past.before
+            flow_2 = flow_1 + warp_flow(flow_before, flow_1)
+            warped_2 = fused.warp(second, flow_2)
+        flows = torch.cat([flow_1, flow_2])
+        seen = fused.empty_image(current, fused.LANES).zero_()
+        seen[:, :4] = flows.reshape(1, 4, *flows.shape[-2:])
+        said = [fused.warp(past.last, flow_1), current, warped_2, seen]
+        for conv in self.offset:
+            said = [conv(said)]
+        return self.deform(past.last, second, said[0], flows)
+
+
+class FusedStages:
+    """A network's stages with kernels; see `streaming.Stages` for what each does.
+
+    Args:
+        network: its weights are copied; flows go through its own flow network.
+        dtype: of features and products, float32 or bfloat16.
+        winograd: whether 3x3 convolutions go through our kernel or through oneDNN.
+    """
+
+    def __init__(self, network: "BasicVSRPP", dtype: torch.dtype, *, winograd: bool) -> None:
+        config = network.config
+        make: ConvolutionMaker = fused.WinogradConv if winograd else LibraryConv
+        self.network = network
+        self.dtype = dtype
+        self.branches = {name: _Branch(network, name, dtype, make) for name in BRANCHES}
+        channels, hr_channels = config.channels, config.hr_channels
+        self.reconstruction = _Blocks(network.reconstruction, [channels] * 5, dtype, make)
+        up1 = _weights(network.upsample1.upsample_conv)
+        up2 = _weights(network.upsample2.upsample_conv)
+        self.enlarging = [
+            make(*up1, [channels], dtype=dtype, slope=SLOPE, shuffled=True),
+            make(*up2, [channels], dtype=dtype, slope=SLOPE, shuffled=True),
+            make(*_weights(network.conv_hr), [hr_channels], dtype=dtype, slope=SLOPE),
+        ]
+        self.last = LibraryConv(*_weights(network.conv_last), [hr_channels], dtype=dtype)
+        self.shrinking, self.extraction = _extraction(network, dtype, make)
+
+    def flow_input(self, frames: Tensor) -> Tensor:
+        """See `streaming.Stages`."""
+        return self.network.flow_input(frames)
+
+    def pyramid(self, frame: Tensor) -> list[Tensor]:
+        """See `streaming.Stages`."""
+        return self.network.pyramid(frame)
+
+    def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
+        """See `streaming.Stages`."""
+        return self.network.flow(reference, other, size)
+
+    def extract(self, frame: Tensor) -> Tensor:
+        """See `streaming.Stages`."""
+        x = frame.to(self.dtype)
+        for conv in self.shrinking:
+            x = conv([x])
+        return self.extraction([x])
+
+    def step(
+        self,
+        name: str,
+        inputs: list[Tensor],
+        past: Past | None,
+        flow_1: Tensor | None,
+        flow_before: Tensor | None,
+    ) -> Tensor:
+        """See `streaming.Stages`."""
+        return self.branches[name].step(inputs, past, flow_1, flow_before)
+
+    def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
+        """See `streaming.Stages`."""
+        x = self.reconstruction(features)
+        for conv in self.enlarging:
+            x = conv([x])
+        return self.last([x]).float() + self.network.enlarge(frame)
+
+
+def _extraction(
+    network: "BasicVSRPP", dtype: torch.dtype, make: ConvolutionMaker
+) -> tuple[list[Convolution], _Blocks]:
+    """Return the convolutions that make a frame smaller, and the blocks behind them."""
+    channels = network.config.channels
+    module = network.feat_extract
+    if isinstance(module, ResidualBlocks):
+        blocks = _Blocks(module, [3], dtype, make)
+        blocks.first = LibraryConv(*_weights(module.main[0]), [3], dtype=dtype, slope=SLOPE)
+        return [], blocks
+    assert isinstance(module, nn.Sequential)
+    first, _, second, _, rest = module
+    assert isinstance(rest, ResidualBlocks)
+    shrinking: list[Convolution] = [
+        LibraryConv(*_weights(first), [3], dtype=dtype, slope=SLOPE, stride=2),
+        LibraryConv(*_weights(second), [channels], dtype=dtype, slope=SLOPE, stride=2),
+    ]
+    return shrinking, _Blocks(rest, [channels], dtype, make)
