@@ -38,6 +38,7 @@ def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray 
         InputError: the file cannot be decoded, or is not of the size its header claims.
     """
     codec = av.CodecContext.create(DECODERS[header.format], "r")
+    codec.options = {"err_detect": "crccheck+explode"}  # else half a JPEG passes for a whole one
     try:
         frames = codec.decode(av.Packet(path.read_bytes()))  # type: ignore[attr-defined]
         frames += codec.decode(None)  # type: ignore[attr-defined]

@@ -150,7 +150,7 @@ def find_times(path: str, files: Sequence[Path], fps: Fraction | None) -> FrameT
         return FrameTimes(times, usual_rate(times), "file")
     notes = (f"{TIMESTAMPS} is set aside for --fps {fps}",) if fps and has_times else ()
     times = Timestamps(tuple(range(len(files))), 1 / (fps or ASSUMED_RATE), 1)
-    return FrameTimes(times, fps, "fps" if fps else "assumed", notes)
+    return FrameTimes(times, fps or ASSUMED_RATE, "fps" if fps else "assumed", notes)
 
 
 def files_of(info: SourceInfo, scan: Scan) -> list[Path]:
