@@ -40,8 +40,7 @@ def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:
         ("disk", ", ".join(f"{size / 1e6:.0f} MB at {place}" for place, size in room.items())),
         ("time", f"about {_duration(seconds * plan.frames)}, a rough guess"),
     ]
-    notes = [*source.notes, *plan.scan.notes, *(c.reason for c in plan.output.streams if c.reason)]
-    return lines + [("note", note) for note in notes]
+    return lines + [("note", note) for note in plan.notes]
 
 
 def _duration(seconds: float) -> str:

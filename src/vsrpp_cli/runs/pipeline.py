@@ -229,8 +229,7 @@ def _describe(run: Run, plan: Plan) -> None:
     report.threads = plan.compute.threads
     report.geometry = to_json(plan.geometry)
     report.segments = len(plan.segments)
-    report.notes += [*plan.source.notes, *plan.scan.notes]
-    report.notes += [choice.reason for choice in plan.output.streams if choice.reason]
+    report.notes += plan.notes
 
 
 def _finish(run: Run, plan: Plan) -> None:

@@ -61,6 +61,13 @@ class Plan:
     """How the source is opened again: `video_track`, `fps`, `deinterlace`."""
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know: what was odd, guessed, or will be lost."""
+        encode = self.output.encode
+        reasons = (choice.reason for choice in self.output.streams if choice.reason)
+        return (*self.source.notes, *self.scan.notes, *encode.notes, *encode.losses, *reasons)
+
+    @property
     def frames(self) -> int:
         """Frames of the output."""
         return self.scan.frames
