@@ -66,7 +66,7 @@ class Evaluation:
         data = to_json(self)
         for record, method in zip(data["methods"], self.methods, strict=True):
             record["mean"] = {name: method.mean(name) for name in FIGURES}
-        return json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+        return json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
 
     def as_csv(self) -> str:
         """Return one line for each method and sequence, and one with the mean of each method."""
@@ -97,7 +97,7 @@ class Evaluation:
         rows.append(_row("mean", frames, [[m.mean(name) for name in SHOWN] for m in shown]))
         if any(m.published_psnr is not None for m in shown):
             figures = [[m.published_psnr, m.published_ssim, None] for m in shown]
-            rows.append(_row("published", frames, figures))
+            rows.append(_row("published", None, figures))
         return [*_blocks([*heads, *rows]), *self._truth(), *self._speeds(), *self._noted()]
 
     def _noted(self) -> list[str]:
@@ -131,9 +131,9 @@ def mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(there) / len(there) if there else None
 
 
-def _row(name: str, frames: int, figures: Sequence[Sequence[float | None]]) -> list[str]:
+def _row(name: str, frames: int | None, figures: Sequence[Sequence[float | None]]) -> list[str]:
     cells = [_text(v, f) for values in figures for v, f in zip(values, SHOWN, strict=True)]
-    return [name, str(frames), *cells]
+    return [name, "" if frames is None else str(frames), *cells]
 
 
 def _text(value: float | None, figure: str) -> str:
@@ -168,9 +168,10 @@ def _line(row: list[str], widths: list[int]) -> str:
     return "  ".join([row[0].ljust(widths[0]), *cells[1:]])
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
+    """Return JSON values with null for numbers that JSON does not have."""
     if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
+        return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
+        return [finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
