@@ -14,6 +14,8 @@ from vsrpp_cli.errors import UsageError
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 PROGRESS = ("auto", "bar", "json", "none")
 DEINTERLACE = ("auto", "off", "bwdif")
+BATCH_NAME = "{stem}_x4{suffix}"
+"""How a batch names its outputs unless told otherwise."""
 MIN_TILE = 64
 MIN_CHUNK = 2
 

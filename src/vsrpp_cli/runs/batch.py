@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
+from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.errors import (
     BatchError,
     Interrupted,
@@ -99,7 +100,8 @@ def _row(outcome: Outcome) -> tuple[str, str, str, str]:
     spent = f"{outcome.seconds:.1f} s" if outcome.seconds else ""
     text = f"{outcome.input} -> {outcome.output}"
     if outcome.status == FAILED:
-        text = f"{outcome.input}: {outcome.error}"
+        named = outcome.input in outcome.error
+        text = outcome.error if named else f"{outcome.input}: {outcome.error}"
     return outcome.status, frames, spent, text
 
 
@@ -135,14 +137,17 @@ def run_batch(
     with disk_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
     models = resolve_models(options, compute_spec(options).device)
+    for model in models:
+        read_config(model.path)
     batch = _Batch(outputs, options, models, stop or StopToken())
     report = BatchReport(
         outcomes=[Outcome(input=item.relative, output=str(item.output)) for item in items],
         notes=[model.note for model in models if model.note],
     )
     for index, item in enumerate(items):
-        on_progress = on_item(index + 1, len(items), item) if on_item else ignore
         try:
+            batch.stop_if_asked()
+            on_progress = on_item(index + 1, len(items), item) if on_item else ignore
             batch.do(item, report.outcomes[index], on_progress)
         except _ENDINGS as ending:
             ending.report = report
@@ -164,14 +169,17 @@ class _Batch:
         self._journal = Journal(outputs / JOURNAL)
         self._records = {record.get("output"): record for record in self._journal.read()}
 
+    def stop_if_asked(self) -> None:
+        """End the batch between two items if somebody wants that."""
+        if self._stop.requested:
+            raise self._stop.error("stopped: give the same command again to go on")
+
     def do(self, item: Item, outcome: Outcome, on_progress: OnProgress) -> None:
         """Do one item; what goes wrong stands in `outcome`, unless it is a signal to end.
 
         Raises:
             Interrupted, Terminated, PipeClosed: the batch must end.
         """
-        if self._stop.requested:
-            raise self._stop.error("stopped: give the same command again to go on")
         started = time.perf_counter()
         try:
             outcome.report = self._upscale(item, on_progress)

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.options import BATCH_NAME
 from vsrpp_cli.video.image_headers import SUFFIXES as IMAGES
 from vsrpp_cli.video.images import natural_key
 
@@ -22,7 +23,6 @@ VIDEOS = frozenset({
 KEPT_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm"})
 """Containers an output shares with its source; all others become Matroska, which holds anything."""
 
-DEFAULT_NAME = "{stem}_x4{suffix}"
 _FIELDS = ("stem", "suffix", "name")
 _WORK = ".vsrpp"
 
@@ -49,7 +49,7 @@ def find_items(
     inputs: Path,
     outputs: Path,
     *,
-    name: str = DEFAULT_NAME,
+    name: str = BATCH_NAME,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Found:
@@ -147,12 +147,13 @@ class _Walk:
 
 
 def _named(found: Sequence[Path], inputs: Path, outputs: Path, name: str) -> Iterator[Item]:
-    """Yield items with distinct outputs: of two `a.mp4`, one is named for its source's suffix."""
+    """Yield items with distinct outputs: of two with one name, the second's has its kind in it."""
     taken: dict[str, Path] = {}
     for path in found:
         item = _item(path, inputs, outputs, name, stem=_stem(path))
-        if item.output.as_posix().casefold() in taken and path.is_file():
-            stem = f"{_stem(path)}_{path.suffix[1:].lower()}"
+        if item.output.as_posix().casefold() in taken:
+            kind = path.suffix[1:].lower() if path.is_file() else "frames"
+            stem = f"{_stem(path)}_{kind}"
             item = _item(path, inputs, outputs, name, stem=stem)
         key = item.output.as_posix().casefold()
         if key in taken:

@@ -1,0 +1,137 @@
+"""`vsrpp batch`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsrpp_cli.cli import params
+from vsrpp_cli.cli.progress import make_display
+from vsrpp_cli.cli.signals import stoppable
+from vsrpp_cli.errors import VsrppError
+from vsrpp_cli.options import BATCH_NAME, PROGRESS, UpscaleOptions
+from vsrpp_cli.runs.progress import OnProgress
+from vsrpp_cli.runs.stop import StopToken
+
+if TYPE_CHECKING:
+    from vsrpp_cli.runs.batch import BatchReport
+    from vsrpp_cli.runs.batch_items import Found, Item
+
+
+@click.command("batch")
+@click.argument("input_dir", type=click.Path(path_type=Path))
+@click.argument("output_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only what fits, by name or path below INPUT_DIR; may be repeated.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Not what fits, nor folders that fit; may be repeated.",
+)
+@click.option(
+    "--name",
+    default=BATCH_NAME,
+    show_default=True,
+    metavar="TEMPLATE",
+    help="Names of outputs; {stem}, {suffix} and {name} are the input's.",
+)
+@params.compute_options
+@params.geometry_options
+@params.selection_options
+@params.output_options
+@params.run_options
+@params.config_option
+@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the account as JSON."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, compute nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Failures only.")
+@click.option("-v", "--verbose", count=True, help="More; twice for tracebacks.")
+def command(
+    *,
+    input_dir: Path,
+    output_dir: Path,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    name: str,
+    progress: str,
+    dry_run: bool,
+    **values: Any,
+) -> None:  # fmt: skip
+    """Upscale every video and every folder of frames below INPUT_DIR into OUTPUT_DIR.
+
+    OUTPUT_DIR mirrors the tree of INPUT_DIR. One bad item does not stop the rest; the same command
+    given again skips what is finished and goes on with what was interrupted.
+    """
+    from vsrpp_cli.runs.batch_items import find_items
+
+    report, _ = values.pop("report"), values.pop("verbose")
+    quiet = values.pop("quiet")
+    options = params.make_options(values)
+    found = find_items(input_dir, output_dir, name=name, include=include, exclude=exclude)
+    if dry_run:
+        _say([*(f"{item.input} -> {item.output}" for item in found.items), *found.notes])
+        return
+    result = _run(found, output_dir, options, "none" if quiet else progress, report)
+    if not quiet:
+        _say([*result.table(), *(f"note: {text}" for text in result.notes)])
+    if result.failure:
+        raise result.failure
+
+
+def _run(
+    found: "Found", output_dir: Path, options: UpscaleOptions, progress: str, report: Path | None
+) -> "BatchReport":
+    """Do the batch and write its account, also if it is stopped."""
+    from vsrpp_cli.runs.batch import BatchReport, run_batch
+
+    token = StopToken()
+    watched = _Watched(progress)
+    try:
+        with stoppable(token, watched.say):
+            result = run_batch(found.items, output_dir, options, on_item=watched.begin, stop=token)
+    except VsrppError as error:
+        if report is not None and isinstance(error.report, BatchReport):
+            error.report.write(report)
+        raise
+    finally:
+        watched.end()
+    result.notes += found.notes
+    if report is not None:
+        result.write(report)
+    return result
+
+
+class _Watched:
+    """One display after another, each for one item."""
+
+    def __init__(self, progress: str) -> None:
+        self._progress = progress
+        self._display = make_display(progress)
+
+    def begin(self, number: int, count: int, item: "Item") -> OnProgress:
+        """Say which item is next and return its display."""
+        self.end()
+        self._display = make_display(self._progress)
+        self._display.say(f"[{number}/{count}] {item.relative}")
+        return self._display
+
+    def say(self, text: str) -> None:
+        """Show a line of text."""
+        self._display.say(text)
+
+    def end(self) -> None:
+        """Clear up."""
+        self._display.__exit__()
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)
