@@ -25,7 +25,16 @@ LANES = simd.LANES
 COLUMNS = simd.TILE_COLUMNS
 MAX_RESIDUE = np.float32(10.0)
 
+LINE = 64
+"""Bytes of a cache line. Scratch begins on one: vectors that lie across two cost twice."""
+
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+
+@numba.njit(inline="always", error_model="numpy")
+def aligned(address):
+    """Return the first address from this one on that begins a cache line."""
+    return (address + LINE - 1) // LINE * LINE
 
 
 @compiled
@@ -68,14 +77,14 @@ def winograd(
     tiles_x = (width + TILE - 1) // TILE
     tiles = tiles_x * ((height + TILE - 1) // TILE)
     c_in = channels.sum()
-    transformed = np.empty((36 * BLOCK + 1) * c_in * size, np.uint8)
-    products = np.empty((36, BLOCK, COLUMNS), np.float32)
-    patch = np.zeros(36 * channels.max() * size, np.uint8)
-    pixels = np.empty((16, LANES), np.float32)
-    v = transformed.ctypes.data
-    m = products.ctypes.data
-    scratch = patch.ctypes.data
-    done = pixels.ctypes.data
+    transformed = np.empty(36 * BLOCK * c_in * size + LINE, np.uint8)
+    products = np.empty(36 * BLOCK * COLUMNS * 4 + LINE, np.uint8)
+    patch = np.empty(36 * channels.max() * size + LINE, np.uint8)
+    pixels = np.empty(TILE * TILE * LANES * 4 + LINE, np.uint8)
+    v = aligned(transformed.ctypes.data)
+    m = aligned(products.ctypes.data)
+    scratch = aligned(patch.ctypes.data)
+    done = aligned(pixels.ctypes.data)
     run = c_out // 4
     for block in range(first, last):
         count = min(BLOCK, tiles - block * BLOCK)
@@ -202,10 +211,10 @@ def align(
     half = groups // 2 * TAPS
     samples = 2 * half
     raw_stride = (3 * samples + LANES - 1) // LANES * LANES
-    columns = np.empty(BLOCK * depth * size, np.uint8)
+    columns = np.empty(BLOCK * depth * size + LINE, np.uint8)
     said = np.empty(raw_stride, np.float32)
     mask = np.empty(samples, np.float32)
-    sums = np.empty((BLOCK, COLUMNS), np.float32)
+    product = np.empty(BLOCK * COLUMNS * 4 + LINE, np.uint8)
     places = np.empty((samples, 4), np.int64)
     weights = np.empty((samples, 4), np.float32)
     tap_y = np.empty(half, np.float32)
@@ -215,7 +224,8 @@ def align(
         tap_y[i] = np.float32(i % TAPS // 3 - 1)
         tap_x[i] = np.float32(i % 3 - 1)
         group_at[i] = i // TAPS * lanes * size
-    a = columns.ctypes.data
+    a = aligned(columns.ctypes.data)
+    sums = aligned(product.ctypes.data)
     pixel = channels * size
     for block in range(first, last):
         count = min(BLOCK, height * width - block * BLOCK)
@@ -286,7 +296,7 @@ def align(
                 a,
                 depth * size,
                 weight + column * depth * size,
-                sums.ctypes.data,
+                sums,
                 COLUMNS * 4,
                 depth * size // 4,
             )
@@ -295,7 +305,7 @@ def align(
                 for c in range(0, min(COLUMNS, channels - column), LANES):
                     simd.finish(
                         kind,
-                        sums.ctypes.data + (t * COLUMNS + c) * 4,
+                        sums + (t * COLUMNS + c) * 4,
                         bias + (column + c) * 4,
                         0,
                         np.float32(1),
