@@ -177,6 +177,16 @@ def write_plan(
 def _start(run: Run) -> Plan:
     """Plan afresh; whatever stands in the work folder belongs to nothing."""
     run.folder.clear()
+    try:
+        plan = _planned(run)
+    except BaseException:
+        run.folder.remove()  # without a plan there is nothing to go on with
+        raise
+    plan.write(run.folder.plan)
+    return plan
+
+
+def _planned(run: Run) -> Plan:
     source = open_input(run.input.absolute(), run.options)
     models = run.models or resolve_models(
         run.options,
@@ -194,7 +204,6 @@ def _start(run: Run) -> Plan:
     disk.check(plan, work=run.folder.path, output=run.output)
     if run.stop.requested:
         raise run.stop.error("stopped before the first frame; nothing is lost")
-    plan.write(run.folder.plan)
     return plan
 
 

@@ -23,6 +23,9 @@ FloatArray = NDArray[np.float32]
 DECODERS = {"png": "png", "jpeg": "mjpeg", "tiff": "tiff", "bmp": "bmp", "webp": "webp"}
 ENCODERS = {"png": "png", "jpeg": "mjpeg", "tiff": "tiff", "bmp": "bmp", "webp": "libwebp"}
 
+DECODER_OPTIONS = {"jpeg": {"err_detect": "explode"}}
+"""Without this half a JPEG passes for a whole one; the other decoders refuse what is cut off."""
+
 WRITTEN_SPEC = ColorSpec(matrix="gbr", full_range=True)
 YCBCR_SPEC = ColorSpec(matrix="smpte170m", full_range=True, siting="center")
 """What JFIF says of JPEG; WebP differs in its range."""
@@ -38,7 +41,7 @@ def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray 
         InputError: the file cannot be decoded, or is not of the size its header claims.
     """
     codec = av.CodecContext.create(DECODERS[header.format], "r")
-    codec.options = {"err_detect": "crccheck+explode"}  # else half a JPEG passes for a whole one
+    codec.options = DECODER_OPTIONS.get(header.format, {})
     try:
         frames = codec.decode(av.Packet(path.read_bytes()))  # type: ignore[attr-defined]
         frames += codec.decode(None)  # type: ignore[attr-defined]
