@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol, cast
 
@@ -13,14 +14,30 @@ from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.subtitle import SubtitleSet
 
+from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.video.timeline import Timeline
 
 MILLISECOND = Fraction(1, 1000)
+
+JITTER = Fraction(1, 20)
+"""Seconds by which timestamps of sound may stray before it counts as a gap."""
 
 KBIT_PER_CHANNEL = {"aac": 96, "libopus": 80, "ac3": 112}
 """Generous: transcoding is the exception and happens to a finished mix."""
 
 OPUS_RATE = 48000
+
+USUAL_LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "2.1",
+    4: "quad",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}
+"""Of tracks that name no layout, or one that an encoder does not take."""
 
 NOT_COPIED = ("duration", "encoder", "bps", "number_of_", "rotate", "_statistics", "alpha_mode")
 """Beginnings of names of a stream's metadata (in lower case) that would be wrong."""
@@ -88,6 +105,10 @@ class Copier:
         self._timeline = timeline
         self._shift = timeline.shift_in(self._unit)
         self._spans = source.type == "subtitle"
+        # MP4 wants each packet later than the one before. Matroska does not, and where its
+        # milliseconds are longer than packets (TrueHD) the steps would add up.
+        strict = output.format.name in ("mp4", "mov") and not self._spans
+        self._least_step = 1 if strict else 0
         self._held: av.Packet[Stream] | None = None
         self._last_dts: int | None = None
         self._next: int | None = None
@@ -103,9 +124,12 @@ class Copier:
         if not self._keeps(begin, packet.duration or 0):
             return
         packet.pts = begin - self._shift
-        if self._spans and packet.pts < 0:  # it was on before the cut
-            packet.duration = (packet.duration or 0) + packet.pts
-            packet.pts, packet.dts = 0, self._shift
+        if self._spans and packet.duration:
+            start, length = cut_span(
+                self._timeline, begin * self._unit, packet.duration * self._unit
+            )
+            packet.pts, packet.duration = round(start / self._unit), round(length / self._unit)
+            packet.dts = packet.pts + self._shift
         packet.dts = self._increasing(packet.dts if packet.dts is not None else begin)
         packet.pts = max(packet.pts, packet.dts)
         if self._held is not None and not self._held.duration and not self._spans:
@@ -124,7 +148,7 @@ class Copier:
         """Return the shifted decoding time, later where the source goes backwards."""
         dts -= self._shift
         if self._last_dts is not None:
-            dts = max(dts, self._last_dts + (0 if self._spans else 1))
+            dts = max(dts, self._last_dts + self._least_step)
         self._last_dts = dts
         return dts
 
@@ -157,29 +181,21 @@ class AudioConverter:
     ) -> None:
         self.dropped = 0
         self._decoder = cast("av.AudioCodecContext", source.codec_context)
-        rate = OPUS_RATE if codec == "libopus" else self._decoder.sample_rate
+        shape = audio_shape(self._decoder, codec)
+        if shape is None:
+            raise EncoderError(f"{codec} takes no sound like that of track {source.index}")
+        rate = shape.rate
         self._target = output.add_stream(codec, rate=rate)
         copy_facts(source, self._target, all_tags=all_tags)
         self._encoder = cast("av.AudioCodecContext", self._target.codec_context)
-        layout = self._decoder.layout.name
-        self._encoder.layout = layout
-        self._encoder.format = _sample_format(codec, self._decoder)
-        self._encoder.time_base = Fraction(1, rate)
-        if codec in KBIT_PER_CHANNEL:
-            self._encoder.bit_rate = (
-                1000 * KBIT_PER_CHANNEL[codec] * self._decoder.layout.nb_channels
-            )
+        shape.set_on(self._encoder, codec)
         self._encoder.open()
-        self._resampler = av.AudioResampler(
-            format=self._encoder.format.name,
-            layout=layout,
-            rate=rate,
-            frame_size=self._encoder.frame_size or None,
-        )
+        self._resampler = self._new_resampler()
         self._unit = source.time_base or MILLISECOND
         self._rate = rate
         self._timeline = timeline
         self._position: int | None = None
+        self._heard = Fraction(0)
 
     def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
         """Decode a packet; damaged ones are counted and left out."""
@@ -197,13 +213,37 @@ class AudioConverter:
             yield from self._encode(frame)
 
     def _encode(self, frame: av.AudioFrame) -> Iterator[av.Packet[Stream]]:
-        if self._position is None and frame.pts is not None:
+        if frame.pts is not None:
             begin = frame.pts * (frame.time_base or self._unit) - self._timeline.shift_seconds
-            self._position = round(begin * self._rate)
-        # Samples follow each other without gaps from here on; only the beginning is set.
+            self._catch_up(begin)
+        self._heard += Fraction(frame.samples, frame.sample_rate)
+        # The encoder counts samples: what the source's timestamps say beyond that is jitter.
         frame.pts = None
-        for resampled in self._resampler.resample(frame):
-            yield from self._packets(resampled)
+        try:
+            resampled = self._resampler.resample(frame)
+        except ValueError:  # from here on the source has other channels or another rate
+            for rest in self._resampler.resample(None):
+                yield from self._packets(rest)
+            self._resampler = self._new_resampler()
+            resampled = self._resampler.resample(frame)
+        for part in resampled:
+            yield from self._packets(part)
+
+    def _catch_up(self, begin: Fraction) -> None:
+        """Set the first position, and move on where the source leaves a gap."""
+        if self._position is None:
+            self._position, self._heard = round(begin * self._encoder.sample_rate), begin
+        elif begin - self._heard > JITTER:
+            self._position += round((begin - self._heard) * self._encoder.sample_rate)
+            self._heard = begin
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(
+            format=self._encoder.format.name,
+            layout=self._encoder.layout.name,
+            rate=self._encoder.sample_rate,
+            frame_size=self._encoder.frame_size or None,
+        )
 
     def _packets(self, frame: av.AudioFrame | None) -> Iterator[av.Packet[Stream]]:
         if frame is not None:
@@ -223,15 +263,66 @@ class AudioConverter:
         yield from self._packets(None)
 
 
-def _sample_format(codec: str, decoder: av.AudioCodecContext) -> str:
+@dataclass(frozen=True)
+class AudioShape:
+    """What an encoder is given: channels, samples a second, and how a sample is stored."""
+
+    layout: str
+    rate: int
+    sample_format: str
+
+    def set_on(self, encoder: av.AudioCodecContext, codec: str) -> None:
+        """Set it on an encoder that is not yet open."""
+        encoder.sample_rate = self.rate
+        encoder.layout = self.layout
+        encoder.format = self.sample_format
+        encoder.time_base = Fraction(1, self.rate)
+        if codec in KBIT_PER_CHANNEL:
+            channels = av.AudioLayout(self.layout).nb_channels
+            encoder.bit_rate = 1000 * KBIT_PER_CHANNEL[codec] * channels
+
+
+def audio_shape(decoder: av.AudioCodecContext, codec: str) -> AudioShape | None:
+    """Return what comes closest to the sound of `decoder` among what `codec` accepts, or None.
+
+    Encoders differ in the channel layouts and rates they take, so each combination is tried, the
+    most faithful first.
+    """
+    channels = decoder.layout.nb_channels
+    layouts = (decoder.layout.name, USUAL_LAYOUTS.get(channels, "stereo"), "stereo")
+    rates = (OPUS_RATE,) if codec == "libopus" else (decoder.sample_rate or 48000, 48000)
+    sample_format = _sample_format(codec, decoder.format.name if decoder.format else "fltp")
+    for layout in layouts:
+        for rate in rates:
+            shape = AudioShape(layout, rate, sample_format)
+            trial = cast("av.AudioCodecContext", av.CodecContext.create(codec, "w"))
+            try:
+                shape.set_on(trial, codec)
+                trial.open()
+            except (av.error.FFmpegError, ValueError):
+                continue
+            return shape
+    return None
+
+
+def _sample_format(codec: str, exact: str) -> str:
     """Return the encoder's format that keeps most of the decoder's."""
     offered = [f.name for f in av.Codec(codec, "w").audio_formats or ()]
-    exact = decoder.format.name
     flat = exact.removesuffix("p")
     for wanted in (exact, flat, f"{flat}p", "s32p", "s32", "fltp", "flt"):
         if wanted in offered:
             return wanted
     return offered[0]
+
+
+def cut_span(line: Timeline, begin: Fraction, length: Fraction) -> tuple[Fraction, Fraction]:
+    """Return when something kept starts in the output, and for how long, both in seconds."""
+    end = begin + length
+    if line.end is not None:
+        end = min(end, line.end)
+    if line.start is not None:
+        begin = max(begin, line.start)
+    return begin - line.shift_seconds, max(Fraction(0), end - begin)
 
 
 class SubtitleConverter:
@@ -264,9 +355,7 @@ class SubtitleConverter:
         begin, length = packet.pts * self._unit, (packet.duration or 0) * self._unit
         if not self._timeline.keeps(begin, begin + length):
             return
-        start = begin - self._timeline.shift_seconds
-        if start < 0:  # it was on before the cut
-            start, length = Fraction(0), length + start
+        start, length = cut_span(self._timeline, begin, length)
         try:
             events = cast("Any", self._decoder).decode(packet)
         except av.error.FFmpegError:

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import cast
 
 import av
 import av.error
@@ -18,6 +19,7 @@ from av.stream import Stream
 
 from vsrpp_cli.errors import InputError, StrictError
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.video.carry import audio_shape
 from vsrpp_cli.video.types import EncodeSettings, SourceInfo, StreamChoice, StreamInfo
 
 TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
@@ -196,14 +198,22 @@ class _Chooser:
             return choice
         lossless = stream.codec.startswith(LOSSLESS_AUDIO)
         codec = AUDIO_CODECS[self._muxer][0 if lossless else 1]
-        if not _can_decode(self._source.streams[stream.index]):
+        decoder = cast(
+            "av.AudioCodecContext | None", self._source.streams[stream.index].codec_context
+        )
+        if decoder is None:
             return _dropped(stream, f"{self._title} cannot hold it, and it cannot be decoded here")
+        shape = audio_shape(decoder, codec)
+        if shape is None:
+            return _dropped(stream, f"{self._title} cannot hold it, and {codec} cannot encode it")
+        mixed = av.AudioLayout(shape.layout).nb_channels < decoder.layout.nb_channels
         return replace(
             choice,
             action="transcode",
             codec=codec,
-            loss=not (lossless and codec in ("alac", "flac")),
-            reason=f"{named(stream)} becomes {codec}: {self._title} cannot hold {stream.codec}",
+            loss=mixed or not (lossless and codec in ("alac", "flac")),
+            reason=f"{named(stream)} becomes {codec}{' in stereo' if mixed else ''}: "
+            f"{self._title} cannot hold {stream.codec}",
         )
 
     def _subtitle(self, stream: StreamInfo) -> StreamChoice:

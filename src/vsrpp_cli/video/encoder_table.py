@@ -55,6 +55,8 @@ class EncoderRow:
     quality: Quality | None = None
     profiles: tuple[tuple[float, Options], ...] = ()
     """Instead of `quality`: up to which `--crf` which options apply."""
+    profiles_444: tuple[tuple[float, Options], ...] = ()
+    """The same for 4:4:4, where that needs others."""
     preset_option: str | None = None
     presets: tuple[str, ...] = ()
     """The encoder's own value for each of `PRESETS`; empty where they are the same."""
@@ -164,6 +166,7 @@ PRORES = EncoderRow(
         (30, (("profile", "lt"),)),
         (51, (("profile", "proxy"),)),
     ),
+    profiles_444=((8, (("profile", "4444xq"),)), (51, (("profile", "4444"),))),
     fixed=(("vendor", "apl0"),),
 )
 

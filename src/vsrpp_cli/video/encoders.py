@@ -270,7 +270,8 @@ def _check_crf(options: UpscaleOptions) -> None:
 def _options(row: EncoderRow, settings: EncodeSettings, options: UpscaleOptions) -> Options:
     """Return the encoder's options, complete: quality, preset, the row's, HDR, the user's."""
     chosen = dict(row.fixed)
-    chosen.update(_quality(row, options.crf))
+    full_chroma = describe(settings.pix_fmt).chroma_x == 1
+    chosen.update(_quality(row, options.crf, full_chroma=full_chroma))
     chosen.update(_preset(row, options.preset))
     if settings.color.siting != "unspecified":
         chosen["chroma_sample_location"] = settings.color.siting
@@ -309,10 +310,10 @@ def _ffv1_slices(width: int, height: int) -> int:
     return 16 if width * height >= 1280 * 720 else 4
 
 
-def _quality(row: EncoderRow, crf: float | None) -> Options:
+def _quality(row: EncoderRow, crf: float | None, *, full_chroma: bool) -> Options:
     value = DEFAULT_CRF if crf is None else crf
-    if row.profiles:
-        return next(options for limit, options in row.profiles if value <= limit)
+    if profiles := (full_chroma and row.profiles_444) or row.profiles:
+        return next(options for limit, options in profiles if value <= limit)
     if row.quality is None:
         if crf is not None:
             raise UsageError(f"--crf {crf:g}: {row.encoder} is lossless and has no quality to set")

@@ -355,7 +355,7 @@ def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
     memory = io.BytesIO()
     with av.open(str(segment)) as source:
         codec = source.streams.video[0].codec_context.name
-        muxer = "mov" if codec in ("prores", "ffv1") else "mp4"
+        muxer = "mov" if codec == "prores" else "mp4"
         with av.open(memory, "w", format=muxer) as one:
             stream = one.add_stream_from_template(source.streams.video[0], opaque=True)
             packet = next(_packets(source))

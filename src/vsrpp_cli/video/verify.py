@@ -8,6 +8,9 @@ import av.error
 from av.container import InputContainer
 
 from vsrpp_cli.errors import VerificationError
+from vsrpp_cli.video.codepoints import FULL
+from vsrpp_cli.video.color import code_points, has_alpha
+from vsrpp_cli.video.probe import display_matrix
 from vsrpp_cli.video.timeline import timeline
 from vsrpp_cli.video.types import EncodeSettings, OutputPlan, Scan, SourceInfo
 
@@ -34,31 +37,95 @@ def verify(
         from vsrpp_cli.video.frames_output import verify_frames  # noqa: PLC0415 - videos do without
 
         return verify_frames(path, scan, source, output, decode=decode)
+    settings = output.encode
     try:
         with av.open(str(path)) as file:
             _verify_streams(file, output)
-            _verify_picture(file, output.encode)
-            _verify_times(file, scan, source, output.encode)
-        if decode:
-            with av.open(str(path)) as file:
-                _verify_decoding(file, scan, source, output.encode)
+            _verify_picture(file, settings)
+            _verify_shape(file, settings)
+            _verify_duration(file, scan, source, settings)
+            _verify_times(file, scan, source, settings)
+        with av.open(str(path)) as file:
+            _verify_frames(file, scan, source, settings, all_of_them=decode)
     except (av.error.FFmpegError, OSError) as error:
         raise VerificationError(f"the output cannot be read back: {error.strerror}") from error
     return []
 
 
 def _verify_streams(file: InputContainer, output: OutputPlan) -> None:
-    """Check how many streams of each kind there are."""
-    pictures = [s for s in file.streams.video if not is_cover(s)]
-    if len(pictures) != 1 or pictures[0].index != 0:
-        raise VerificationError(f"the output has {len(pictures)} video streams instead of one")
-    for kind, found in (
-        ("audio", len(file.streams.audio)),
-        ("subtitle", len(file.streams.subtitles)),
-    ):
+    """Check how many streams of each kind there are, and chapters."""
+    covers = sum(is_cover(s) for s in file.streams.video)
+    found = {
+        "video": len(file.streams.video) - covers,
+        "audio": len(file.streams.audio),
+        "subtitle": len(file.streams.subtitles),
+        "attachment": len(file.streams.attachments),
+        "cover": covers,
+    }
+    for kind, count in found.items():
         wanted = sum(c.kind == kind and c.action != "drop" for c in output.streams)
+        wanted += kind == "video"
+        if count != wanted:
+            raise VerificationError(f"the output has {count} {kind} streams instead of {wanted}")
+    if is_cover(file.streams.video[0]):
+        raise VerificationError("the output's first video stream is its cover")
+
+
+def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
+    """Check size, pixel format and colour tags."""
+    codec = file.streams.video[0].codec_context
+    tags = (codec.color_primaries, codec.color_trc, codec.colorspace)
+    compared: tuple[tuple[str, object, object], ...] = (
+        ("size", (codec.width, codec.height), (settings.width, settings.height)),
+        ("pixel format", opaque(codec.pix_fmt or ""), opaque(settings.pix_fmt)),
+        ("primaries, transfer and matrix", tags, code_points(settings.color)[:3]),
+    )
+    for name, found, wanted in compared:
         if found != wanted:
-            raise VerificationError(f"the output has {found} {kind} streams instead of {wanted}")
+            raise VerificationError(f"the output's {name} is {found} instead of {wanted}")
+    full = codec.color_range == FULL
+    # ProRes in MOV has no tag for the range; it is limited by definition.
+    if full != settings.color.full_range and settings.codec != "prores_ks":
+        raise VerificationError(f"the output's range is {'full' if full else 'limited'}")
+
+
+def _verify_shape(file: InputContainer, settings: EncodeSettings) -> None:
+    """Check the shape of pixels."""
+    aspect = file.streams.video[0].sample_aspect_ratio or Fraction(1)
+    if abs(aspect / settings.sample_aspect_ratio - 1) > ROUNDED_SHAPE:
+        raise VerificationError(
+            f"the output's sample aspect ratio is {aspect} instead of "
+            f"{settings.sample_aspect_ratio}"
+        )
+
+
+ROUNDED_SHAPE = Fraction(1, 1000)
+"""By how much a ratio that had to be rounded may be off."""
+
+
+def _verify_duration(
+    file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
+) -> None:
+    """Check how long the container says the video is."""
+    stream = file.streams.video[0]
+    line = timeline(scan, settings, source.time_base)
+    begin, end = scan.pts[0], scan.pts[-1] + scan.last_duration
+    if stream.duration is not None and stream.time_base:
+        found, wanted = stream.duration * stream.time_base, (end - begin) * source.time_base
+    elif file.duration is not None:
+        # Of the whole file, in which sound may last longer.
+        found, wanted = Fraction(file.duration, av.time_base), (end - line.shift) * source.time_base
+        found = min(found, wanted)
+    else:
+        raise VerificationError("the output does not say how long it is")
+    if abs(found - wanted) > ROUNDED_DURATION:
+        raise VerificationError(
+            f"the output's video lasts {float(found):.3f} s instead of {float(wanted):.3f}"
+        )
+
+
+ROUNDED_DURATION = Fraction(2, 1000)
+"""Seconds by which a duration may be off where containers count in milliseconds."""
 
 
 def opaque(pix_fmt: str) -> str:
@@ -71,28 +138,17 @@ def is_cover(stream: av.VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
-    """Check size, pixel format, colour tags and pixel shape."""
-    codec = file.streams.video[0].codec_context
-    found = {
-        "size": (codec.width, codec.height),
-        "pixel format": opaque(codec.pix_fmt or ""),
-    }
-    wanted: dict[str, object] = {
-        "size": (settings.width, settings.height),
-        "pixel format": opaque(settings.pix_fmt),
-    }
-    for name, value in found.items():
-        if value != wanted[name]:
-            raise VerificationError(f"the output's {name} is {value} instead of {wanted[name]}")
-
-
 def _verify_times(
     file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
 ) -> None:
+    """Read every packet of every stream, and compare those of the video with the plan."""
     stream = file.streams.video[0]
-    found = sorted(p.pts for p in file.demux(stream) if p.pts is not None and p.size)
-    _compare_times(found, stream.time_base or Fraction(1), scan, source, settings)
+    found = [
+        packet.pts
+        for packet in file.demux()
+        if packet.stream_index == stream.index and packet.size and packet.pts is not None
+    ]
+    _compare_times(sorted(found), stream.time_base or Fraction(1), scan, source, settings)
 
 
 def _compare_times(
@@ -110,14 +166,36 @@ def _compare_times(
             )
 
 
-def _verify_decoding(
-    file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
+def _verify_frames(
+    file: InputContainer,
+    scan: Scan,
+    source: SourceInfo,
+    settings: EncodeSettings,
+    *,
+    all_of_them: bool,
 ) -> None:
+    """Decode the video, or its first frame only."""
     stream = file.streams.video[0]
     stream.thread_type = "AUTO"
     found: list[int] = []
     for frame in file.decode(stream):
         if frame.is_corrupt or frame.pts is None:
             raise VerificationError(f"frame {len(found)} of the output is damaged")
+        if not found:
+            _verify_first_frame(frame, settings)
+            if not all_of_them:
+                return
         found.append(frame.pts)
     _compare_times(found, stream.time_base or Fraction(1), scan, source, settings)
+
+
+def _verify_first_frame(frame: av.VideoFrame, settings: EncodeSettings) -> None:
+    """Check what only frames tell."""
+    if (matrix := display_matrix(frame)) != settings.display_matrix:
+        raise VerificationError(
+            f"the output's display matrix is {matrix} instead of {settings.display_matrix}"
+        )
+    # FFmpeg's own VP9 decoder leaves transparency out.
+    name = frame.format.name
+    if settings.keep_alpha and settings.codec != "libvpx-vp9" and not has_alpha(frame.format):
+        raise VerificationError(f"the output has lost its transparency ({name})")
