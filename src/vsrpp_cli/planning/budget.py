@@ -8,11 +8,12 @@ on nothing but the arguments: not on what is free just now, nor on how many work
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, prod
 from typing import Protocol
 
 from vsrpp_cli.errors import OutOfMemoryError, UsageError
 from vsrpp_cli.options import tile_size
-from vsrpp_cli.planning.tiles import axis_length, check, grid, padded
+from vsrpp_cli.planning.tiles import axis_length, check, padded, spans
 
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
@@ -35,7 +36,7 @@ FLOW_NETWORK_BYTES = 700
 """Bytes for each pixel of the flow network while it runs."""
 RECONSTRUCTION = 2.6
 """Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
-PIPELINE_FRAMES = 8
+PIPELINE_FRAMES = 6
 """Output frames, float32, on their way through queues and conversion."""
 ENCODER_FRAMES = 60
 """Output frames, 1.5 bytes a pixel, in an encoder's lookahead."""
@@ -195,14 +196,10 @@ def predict(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: 
         tile: width and height of tiles in input pixels, or None for whole frames.
         tile_overlap: in input pixels.
     """
-    minimum, multiple = requirement(work.networks)
-    size = frame_size(work)
-    tiles = grid(size, tile, tile_overlap, multiple, minimum)
-    first = tiles[0]
-    pixels = (first.x.stop - first.x.start) * (first.y.stop - first.y.start)
-    frame = size[0] * size[1]
-    scale = _scale(work.networks)
-    passes = len(tiles) * (8 if work.ensemble else 1)
+    frame = prod(frame_size(work))
+    pixels, passes = _cut(work, tile, tile_overlap)
+    passes *= 8 if work.ensemble else 1
+    scale = prod(network.scale for network in work.networks)
     network = _network_bytes(work, chunk, pixels, passes)
     host = BASE + 2 * work.weights
     host += chunk * CLIP_BYTES * frame + _pipeline_bytes(work.width * work.height * scale**2)
@@ -218,15 +215,14 @@ def segment_frames(geometry: Geometry, seconds_per_frame: float) -> int:
 
     About 250 frames or a minute of work, whatever is less, but at least so many that the overlaps
     of a segment amid a long scene do not cost more than they must: 15 percent, or, where chunks are
-    too short for that, a tenth more than chunks alone.
+    too short for that, three percent on top of what chunks cost anyway.
     """
     wanted = min(SEGMENT_FRAMES, max(1, int(SEGMENT_SECONDS / max(seconds_per_frame, 1e-6))))
     step = geometry.chunk - geometry.overlap
-    chunks_alone = geometry.chunk / step
-    spare = max(GOOD_OVERHEAD - chunks_alone, 0.1 * (chunks_alone - 1), 0.01)
-    # Kept frames of n whole chunks, the first of which spends `overlap` frames on what is before.
-    count = -(-int(geometry.overlap / spare) // step)
-    least = max(1, count) * step - geometry.overlap
+    bearable = max(GOOD_OVERHEAD, 1.03 * geometry.chunk / step)
+    # n whole chunks see n * chunk frames and keep n * step less what the first spends on context.
+    count = max(1, ceil(bearable * geometry.overlap / (bearable * step - geometry.chunk)))
+    least = count * step - geometry.overlap
     return max(wanted, min(least, SEGMENT_FRAMES), 1)
 
 
@@ -259,11 +255,16 @@ def _pipeline_bytes(output_pixels: int) -> int:
     return PIPELINE_FRAMES * 12 * output_pixels + int(ENCODER_FRAMES * 1.5 * output_pixels)
 
 
-def _scale(networks: Iterable[NetworkSize]) -> int:
-    scale = 1
-    for network in networks:
-        scale *= network.scale
-    return scale
+def _cut(work: Work, tile: tuple[int, int] | None, tile_overlap: int) -> tuple[int, int]:
+    """Return pixels of one tile and the number of tiles."""
+    minimum, multiple = requirement(work.networks)
+    size = frame_size(work)
+    pixels, count = 1, 1
+    for side, length in zip(size, tile or size, strict=True):
+        along = spans(side, length, tile_overlap, multiple, minimum)
+        pixels *= along[0].stop
+        count *= len(along)
+    return pixels, count
 
 
 def _tiles(work: Work, wishes: Wishes, overlap: int) -> Sequence[tuple[int, int] | None]:
@@ -323,13 +324,7 @@ def _overhead(
     """Return computed over kept, in time and space together."""
     whole = work.longest is not None and work.longest <= chunk
     frames = 1.0 if whole else chunk / (chunk - overlap)
-    if tile is None:
-        return frames
-    minimum, multiple = requirement(work.networks)
-    size = frame_size(work)
-    tiles = grid(size, tile, tile_overlap, multiple, minimum)
-    computed = sum((t.x.stop - t.x.start) * (t.y.stop - t.y.start) for t in tiles)
-    return frames * computed / (size[0] * size[1])
+    return frames * prod(_cut(work, tile, tile_overlap)) / prod(frame_size(work))
 
 
 def _too_little(work: Work, wishes: Wishes, overlap: int, limit: int) -> OutOfMemoryError:

@@ -7,6 +7,7 @@ context, never counts.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 from vsrpp_cli.errors import UsageError
@@ -35,6 +36,7 @@ class Tile:
     y: Span
 
 
+@cache
 def spans(
     size: int, tile: int, overlap: int, multiple: int = 1, minimum: int = MINIMUM
 ) -> tuple[Span, ...]:

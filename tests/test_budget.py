@@ -1,0 +1,167 @@
+import pytest
+
+from vsrpp_cli.errors import OutOfMemoryError, UsageError
+from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.planning.budget import (
+    Geometry,
+    Wishes,
+    Work,
+    choose_geometry,
+    frame_size,
+    predict,
+    requirement,
+    segment_frames,
+    workers_that_fit,
+)
+from vsrpp_cli.planning.chunks import computed_per_kept, plan_segments
+from vsrpp_cli.planning.tiles import computed_per_pixel, grid
+from vsrpp_cli.records import from_json, to_json
+
+GB = 10**9
+COMPACT = NetworkConfig(
+    channels=32,
+    blocks=4,
+    deform_groups=8,
+    extract_blocks=2,
+    reconstruct_blocks=2,
+    hr_channels=32,
+    spynet=SpynetConfig(levels=5, kernel=5, widths=(16, 32, 16, 8)),
+)
+PUBLISHED = NetworkConfig()
+SAME_SIZE = NetworkConfig(channels=128, blocks=25, same_size=True)
+
+
+def _work(width=320, height=180, networks=(COMPACT,), precision="bf16", **more):
+    return Work(
+        width=width, height=height, networks=networks, precision=precision, weights=5 << 20, **more
+    )
+
+
+def _geometry(work, limit=16 * GB, **wishes):
+    return choose_geometry(work, Wishes(**({"overlap": 4, "cap": 60} | wishes)), limit)
+
+
+def _tile_cost(work, geometry):
+    minimum, multiple = requirement(work.networks)
+    size = frame_size(work)
+    tiles = grid(size, geometry.tile, geometry.tile_overlap, multiple, minimum)
+    return computed_per_pixel(*size, tiles)
+
+
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [(COMPACT, (320, 180)), (COMPACT, (1280, 720)), (PUBLISHED, (480, 270))],
+    ids=["compact-180", "compact-720", "published-270"],
+)
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("seconds", [0.01, 20.0])
+def test_long_scenes_compute_at_most_1_15_frames_for_each_kept_one(
+    network, size, precision, seconds
+):
+    geometry = _geometry(_work(*size, (network,), precision))
+    segments = plan_segments(
+        5000,
+        (),
+        chunk=geometry.chunk,
+        overlap=geometry.overlap,
+        segment=segment_frames(geometry, seconds),
+    )
+    assert computed_per_kept(segments) <= 1.15
+
+
+@pytest.mark.parametrize("network", [COMPACT, PUBLISHED], ids=["compact", "published"])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_tile_overlap_costs_at_most_a_fifth_at_1080p(network, precision):
+    work = _work(1920, 1080, (network,), precision)
+    assert _tile_cost(work, _geometry(work)) <= 1.2
+
+
+@pytest.mark.parametrize("limit", [2, 4, 8, 16, 64])
+@pytest.mark.parametrize("size", [(64, 64), (320, 180), (640, 480)])
+def test_what_is_chosen_is_predicted_to_fit(limit, size):
+    work = _work(*size)
+    geometry = _geometry(work, limit * GB)
+    need = predict(work, geometry.chunk, geometry.tile, geometry.tile_overlap)
+    assert need.host == geometry.memory <= limit * GB
+
+
+def test_more_memory_never_makes_for_more_work():
+    work = _work(1280, 720)
+    costs = []
+    for limit in (6, 8, 12, 16, 24, 48):
+        geometry = _geometry(work, limit * GB)
+        costs.append(_tile_cost(work, geometry) * geometry.chunk / (geometry.chunk - 4))
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_small_frames_are_not_tiled_and_chunks_end_at_the_cap():
+    geometry = _geometry(_work())
+    assert (geometry.chunk, geometry.tile) == (60, None)
+
+
+def test_no_chunk_is_longer_than_the_longest_scene():
+    assert _geometry(_work(longest=20)).chunk == 20
+    assert _geometry(_work(longest=1)).chunk == 9
+
+
+def test_what_the_user_gives_is_taken():
+    geometry = _geometry(_work(), chunk=15, tile="128x96", tile_overlap=8)
+    assert (geometry.chunk, geometry.tile, geometry.tile_overlap) == (15, (128, 96), 8)
+    assert _geometry(_work(1280, 720), 40 * GB, tile="off").tile is None
+    assert _geometry(_work(), tile="400").tile is None
+
+
+@pytest.mark.parametrize(
+    ("work", "wishes", "named"),
+    [
+        (_work(), {"tile": "64", "tile_overlap": 20}, "80"),
+        (_work(networks=(SAME_SIZE,)), {"tile": "128"}, "256"),
+        (_work(), {"chunk": 8}, "at least 9"),
+    ],
+)
+def test_what_cannot_be_is_refused(work, wishes, named):
+    with pytest.raises(UsageError, match=named):
+        _geometry(work, **wishes)
+
+
+def test_too_little_memory_is_an_error_that_says_how_much_is_needed():
+    with pytest.raises(OutOfMemoryError, match=r"3840x2160.*need \d+\.\d GiB, but 1\.9 GiB"):
+        _geometry(_work(3840, 2160), 2 * GB)
+
+
+def test_a_device_with_memory_of_its_own_has_a_limit_of_its_own():
+    small = _geometry(_work(640, 480, (PUBLISHED,), "fp16", device_memory=2 * GB), 64 * GB)
+    large = _geometry(_work(640, 480, (PUBLISHED,), "fp16", device_memory=24 * GB), 64 * GB)
+    assert small.tile is not None
+    assert large.tile is None
+
+
+def test_chains_need_what_each_of_their_networks_needs():
+    assert requirement((SAME_SIZE, PUBLISHED)) == (256, 4)
+    assert requirement((PUBLISHED, SAME_SIZE)) == (64, 1)
+    assert requirement((PUBLISHED,)) == (64, 1)
+    both = predict(_work(networks=(SAME_SIZE, PUBLISHED)), 20, None, 64)
+    assert both.host > predict(_work(networks=(PUBLISHED,)), 20, None, 64).host
+
+
+def test_tiles_of_same_size_networks_overlap_by_more_for_their_features_are_smaller():
+    geometry = _geometry(_work(1920, 1080, (SAME_SIZE,)))
+    assert geometry.tile_overlap == 64
+
+
+def test_segments_last_about_a_minute_and_hold_at_most_250_frames():
+    geometry = _geometry(_work(), chunk=9, overlap=0)
+    assert segment_frames(geometry, 0.5) == 120
+    assert segment_frames(geometry, 0.001) == 250
+    assert segment_frames(geometry, 1e9) >= 1
+
+
+def test_workers_that_do_not_fit_are_not_started():
+    geometry = _geometry(_work())
+    assert workers_that_fit(geometry, 3 * geometry.memory + 1) == 3
+    assert workers_that_fit(geometry, 1) == 1
+
+
+def test_geometry_survives_the_plan_file():
+    geometry = _geometry(_work(1280, 720))
+    assert from_json(Geometry, to_json(geometry)) == geometry

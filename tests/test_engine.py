@@ -1,0 +1,400 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from vsrpp_cli.errors import GuardError, InputError, OutOfMemoryError
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
+from vsrpp_cli.inference.retreat import is_out_of_memory
+from vsrpp_cli.inference.tiling import FrameStore, pad
+from vsrpp_cli.inference.upscaler import Upscaler
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.planning.chunks import Chunk, plan_segments
+
+CPU = torch.device("cpu")
+TINY = NetworkConfig(
+    channels=8,
+    blocks=1,
+    deform_groups=2,
+    extract_blocks=1,
+    reconstruct_blocks=1,
+    hr_channels=8,
+    spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
+)
+TINY_SAME_SIZE = NetworkConfig(
+    channels=8,
+    blocks=1,
+    same_size=True,
+    deform_groups=2,
+    extract_blocks=1,
+    reconstruct_blocks=1,
+    hr_channels=8,
+    spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
+)
+
+
+def _network(config=TINY, seed=1):
+    torch.manual_seed(seed)
+    return BasicVSRPP(config).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return _network()
+
+
+def _frames(count, width=64, height=64, seed=0):
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    made = []
+    for i in range(count):
+        planes = [np.sin((x + i) / 5 + c) * np.cos((y - 0.5 * i) / (6 + c)) for c in range(3)]
+        made.append((np.stack(planes) * 0.4 + 0.5).astype(np.float32))
+    return made
+
+
+def _whole(count):
+    return [Chunk(0, count, 0, count)]
+
+
+def _engine(*networks, precision="fp32", **options):
+    return Engine(networks, device=CPU, precision=precision, **options)
+
+
+def _run(engine, frames, chunks=None):
+    return np.stack(list(engine.upscale(iter(frames), chunks or _whole(len(frames)))))
+
+
+def _psnr(one, other):
+    return -10 * np.log10(np.mean((one.astype(np.float64) - other) ** 2) + 1e-20)
+
+
+def test_one_chunk_without_tiles_is_the_network_clamped(network):
+    frames = _frames(4)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(np.stack(frames))[None])[0].clamp(0, 1).numpy()
+    assert np.abs(_run(_engine(network), frames) - expected).max() < 1e-5
+
+
+def test_chunks_that_carry_on_are_near_the_whole_sequence(network):
+    frames = _frames(12)
+    (segment,) = plan_segments(12, (), chunk=7, overlap=3, segment=12)
+    assert len(segment.chunks) > 1
+    whole = _run(_engine(network), frames)
+    assert _psnr(_run(_engine(network), frames, segment.chunks), whole) > 60
+
+
+def test_tiles_are_near_the_whole_frame(network):
+    frames = _frames(3, 150, 100)
+    whole = _run(_engine(network), frames)
+    tiled = _run(_engine(network, tile=(96, 72), tile_overlap=16), frames)
+    assert tiled.shape == whole.shape
+    assert _psnr(tiled, whole) > 60
+
+
+def test_tiles_carry_their_own_state_over_chunks(network):
+    frames = _frames(8, 100, 64)
+    (segment,) = plan_segments(8, (), chunk=5, overlap=2, segment=8)
+    whole = _run(_engine(network), frames)
+    tiled = _run(_engine(network, tile=(72, 64), tile_overlap=16), frames, segment.chunks)
+    assert _psnr(tiled, whole) > 60
+
+
+def test_frames_below_the_minimum_are_padded_and_cropped(network):
+    for width, height in ((20, 30), (63, 65), (1, 1)):
+        made = _run(_engine(network), _frames(2, width, height))
+        assert made.shape == (2, 3, 4 * height, 4 * width)
+
+
+def test_same_size_networks_take_sizes_that_are_no_multiple_of_four():
+    made = _run(_engine(_network(TINY_SAME_SIZE)), _frames(2, 70, 41))
+    assert made.shape == (2, 3, 41, 70)
+
+
+def test_networks_are_chained(network):
+    cleaner = _network(TINY_SAME_SIZE, 2)
+    frames = _frames(6, 40, 40)
+    engine = _engine(cleaner, network)
+    assert engine.scale == 4
+    cleaned = _run(
+        _engine(cleaner), [np.pad(f, ((0, 0), (0, 216), (0, 216)), "edge") for f in frames]
+    )
+    assert cleaned.shape == (6, 3, 256, 256)
+    (segment,) = plan_segments(6, (), chunk=5, overlap=2, segment=6)
+    parts = _run(engine, frames, segment.chunks)
+    assert parts.shape == (6, 3, 160, 160)
+    assert _psnr(parts, _run(engine, frames)) > 50
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_near_float32(network, precision):
+    frames = _frames(3)
+    assert (
+        _psnr(_run(_engine(network, precision=precision), frames), _run(_engine(network), frames))
+        > 55
+    )
+
+
+def test_a_slow_precision_is_reported(network):
+    assert [e.kind for e in _engine(network, precision="fp16").events] == ["slow"]
+
+
+def test_views_of_the_ensemble_are_undone():
+    clip = torch.rand(2, 3, 5, 7)
+    shown = [transform(clip, view) for view in range(VIEWS)]
+    assert len({tuple(view.flatten().tolist()) for view in shown}) == VIEWS
+    for view in range(VIEWS):
+        assert torch.equal(restore(shown[view], view), clip)
+
+
+def test_the_ensemble_is_the_mean_of_its_views(network):
+    frames = _frames(2, 64, 72)
+    clip = torch.from_numpy(np.stack(frames))
+    views = []
+    for view in range(VIEWS):
+        with torch.inference_mode():
+            views.append(restore(network(transform(clip, view)[None])[0].clamp(0, 1), view))
+    expected = torch.stack(views).mean(0).numpy()
+    assert np.abs(_run(_engine(network, ensemble=True), frames) - expected).max() < 3e-4
+
+
+def test_the_store_keeps_values_and_adds_shares():
+    store = FrameStore(1, 8, 6)
+    frame = torch.rand(3, 6, 8)
+    for _ in range(8):
+        store.add(0, frame, torch.full((6, 8), 1 / 8), 0, 0)
+    (stored,) = store.frames(7, 5)
+    assert stored.shape == (3, 5, 7)
+    assert np.abs(stored - frame[:, :5, :7].numpy()).max() < 1.5e-4
+
+
+def test_full_white_does_not_overflow_the_store():
+    store = FrameStore(1, 4, 4)
+    for _ in range(8):
+        store.add(0, torch.ones(3, 4, 4), torch.full((4, 4), 0.1251), 0, 0)
+    assert next(store.frames(4, 4)).min() > 0.999
+
+
+def test_padding_reflects_where_there_is_enough_to_reflect():
+    clip = torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 3, 4, 4)
+    assert pad(clip, 6, 4)[0, 0, 0].tolist() == [0, 1, 2, 3, 2, 1]
+    assert pad(clip, 9, 4)[0, 0, 0].tolist() == [0, 1, 2, 3, 3, 3, 3, 3, 3]
+
+
+def test_a_segment_gives_the_same_whatever_came_before(network):
+    frames = _frames(10)
+    first, second = plan_segments(10, (), chunk=9, overlap=2, segment=5)
+    engine = _engine(network)
+    _run(engine, frames[first.start : first.stop], first.chunks)
+    after = _run(engine, frames[second.start : second.stop], second.chunks)
+    alone = _run(_engine(network), frames[second.start : second.stop], second.chunks)
+    assert np.array_equal(after, alone)
+
+
+def test_no_more_frames_are_read_than_the_chunk_at_hand_sees(network):
+    read = []
+
+    def source():
+        for i, frame in enumerate(_frames(12)):
+            read.append(i)
+            yield frame
+
+    (segment,) = plan_segments(12, (), chunk=5, overlap=1, segment=12)
+    made = _engine(network).upscale(source(), segment.chunks)
+    next(made)
+    assert len(read) == segment.chunks[0].stop
+
+
+class _Failing(BasicVSRPP):
+    """A network whose extraction fails in some way at some calls."""
+
+    def __init__(self, config, fail):
+        super().__init__(config)
+        self.fail = fail
+
+    def __deepcopy__(self, memo):
+        other = _Failing(self.config, self.fail)
+        other.load_state_dict(self.state_dict())
+        return other
+
+    def extract(self, frames):
+        return self.fail(super().extract(frames), frames)
+
+
+def _failing(fail):
+    torch.manual_seed(1)
+    return _Failing(TINY, fail).eval().requires_grad_(False)
+
+
+def _spoiled_below_fp32(features, frames):
+    return features if features.dtype == torch.float32 else features * float("nan")
+
+
+def test_what_is_no_number_is_recomputed_in_float32(network):
+    frames = _frames(3)
+    engine = _engine(_failing(_spoiled_below_fp32), precision="bf16")
+    made = _run(engine, frames)
+    assert np.array_equal(made, _run(_engine(network), frames))
+    (event,) = engine.events
+    assert (event.kind, event.chunk) == ("guard", (0, 3))
+
+
+def test_a_single_spoiled_frame_recomputes_the_rest_of_its_chunk(network):
+    frames = _frames(4)
+    calls = []
+
+    def spoil_the_last(features, _):
+        calls.append(0)
+        return features * (float("nan") if len(calls) == 4 else 1)
+
+    with pytest.raises(GuardError):
+        _run(_engine(_failing(lambda f, _: f * float("nan")), precision="bf16"), frames)
+    engine = _engine(_failing(spoil_the_last), precision="bf16")
+    made = _run(engine, frames)
+    assert np.isfinite(made).all()
+    assert [e.kind for e in engine.events] == ["guard"]
+    assert _psnr(made, _run(_engine(network), frames)) > 55
+
+
+def test_what_stays_wrong_in_float32_fails_with_the_frame_named():
+    with pytest.raises(GuardError, match=r"frame 0: .*not numbers"):
+        _run(_engine(_failing(lambda f, _: f * float("nan"))), _frames(2))
+
+
+def test_without_the_guard_nothing_is_looked_at():
+    engine = _engine(_failing(lambda f, _: f * float("nan")), guard=False)
+    assert np.isnan(_run(engine, _frames(2))).any()
+
+
+def test_a_shift_of_brightness_is_a_warning(network):
+    brighter = copy.deepcopy(network)
+    brighter.conv_last.bias += 0.3
+    engine = _engine(brighter)
+    _run(engine, _frames(2))
+    (event,) = engine.events
+    assert event.kind == "drift"
+    assert "red" in event.text
+
+
+def _out_of_memory(when):
+    def fail(features, frames):
+        if when(frames):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return features
+
+    return fail
+
+
+def test_smaller_tiles_are_taken_when_memory_runs_out(network):
+    frames = _frames(4, 300, 100)
+    engine = _engine(_failing(_out_of_memory(lambda f: f.shape[-1] > 200)), tile_overlap=8)
+    made = _run(engine, frames)
+    assert _psnr(made, _run(_engine(network), frames)) > 45
+    assert [e.kind for e in engine.events] == ["memory"]
+    assert "tiles of 150x100" in engine.events[0].text
+
+
+def test_the_smaller_geometry_stays(network):
+    frames = _frames(8, 200, 64)
+    (segment,) = plan_segments(8, (), chunk=5, overlap=1, segment=8)
+    engine = _engine(_failing(_out_of_memory(lambda f: f.shape[-1] > 150)), tile_overlap=8)
+    made = _run(engine, frames, segment.chunks)
+    assert len(engine.events) == 1
+    assert _psnr(made, _run(_engine(network), frames)) > 45
+
+
+def test_shorter_chunks_are_taken_when_tiles_cannot_be_smaller(network):
+    frames = _frames(24)
+    calls = {"since": 0}
+
+    class Shorter(_Failing):
+        def run(self, clip, **options):
+            if len(clip) > 12:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
+            return super().run(clip, **options)
+
+        def __deepcopy__(self, memo):
+            return self
+
+    del calls
+    torch.manual_seed(1)
+    engine = _engine(Shorter(TINY, lambda f, _: f).eval().requires_grad_(False))
+    made = _run(engine, frames)
+    assert _psnr(made, _run(_engine(network), frames)) > 45
+    assert "chunks of 12 frames" in engine.events[-1].text
+
+
+def test_memory_running_out_midway_gives_each_frame_once(network):
+    frames = _frames(10, 200, 64)
+    (segment,) = plan_segments(10, (), chunk=6, overlap=2, segment=10)
+    calls = []
+
+    def fail(features, given):
+        calls.append(0)
+        if len(calls) == 9:
+            raise MemoryError
+        return features
+
+    engine = _engine(_failing(fail), tile_overlap=8)
+    made = _run(engine, frames, segment.chunks)
+    assert len(made) == 10
+    assert _psnr(made, _run(_engine(network), frames)) > 45
+
+
+def test_the_end_of_the_ladder_names_the_sizes_tried():
+    engine = _engine(_failing(_out_of_memory(lambda _: True)), tile_overlap=16)
+    with pytest.raises(OutOfMemoryError, match=r"12 frames of 200x64; 12 frames of 128x64; 9"):
+        _run(engine, _frames(12, 200, 64))
+
+
+def test_other_failures_are_not_taken_for_lack_of_memory():
+    def fail(features, frames):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="do not match"):
+        _run(_engine(_failing(fail)), _frames(2))
+    assert not is_out_of_memory(RuntimeError("shapes"))
+
+
+def test_real_lack_of_memory_is_recognised():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+def test_an_abandoned_segment_leaves_the_engine_usable(network):
+    engine = _engine(network)
+    made = engine.upscale(iter(_frames(4)), _whole(4))
+    next(made)
+    made.close()
+    assert len(_run(engine, _frames(2))) == 2
+
+
+@pytest.fixture(scope="module")
+def upscaler(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.pth"
+    torch.save(_network().state_dict(), path)
+    return Upscaler(str(path), device="cpu", precision="fp32", chunk=9)
+
+
+def test_the_upscaler_gives_bytes_for_bytes(upscaler):
+    frames = [np.rint(f.transpose(1, 2, 0) * 255).astype(np.uint8) for f in _frames(3, 60, 50)]
+    made = list(upscaler.upscale_frames(frames))
+    assert [f.shape for f in made] == [(200, 240, 3)] * 3
+    assert made[0].dtype == np.uint8
+
+
+def test_the_upscaler_takes_streams_of_unknown_length(upscaler, network):
+    frames = _frames(14)
+    made = np.stack(list(upscaler.upscale_frames(iter(frames))))
+    assert _psnr(made, _run(_engine(network), frames)) > 60
+    assert list(upscaler.upscale_frames([])) == []
+
+
+def test_the_upscaler_refuses_frames_that_differ(upscaler):
+    with pytest.raises(InputError, match="frame 1"):
+        list(upscaler.upscale_frames([np.zeros((3, 64, 64)), np.zeros((3, 64, 65))]))
+    with pytest.raises(InputError, match="must be"):
+        list(upscaler.upscale_frames([np.zeros((64, 64))]))
