@@ -107,7 +107,9 @@ def evaluate(
     for item in footage:
         for name, result in _measure_sequence(item, methods, setting, on_progress):
             results.setdefault(name, []).append(result)
-    truth = [MethodResult(method=TRUTH, sequences=tuple(results[TRUTH]))] * (TRUTH in results)
+    measured = [_method_result(method, results[method.name], setting) for method in methods]
+    if TRUTH in results:
+        measured.insert(0, MethodResult(method=TRUTH, sequences=tuple(results[TRUTH])))
     return Evaluation(
         dataset=str(dataset),
         protocol=options.protocol,
@@ -118,10 +120,7 @@ def evaluate(
         device=compute.device,
         precision=compute.precision,
         threads=compute.threads,
-        methods=(
-            *truth,
-            *(_method_result(method, results[method.name], setting) for method in methods),
-        ),
+        methods=tuple(measured),
         notes=tuple(_notes(results[methods[0].name], setting)),
     )
 
