@@ -51,11 +51,20 @@ def _why_not_opened(path: str, error: Exception) -> str:
     with contextlib.suppress(OSError):
         if Path(path).stat().st_size == 0:
             return f"{path}: is empty"
+        if looks_encrypted(path):
+            return f"{path}: is encrypted (copy protection)"
         if _lacks_index(path):
             return f"{path}: the index of this MP4 is missing: it was cut short or is no whole file"
     if isinstance(error, av.error.InvalidDataError):
         return f"{path}: is not a media file, or damaged at its beginning"
     return f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}"
+
+
+def looks_encrypted(path: str) -> bool:
+    """Return whether a file begins with MP4 boxes that describe encrypted video."""
+    with Path(path).open("rb") as file:
+        head = file.read(1 << 20)
+    return head[4:8] == b"ftyp" and b"encv" in head and b"sinf" in head
 
 
 def _lacks_index(path: str) -> bool:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import av
+import av.error
 import av.logging
 from av.container import InputContainer
 from av.stream import AttachmentStream, Disposition, Stream
@@ -16,18 +17,21 @@ from av.video.stream import VideoStream
 
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.video import codepoints
-from vsrpp_cli.video.color import has_alpha, supported
-from vsrpp_cli.video.decode import TrackDecoder, open_container
+from vsrpp_cli.video.color import frame_to_alpha, has_alpha, supported
+from vsrpp_cli.video.decode import TrackDecoder, looks_encrypted, open_container
 from vsrpp_cli.video.tags import color_of
 from vsrpp_cli.video.timing import usual_step
-from vsrpp_cli.video.types import HdrMetadata, SourceInfo, StreamInfo
+from vsrpp_cli.video.types import ColorSpec, HdrMetadata, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second of a track that says nothing about it."""
 
+RAW = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "h263")
+"""Elementary streams: no container, no timestamps."""
 MAX_RATE = 300
 """Frames per second above which a header's claim is taken for a placeholder."""
 RATE_PACKETS = 100
+OPAQUE_FRAMES = 200
 USUAL_RATES = tuple(
     map(
         Fraction,
@@ -113,7 +117,7 @@ def _why_no_video(path: str, container: InputContainer) -> str:
 
 def _why_no_picture(path: str, stream: VideoStream) -> str:
     context = stream.codec_context
-    if context.codec_tag in ("encv", "enca") or "enc_key_id" in stream.metadata:
+    if context.codec_tag == "encv" or "enc_key_id" in stream.metadata or looks_encrypted(path):
         return f"{path}: is encrypted (copy protection)"
     return f"{path}: no picture of its video track ({context.name}) can be decoded"
 
@@ -165,7 +169,7 @@ def _source_info(
     rate = _rate(path, stream)
     duration = _duration(container, stream)
     hdr = hdr_metadata(frame)
-    notes = [*_color_notes(color.guessed, color.matrix, frame), *_track_notes(others, text)]
+    notes = [*_color_notes(color, frame), *_track_notes(others), *_loss_notes(stream, frame, text)]
     return SourceInfo(
         path=path,
         kind="video",
@@ -176,7 +180,7 @@ def _source_info(
         height=frame.height,
         pix_fmt=kind.name,
         bit_depth=8 if kind.has_palette else max(part.bits for part in kind.components),
-        has_alpha=has_alpha(kind),
+        has_alpha=has_alpha(kind) and not (container.format.name == "gif" and _opaque(path)),
         color=color,
         sample_aspect_ratio=stream.sample_aspect_ratio
         or stream.codec_context.sample_aspect_ratio
@@ -185,7 +189,7 @@ def _source_info(
         time_base=stream.time_base,
         frame_rate=rate,
         duration=duration,
-        frame_estimate=stream.frames or (round(duration * rate) if duration and rate else None),
+        frame_estimate=stream.frames or _estimate(container, duration, rate),
         interlaced=_field_order(stream, frame),
         hdr=hdr,
         streams=others,
@@ -195,15 +199,20 @@ def _source_info(
 
 def _rate(path: str, stream: VideoStream) -> Fraction | None:
     """Return the nominal frame rate; where the header's is nonsense, what the packets say."""
-    for rate in (stream.average_rate, stream.guessed_rate):
+    claims = [stream.average_rate]
+    if stream.container.format.name in RAW:
+        # The container has no rate, and FFmpeg puts 25 there; the stream itself may have one.
+        claims.insert(0, stream.codec_context.framerate)
+    for rate in claims:
         if rate and rate <= MAX_RATE:
             return rate
     with open_container(path) as container:
         packets = container.demux(container.streams[stream.index])
         stamps = sorted(p.pts for p in islice(packets, RATE_PACKETS) if p.pts is not None)
-    if len(stamps) < 3 or not stream.time_base:
-        return None
-    return usual_rate(1 / (usual_step(stamps, 1) * Fraction(stream.time_base)))
+    if len(stamps) > 2 and stream.time_base:
+        return usual_rate(1 / (usual_step(stamps, 1) * Fraction(stream.time_base)))
+    guessed = stream.guessed_rate
+    return guessed if guessed and guessed <= MAX_RATE else None
 
 
 def usual_rate(rate: Fraction) -> Fraction | None:
@@ -217,7 +226,20 @@ def usual_rate(rate: Fraction) -> Fraction | None:
 def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
     if stream.duration and stream.time_base:
         return stream.duration * Fraction(stream.time_base)
-    return Fraction(container.duration, av.time_base) if container.duration else None
+    if tag := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = (Fraction(part) for part in tag.groups())
+        return (hours * 60 + minutes) * 60 + seconds
+    if container.duration and len(container.streams) == 1:
+        return Fraction(container.duration, av.time_base)
+    return None
+
+
+def _estimate(
+    container: InputContainer, duration: Fraction | None, rate: Fraction | None
+) -> int | None:
+    if duration is None and container.duration:
+        duration = Fraction(container.duration, av.time_base)
+    return round(duration * rate) if duration and rate else None
 
 
 def _field_order(stream: VideoStream, frame: VideoFrame) -> str:
@@ -234,22 +256,52 @@ def _siting(text: str) -> str:
     return next((w for w in words if w in codepoints.SITINGS), "unspecified")
 
 
-def _color_notes(guessed: tuple[str, ...], matrix: str, frame: VideoFrame) -> Iterator[str]:
-    named = [name for name in ("matrix", "range") if name in guessed]
-    if named:
+def _color_notes(color: ColorSpec, frame: VideoFrame) -> Iterator[str]:
+    readings = {
+        "matrix": color.matrix,
+        "range": "full range" if color.full_range else "limited range",
+    }
+    guessed = [name for name in readings if name in color.guessed]
+    if guessed:
         yield (
-            f"colour {' and '.join(named)} of the source not given: taken as {matrix}, as players "
-            f"do for {frame.width}x{frame.height}"
+            f"colour {' and '.join(guessed)} not given: taken as "
+            f"{', '.join(readings[name] for name in guessed)}, as players do for "
+            f"{frame.width}x{frame.height}"
         )
 
 
-def _track_notes(others: tuple[StreamInfo, ...], text: str) -> Iterator[str]:
+def _track_notes(others: tuple[StreamInfo, ...]) -> Iterator[str]:
     more = [s for s in others if s.kind == "video" and not s.attached_picture]
     if more:
         tracks = f"{len(more)} further video track{'s' if len(more) > 1 else ''}"
         yield f"{tracks}: --video-track chooses another"
-    if "DOVI configuration record" in text:
+
+
+def _loss_notes(stream: VideoStream, frame: VideoFrame, text: str) -> Iterator[str]:
+    """Name what belongs to the pictures and does not survive decoding."""
+    if "DOVI configuration record" in text or _side_data(frame, "DOVI_METADATA"):
         yield "Dolby Vision metadata is dropped: the base layer alone is upscaled"
+        if re.search(r"profile: 5\b", text):
+            yield "Dolby Vision profile 5 has no usable base layer: expect wrong colours"
+    if _side_data(frame, "DYNAMIC_HDR_PLUS"):
+        yield "HDR10+ metadata is dropped"
+    if _side_data(frame, "A53_CC"):
+        yield "closed captions inside the pictures (CEA-608/708) are dropped"
+    if stream.metadata.get("alpha_mode") == "1":
+        yield f"transparency of {stream.codec_context.name} is not read: taken as opaque"
+
+
+def _opaque(path: str) -> bool:
+    """Return whether an animation's pictures are opaque, as far as `OPAQUE_FRAMES` go.
+
+    FFmpeg decodes each GIF with alpha, and most have none.
+    """
+    with open_container(path) as container:
+        frames = islice(container.decode(video=0), OPAQUE_FRAMES)
+        try:
+            return all((frame_to_alpha(f) == 1).all() for f in frames)  # type: ignore[union-attr]
+        except (ValueError, av.error.FFmpegError):
+            return False
 
 
 def _side_data(frame: VideoFrame, kind: str) -> bytes:

@@ -33,6 +33,8 @@ CHECK_ROWS = 4
 """Every n-th row counts for a frame's checksum."""
 BEYOND = 8
 """Frames decoded behind the last one wanted, in case timestamps are out of order."""
+SHORT_SECONDS = Fraction(1, 2)
+"""Missing time below which a header's rounding may be to blame."""
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
 
@@ -143,7 +145,7 @@ class VideoSource:
                 chosen, following, survey.end if seekable else None, survey.duration, step
             ),
             cuts=tuple(cut - first for cut in survey.cuts if first < cut < stop),
-            notes=(*survey.notes(), *notes, *verdict.notes),
+            notes=(*survey.notes(), *notes, *self._shortfall(survey, pts, step), *verdict.notes),
             first=first,
             seekable=seekable,
             checks=survey.checks[4 * first : 4 * stop],
@@ -157,6 +159,16 @@ class VideoSource:
             frame_rate=self.info.frame_rate or usual_rate(1 / (step * self.info.time_base)),
         )
         return scan
+
+    def _shortfall(self, survey: "_Survey", pts: Sequence[int], step: int) -> Iterator[str]:
+        """Say so where a file ends long before it claims to."""
+        claimed = self.info.duration
+        found = (pts[-1] - pts[0] + step) * self.info.time_base
+        if survey.complete and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
+            yield (
+                f"the pictures end at {float(found):.2f} s (frame {len(pts) - 1}), the file claims "
+                f"{float(claimed):.2f} s: cut short or damaged; what can be decoded is kept"
+            )
 
     def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
         """Yield frames `start:stop` of a scan, exactly those of a linear pass.
