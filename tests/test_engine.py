@@ -63,6 +63,11 @@ def _engine(*networks, precision="fp32", **options):
     return Engine(networks, device=CPU, precision=precision, **options)
 
 
+def _problems(engine):
+    """Return the engine's events but the one that tiny networks have no fast kernels."""
+    return [event for event in engine.events if event.kind != "slow"]
+
+
 def _run(engine, frames, chunks=None):
     return np.stack(list(engine.upscale(iter(frames), chunks or _whole(len(frames)))))
 
@@ -114,31 +119,32 @@ def test_same_size_networks_take_sizes_that_are_no_multiple_of_four():
 
 
 def test_networks_are_chained(network):
-    cleaner = _network(TINY_SAME_SIZE, 2)
-    frames = _frames(6, 40, 40)
-    engine = _engine(cleaner, network)
+    polisher = _network(TINY_SAME_SIZE, 2)
+    frames = _frames(3)
+    engine = _engine(network, polisher)
     assert engine.scale == 4
-    cleaned = _run(
-        _engine(cleaner), [np.pad(f, ((0, 0), (0, 216), (0, 216)), "edge") for f in frames]
-    )
-    assert cleaned.shape == (6, 3, 256, 256)
+    expected = _run(_engine(polisher), _run(_engine(network), frames))
+    assert np.abs(_run(engine, frames) - expected).max() < 1e-5
+
+
+def test_chains_carry_the_state_of_each_network_over_chunks(network):
+    engine = _engine(network, _network(TINY_SAME_SIZE, 2))
+    frames = _frames(6)
     (segment,) = plan_segments(6, (), chunk=5, overlap=2, segment=6)
     parts = _run(engine, frames, segment.chunks)
-    assert parts.shape == (6, 3, 160, 160)
-    assert _psnr(parts, _run(engine, frames)) > 50
+    assert _psnr(parts, _run(engine, frames)) > 55
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_near_float32(network, precision):
-    frames = _frames(3)
-    assert (
-        _psnr(_run(_engine(network, precision=precision), frames), _run(_engine(network), frames))
-        > 55
-    )
+    frames = _frames(2)
+    made = _run(_engine(network, precision=precision), frames)
+    assert _psnr(made, _run(_engine(network), frames)) > 55
 
 
 def test_a_slow_precision_is_reported(network):
-    assert [e.kind for e in _engine(network, precision="fp16").events] == ["slow"]
+    (event,) = _engine(network, precision="fp16").events
+    assert (event.kind, "float16" in event.text) == ("slow", True)
 
 
 def test_views_of_the_ensemble_are_undone():
@@ -173,7 +179,7 @@ def test_the_store_keeps_values_and_adds_shares():
 def test_full_white_does_not_overflow_the_store():
     store = FrameStore(1, 4, 4)
     for _ in range(8):
-        store.add(0, torch.ones(3, 4, 4), torch.full((4, 4), 0.1251), 0, 0)
+        store.add(0, torch.ones(3, 4, 4), torch.full((4, 4), 1 / 8), 0, 0)
     assert next(store.frames(4, 4)).min() > 0.999
 
 
@@ -237,7 +243,7 @@ def test_what_is_no_number_is_recomputed_in_float32(network):
     engine = _engine(_failing(_spoiled_below_fp32), precision="bf16")
     made = _run(engine, frames)
     assert np.array_equal(made, _run(_engine(network), frames))
-    (event,) = engine.events
+    (event,) = _problems(engine)
     assert (event.kind, event.chunk) == ("guard", (0, 3))
 
 
@@ -254,7 +260,7 @@ def test_a_single_spoiled_frame_recomputes_the_rest_of_its_chunk(network):
     engine = _engine(_failing(spoil_the_last), precision="bf16")
     made = _run(engine, frames)
     assert np.isfinite(made).all()
-    assert [e.kind for e in engine.events] == ["guard"]
+    assert [e.kind for e in _problems(engine)] == ["guard"]
     assert _psnr(made, _run(_engine(network), frames)) > 55
 
 
@@ -273,7 +279,7 @@ def test_a_shift_of_brightness_is_a_warning(network):
     brighter.conv_last.bias += 0.3
     engine = _engine(brighter)
     _run(engine, _frames(2))
-    (event,) = engine.events
+    (event,) = _problems(engine)
     assert event.kind == "drift"
     assert "red" in event.text
 
@@ -292,8 +298,8 @@ def test_smaller_tiles_are_taken_when_memory_runs_out(network):
     engine = _engine(_failing(_out_of_memory(lambda f: f.shape[-1] > 200)), tile_overlap=8)
     made = _run(engine, frames)
     assert _psnr(made, _run(_engine(network), frames)) > 45
-    assert [e.kind for e in engine.events] == ["memory"]
-    assert "tiles of 150x100" in engine.events[0].text
+    assert [e.kind for e in _problems(engine)] == ["memory"]
+    assert "tiles of 150x100" in _problems(engine)[0].text
 
 
 def test_the_smaller_geometry_stays(network):
@@ -301,24 +307,22 @@ def test_the_smaller_geometry_stays(network):
     (segment,) = plan_segments(8, (), chunk=5, overlap=1, segment=8)
     engine = _engine(_failing(_out_of_memory(lambda f: f.shape[-1] > 150)), tile_overlap=8)
     made = _run(engine, frames, segment.chunks)
-    assert len(engine.events) == 1
+    assert len(_problems(engine)) == 1
     assert _psnr(made, _run(_engine(network), frames)) > 45
 
 
 def test_shorter_chunks_are_taken_when_tiles_cannot_be_smaller(network):
     frames = _frames(24)
-    calls = {"since": 0}
 
     class Shorter(_Failing):
         def run(self, clip, **options):
             if len(clip) > 12:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
             return super().run(clip, **options)
 
         def __deepcopy__(self, memo):
             return self
 
-    del calls
     torch.manual_seed(1)
     engine = _engine(Shorter(TINY, lambda f, _: f).eval().requires_grad_(False))
     made = _run(engine, frames)
@@ -345,7 +349,9 @@ def test_memory_running_out_midway_gives_each_frame_once(network):
 
 def test_the_end_of_the_ladder_names_the_sizes_tried():
     engine = _engine(_failing(_out_of_memory(lambda _: True)), tile_overlap=16)
-    with pytest.raises(OutOfMemoryError, match=r"12 frames of 200x64; 12 frames of 128x64; 9"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"12 frames of 200x64; 12 frames of 128x64; 8 frames"
+    ):
         _run(engine, _frames(12, 200, 64))
 
 
@@ -398,3 +404,5 @@ def test_the_upscaler_refuses_frames_that_differ(upscaler):
         list(upscaler.upscale_frames([np.zeros((3, 64, 64)), np.zeros((3, 64, 65))]))
     with pytest.raises(InputError, match="must be"):
         list(upscaler.upscale_frames([np.zeros((64, 64))]))
+    with pytest.raises(InputError, match="must be"):
+        list(upscaler.upscale_frames([np.zeros((64, 64, 3))]))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vsrpp_cli.inference.device import DTYPES
+from vsrpp_cli.inference.device import DTYPES, choose_kernels
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.streaming import BranchState, ChunkRun, Past
 
@@ -36,10 +36,18 @@ class Chain:
             self._ready[precision] = [self._prepared(net, precision) for net in self._originals]
         return self._ready[precision]
 
+    def kernels(self, precision: str) -> list[str]:
+        """Return the implementations in use, each once."""
+        chosen = (choose_kernels(self._device, precision, n.config) for n in self._originals)
+        return list(dict.fromkeys(chosen))
+
     def _prepared(self, network: BasicVSRPP, precision: str) -> BasicVSRPP:
         # A copy, for the float32 original may be needed to check or to recompute.
-        ready = copy.deepcopy(network).eval().requires_grad_(False)
-        return ready.to(device=self._device, dtype=DTYPES[precision])
+        return copy.deepcopy(network).prepare(
+            device=self._device,
+            dtype=DTYPES[precision],
+            kernels=choose_kernels(self._device, precision, network.config),
+        )
 
     def run(self, clip: Tensor, keep: range, states: States, precision: str) -> "ChainRun":
         """Return an iterator over the kept frames of a clip; see `BasicVSRPP.run`.

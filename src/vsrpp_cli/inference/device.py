@@ -2,10 +2,13 @@
 
 import os
 import platform
+import re
 
 import torch
 
 from vsrpp_cli.errors import DeviceError, UsageError
+from vsrpp_cli.network.basicvsrpp import Kernels
+from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import PRECISIONS
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -33,17 +36,11 @@ def resolve_device(text: str) -> torch.device:
         UsageError: it is none of these words.
     """
     there = available_devices()
-    kind, _, index = text.partition(":")
-    if text != "auto" and (kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit())):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
         raise UsageError(f"--device {text!r}: must be auto, cpu, cuda, cuda:N or mps")
+    name = "cuda:0" if text == "cuda" else text
     if text == "auto":
         name = "cuda:0" if "cuda:0" in there else there[-1]
-    elif text == "cuda":
-        name = "cuda:0"
-    elif kind == "cuda":
-        name = f"cuda:{int(index)}"
-    else:
-        name = kind
     if name not in there:
         raise DeviceError(f"--device {text}: not on this machine, which has {', '.join(there)}")
     return torch.device(name)
@@ -77,6 +74,17 @@ def has_fast_bfloat16() -> bool:
         return False
     able = torch.cpu.get_capabilities()
     return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("bf16"))
+
+
+def choose_kernels(device: torch.device, precision: str, config: NetworkConfig) -> Kernels:
+    """Return which implementation of a network's parts is the fastest here."""
+    vectors = config.channels % 16 == 0 and config.hr_channels % 16 == 0
+    if device.type != "cpu" or precision == "fp16" or not vectors:
+        return "library"
+    able = torch.cpu.get_capabilities()
+    # Where the processor multiplies matrices (AMX) or has narrow vectors, oneDNN is faster.
+    matrices = precision == "bf16" and able.get("amx_bf16")
+    return "winograd" if able.get("avx512_f") and not matrices else "fused"
 
 
 def cpu_capability() -> str:

@@ -9,7 +9,6 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-import numba
 import torch
 from torch import Tensor
 
@@ -85,7 +84,7 @@ class Engine:
     @property
     def kernels(self) -> str:
         """Which implementation of the network's parts is in use, for the report."""
-        return "torch kernels"
+        return f"{'+'.join(self._chain.kernels(self._precision))} kernels"
 
     def upscale(self, frames: Iterable[Picture], chunks: Iterable[Chunk]) -> Iterator[Picture]:
         """Yield the kept frames of a segment.
@@ -222,8 +221,6 @@ class Engine:
     def _set_threads(self) -> None:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-            most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-            numba.set_num_threads(min(self._threads, most))
 
     def _note(self, kind: str, text: str, chunk: Chunk | None = None, **details: str) -> None:
         kept = None if chunk is None else (chunk.keep_start, chunk.keep_stop)
@@ -236,6 +233,10 @@ class Engine:
             self._note("slow", "float16 is slow on a CPU")
         elif self._precision == "bf16" and not has_fast_bfloat16():
             self._note("slow", "bfloat16 is slow on this CPU, which has no instructions for it")
+        elif "library" in self._chain.kernels(self._precision):
+            self._note(
+                "slow", "general kernels: the fast ones need widths that are multiples of 16"
+            )
 
     def _warn_of_drift(self, guard: Guard | None, chunk: Chunk) -> None:
         if guard is None or (moved := guard.drift()) is None:

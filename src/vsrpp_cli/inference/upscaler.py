@@ -97,7 +97,7 @@ class Upscaler:
         first = next(source, None)
         if first is None:
             return
-        as_bytes = first.dtype == np.uint8
+        as_bytes = _is_bytes(first)
         pictures = LookAhead(_pictures(chain([first], source), first))
         height, width = first.shape[:2] if as_bytes else first.shape[1:]
         geometry = self._geometry(width, height)
@@ -143,15 +143,21 @@ class Upscaler:
         return self._engines[geometry]
 
 
-def _pictures(frames: Iterable[NDArray[Any]], first: NDArray[Any]) -> Iterator[Picture]:
-    """Yield frames as the engine takes them: (3, H, W), float32, in [0, 1]."""
-    as_bytes = first.dtype == np.uint8
-    channels = first.shape[-1] if as_bytes else first.shape[0]
-    if first.ndim != 3 or channels != 3 or not (as_bytes or first.dtype.kind == "f"):
+def _is_bytes(frame: NDArray[Any]) -> bool:
+    """Tell the two kinds of frames apart; refuse all others."""
+    as_bytes = frame.dtype == np.uint8
+    channels = frame.shape[-1] if as_bytes else frame.shape[0]
+    if frame.ndim != 3 or channels != 3 or not (as_bytes or frame.dtype.kind == "f"):
         raise InputError(
-            f"frames of shape {first.shape} and type {first.dtype}: "
+            f"frames of shape {frame.shape} and type {frame.dtype}: "
             "must be uint8 (H, W, 3) or floats (3, H, W)"
         )
+    return as_bytes
+
+
+def _pictures(frames: Iterable[NDArray[Any]], first: NDArray[Any]) -> Iterator[Picture]:
+    """Yield frames as the engine takes them: (3, H, W), float32, in [0, 1]."""
+    as_bytes = _is_bytes(first)
     for index, frame in zip(count(), frames, strict=False):
         if frame.shape != first.shape or frame.dtype != first.dtype:
             raise InputError(
