@@ -110,7 +110,8 @@ def _verify_duration(
     stream = file.streams.video[0]
     line = timeline(scan, settings, source.time_base)
     begin, end = scan.pts[0], scan.pts[-1] + scan.last_duration
-    if stream.duration is not None and stream.time_base:
+    # Matroska states no durations of streams: what libavformat shows there is the whole file's.
+    if stream.duration is not None and stream.time_base and settings.container in ("mp4", "mov"):
         found, wanted = stream.duration * stream.time_base, (end - begin) * source.time_base
     elif file.duration is not None:
         # Of the whole file, in which sound may last longer.
@@ -130,7 +131,9 @@ ROUNDED_DURATION = Fraction(2, 1000)
 
 def opaque(pix_fmt: str) -> str:
     """Return the pixel format without transparency and range, which not every header tells."""
-    return pix_fmt.replace("yuvj", "yuv").replace("yuva", "yuv")
+    plain = pix_fmt.replace("yuvj", "yuv").replace("yuva", "yuv")
+    # ProRes 4444 is read as 12 bits, whatever was given.
+    return plain.replace("yuv444p12", "yuv444p10")
 
 
 def is_cover(stream: av.VideoStream) -> bool:
