@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, Protocol
 
+from vsrpp_cli.errors import UsageError
 from vsrpp_cli.video.images import ImageSource, is_image_input
 from vsrpp_cli.video.reader import VideoSource
 from vsrpp_cli.video.types import Frame, Scan, SourceInfo
@@ -66,7 +67,10 @@ def open_source(
 
     Raises:
         InputError: it cannot be read.
+        UsageError: `fps` was given for a video file, or there is no such track.
     """
     if is_image_input(path):
         return ImageSource(path, fps=fps, threads=threads)
+    if fps is not None:
+        raise UsageError(f"--fps {fps} is for folders of frames: {path} has its own timestamps")
     return VideoSource(path, video_track=video_track, deinterlace=deinterlace, threads=threads)
