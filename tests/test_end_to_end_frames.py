@@ -1,6 +1,8 @@
 """Folders of frames and images through `vsrpp upscale`, both ways, results read back by others."""
 
 import json
+import subprocess
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 from PIL import Image
 
 from support.clips import moving_picture, tiny_checkpoint, write_clip
-from support.commands import assert_one_line, ffprobe, frame_hashes, vsrpp
+from support.commands import ENVIRONMENT, VSRPP, assert_one_line, ffprobe, frame_hashes, vsrpp
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.video.timestamps import format_timestamps
 
@@ -73,6 +75,10 @@ def shape(path: Path) -> tuple[int, int, str]:
 def times(path: Path) -> list[str]:
     entries = ffprobe(path, "-select_streams", "v:0", "-show_entries", "frame=pts_time")["frames"]
     return [entry["pts_time"] for entry in entries]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_folder_becomes_a_folder_with_the_same_names(tiny, tmp_path):
@@ -206,6 +212,26 @@ def test_segments_make_no_difference(upscale, tmp_path):
     assert json.loads(report.read_text())["segments"] == 3
     upscale(tmp_path / "in", tmp_path / "video.mkv", "--segment", 4, "--codec", "ffv1")
     assert len(list((tmp_path / "out").iterdir())) == len(frame_hashes(tmp_path / "video.mkv")) == 9
+
+
+def test_a_killed_run_goes_on_to_the_same_files(upscale, tiny, tmp_path):
+    write_frames(tmp_path / "in", [f"{i}.png" for i in range(12)])
+    options = ["--segment", 2, "--scenes", "off"]
+    upscale(tmp_path / "in", tmp_path / "expected", *options)
+    command = [VSRPP, "upscale", tmp_path / "in", tmp_path / "out", "--model", tiny, *options]
+    command += ["--threads", 1]
+    process = subprocess.Popen([str(part) for part in command], env=ENVIRONMENT)
+    journal = tmp_path / "out.vsrpp" / "journal.jsonl"
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out").exists()
+    report = tmp_path / "report.json"
+    upscale(tmp_path / "in", tmp_path / "out", *options, "--report", report)
+    assert 1 <= json.loads(report.read_text())["segments_reused"] <= 6
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["expected", "in", "out", "report.json"]
 
 
 def empty(folder: Path) -> Path:

@@ -62,7 +62,10 @@ def find_frames(path: str) -> list[Path]:
     given = Path(path)
     if given.is_dir():
         found = [p for p in given.iterdir() if p.suffix.lower() in SUFFIXES]
-        missing = f"{path}: no frames in this folder (PNG, JPEG, TIFF, BMP or WebP)"
+        missing = (
+            f"{path}: no frames in this folder (PNG, JPEG, TIFF, BMP or WebP); "
+            "for a folder of videos there is vsrpp batch"
+        )
     elif given.exists():
         return [given]
     elif COUNTER.search(given.name):
