@@ -76,9 +76,15 @@ def _devices() -> dict[str, str]:
 
 
 def _encoders() -> dict[str, str]:
-    from vsrpp_cli.video.encoders import available_encoders
+    from vsrpp_cli.video.encoder_table import ROWS
+    from vsrpp_cli.video.encoders import is_present
 
-    return dict(available_encoders())
+    return {
+        row.encoder: f"{row.coding} into {', '.join(row.containers)}"
+        + (" (tried on the hardware when used)" if row.hardware else "")
+        for row in ROWS
+        if is_present(row)
+    }
 
 
 def _places() -> dict[str, str]:

@@ -103,7 +103,7 @@ def _candidates(
                 f"give OUTPUT a suffix of {' or '.join(titles)}"
             )
         found = fitting
-    present = [row for row in found if _is_present(row)]
+    present = [row for row in found if is_present(row)]
     # Hardware of a coding is for those who name it, or where there is nothing else.
     present = [row for row in present if not row.hardware] or present
     if not present:
@@ -137,7 +137,8 @@ def _rows(name: str) -> list[EncoderRow]:
     return exact or [row for row in ROWS if row.coding == name]
 
 
-def _is_present(row: EncoderRow) -> bool:
+def is_present(row: EncoderRow) -> bool:
+    """Return whether this build of FFmpeg has the encoder; hardware is not asked."""
     try:
         av.Codec(row.encoder, "w")
     except UnknownCodecError:
