@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import av
 import av.error
-from av.container import InputContainer, OutputContainer
+from av.container import Flags, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from vsrpp_cli.errors import EncoderError
@@ -146,6 +146,7 @@ class _Joiner:
                     options=muxer_options(self._settings, any_tags=self._any_tags(source)),
                 )
             )
+            output.flags |= cast("int", Flags.bitexact.value)  # no dates and random identifiers
             video = self._add_video(output, source, stack)
             carriers = self._add_others(output, source)
             if source is not None:
@@ -283,7 +284,9 @@ class _Joiner:
         """Yield the segments' packets with the plan's timestamps."""
         pts = [value - self._timeline.shift for value in self._scan.pts]
         pts.append(pts[-1] + self._scan.last_duration)
-        decoded = decoding_times(pts, max(order.delay for order in self._orders))
+        final = self._scan.frames - len(self._orders[-1].ranks) + self._orders[-1].ranks[-1]
+        delay = max(order.delay for order in self._orders)
+        decoded = decoding_times(pts, delay, pts[final + 1] - pts[final])
         done = 0
         for path, order in zip(self._segments, self._orders, strict=True):
             with av.open(str(path)) as segment:
@@ -298,19 +301,21 @@ class _Joiner:
             done += len(order.ranks)
 
 
-def decoding_times(pts: Sequence[int], delay: int) -> list[int]:
+def decoding_times(pts: Sequence[int], delay: int, final_duration: int) -> list[int]:
     """Return when each packet, in stored order, is to be decoded: strictly increasing.
 
-    They are the presentation times, as late as reordering allows. What comes before them takes as
-    long as the last frames, so that the whole lasts as long by either clock (MP4 writes both).
+    They are the presentation times, as late as reordering allows. How long before the first of
+    them decoding begins is chosen so that the whole lasts as long by either clock, for MP4 writes
+    both durations.
 
     Args:
         pts: presentation times, and the end of the last frame.
         delay: how many packets a frame is stored ahead of its turn, at most.
+        final_duration: of the packet stored last.
     """
     frames = len(pts) - 1
-    delay = min(delay, frames)
-    lead = pts[-1] - pts[frames - delay]
+    delay = min(delay, frames - 1)
+    lead = max(delay, pts[-1] - pts[frames - 1 - delay] - final_duration)
     before = [pts[0] - -(-lead * (delay - n) // delay) for n in range(delay)]
     return [*before, *pts[: frames - delay]]
 

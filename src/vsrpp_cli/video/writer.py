@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self, cast
 import av
 import av.error
 import numpy as np
+from av.container import Flags
 from numpy.typing import NDArray
 
 from vsrpp_cli.errors import EncoderError
@@ -90,6 +91,7 @@ class SegmentWriter:
         self._open = True
         with output_errors(path, "opening"):
             self._container = av.open(str(path), "w", format="matroska")
+        self._container.flags |= cast("int", Flags.bitexact.value)  # no random identifiers
         try:
             self._stream = self._start()
         except BaseException:
@@ -101,6 +103,8 @@ class SegmentWriter:
         configure(stream.codec_context, self._settings)
         stream.time_base = MILLISECOND
         open_codec(stream.codec_context, self._settings)
+        with output_errors(self.path, "opening"):
+            self._container.start_encoding()
         return stream
 
     def write(self, frame: Frame) -> None:
