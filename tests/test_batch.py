@@ -21,6 +21,8 @@ from vsrpp_cli.runs.batch_items import find_items
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workers import serial
 
+pytestmark = pytest.mark.timeout(900)  # ten runs in a row, on whatever machine
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -161,7 +163,7 @@ def killed_and_repeated(ten, tiny):
     process = subprocess.Popen(
         [VSRPP, *map(str, command)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while not journal.exists() or not journal.read_bytes().count(b"\n"):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -169,7 +171,7 @@ def killed_and_repeated(ten, tiny):
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = identities(outputs)
-    done = vsrpp(*command, check=7)
+    done = vsrpp(*command, check=7, timeout=400)
     return outputs, before, done, json.loads((ten.parent / "r.json").read_text())
 
 
@@ -193,7 +195,8 @@ def test_results_are_four_times_the_size(killed_and_repeated):
             assert (stream["width"], stream["height"]) == (256, 256)
         else:
             for path in (p for p in (outputs / name).iterdir() if p.suffix != ".txt"):
-                assert Image.open(path).size == (128, 96)
+                with Image.open(path) as image:
+                    assert image.size == (128, 96)
 
 
 def test_the_table_has_a_line_for_each_item(killed_and_repeated):

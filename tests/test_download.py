@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from support import server as act
+from support.clips import moving_picture, tiny_checkpoint
 from support.commands import assert_one_line, vsrpp
 from vsrpp_cli.checkpoints import registry
 from vsrpp_cli.checkpoints.cache import cache_root, place_of
@@ -40,6 +42,8 @@ from vsrpp_cli.errors import (
     UsageError,
 )
 from vsrpp_cli.network.config import NetworkConfig
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.pipeline import upscale
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -538,6 +542,36 @@ def test_a_chain_with_an_unknown_name_fetches_nothing(server, row):
 def test_an_empty_name_in_a_chain_is_wrong_usage():
     with pytest.raises(UsageError, match="beside a comma"):
         resolve_chain("compact,")
+
+
+# --- the whole way -------------------------------------------------------------------------------
+
+
+def test_a_published_checkpoint_is_downloaded_verified_recognised_loaded_and_used(
+    server, tmp_path, monkeypatch
+):
+    content = tiny_checkpoint(tmp_path / "published.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    published = make_row(f"{server.base}/a", digest=digest[:8], file=f"tiny-{digest[:8]}.pth")
+    monkeypatch.setitem(registry.MODELS, published.name, published)
+    server.files[f"/a/{published.file}"] = content
+    server.acts[f"/a/{published.file}"] = [act.cut(1000), act.whole]
+    (tmp_path / "in").mkdir()
+    for index in range(2):
+        picture = Image.fromarray(moving_picture(index, 32, 24))
+        picture.save(tmp_path / "in" / f"{index}.png")
+    seen = []
+    report = upscale(
+        tmp_path / "in",
+        tmp_path / "out",
+        UpscaleOptions(model="test-row", threads=1),
+        on_progress=seen.append,
+    )
+    assert report.model == "test-row"
+    assert verify(published).read_bytes() == content
+    assert [p.done for p in seen if p.phase == "download"][-1] == len(content)
+    with Image.open(tmp_path / "out" / "1.png") as image:
+        assert image.size == (128, 96)
 
 
 # --- the hub -------------------------------------------------------------------------------------
