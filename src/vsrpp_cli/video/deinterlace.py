@@ -1,7 +1,8 @@
 """Finding interlaced pictures, by their flags and by what is in them, and deinterlacing them."""
 
+from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import av.error
@@ -24,8 +25,10 @@ ONE_SIDED = 1.05
 FITTING = 1.3
 """How much worse a neighbour's lines may fit than a picture's own if both are fields."""
 PROGRESSIVE, TOP, BOTTOM, UNDETERMINED = range(4)
-CYCLE = 5
-"""3:2 pulldown repeats every five frames, two of them combed."""
+CYCLE, CYCLES = 5, 4
+"""3:2 pulldown repeats every five frames, two of them combed; cycles looked at together."""
+COMBED = 0.9
+"""How much better neighbours' lines fit in the two than in the other three."""
 
 ADVICE = "for best results restore the film frames first (ffmpeg -vf fieldmatch,decimate)"
 
@@ -127,6 +130,7 @@ class FieldStatistics:
         self.frames = 0
         self.flagged = 0
         self.verdicts = bytearray()
+        self._fits = array("f")
         self._last: deque[pixels.Plane] = deque(maxlen=3)
 
     def push(self, frame: VideoFrame) -> None:
@@ -143,6 +147,7 @@ class FieldStatistics:
             before, now, after = self._last
             sums = pixels.field_differences(before, now, after, frame.width)
             self.verdicts.append(_verdict(*sums))
+            self._fits.append(min(sums[:2]) / max(sums[2], 1.0))
 
     def decide(self, mode: str) -> Verdict:
         """Return what to do.
@@ -150,10 +155,10 @@ class FieldStatistics:
         Args:
             mode: `auto`, `off` or `bwdif`.
         """
-        kind, order = self._kind()
+        kind, parity = self._kind()
         notes = [*self._telecine()] if kind != "progressive" else []
         if mode == "bwdif":
-            return Verdict(kind, (*order, "bwdif=mode=send_frame:deint=all"), tuple(notes))
+            return Verdict(kind, (_bwdif(parity, "all"),), tuple(notes))
         if kind == "progressive":
             return Verdict(kind, (), tuple(self._flags_note()))
         count = f"{self.flagged} of {self.frames} frames" if self.flagged else "frames"
@@ -162,26 +167,25 @@ class FieldStatistics:
             return Verdict(kind, (), tuple(notes))
         found = "" if self.flagged else " (found in the pictures, the file does not say so)"
         notes.insert(0, f"{count} are interlaced{found}: deinterlaced with bwdif")
-        which = "all" if order else "interlaced"
-        return Verdict(kind, (*order, f"bwdif=mode=send_frame:deint={which}"), tuple(notes))
+        which = "interlaced" if self.flagged else "all"
+        return Verdict(kind, (_bwdif(parity, which),), tuple(notes))
 
-    def _kind(self) -> tuple[str, tuple[str, ...]]:
-        """Return the kind, and the filter that sets the field order where flags are silent."""
+    def _kind(self) -> tuple[str, str]:
+        """Return the kind, and bwdif's name of the order of fields, `auto` for the flags'."""
         top, bottom = self.verdicts.count(TOP), self.verdicts.count(BOTTOM)
         interlaced = top + bottom
         determined = interlaced + self.verdicts.count(PROGRESSIVE)
         name = "bottom" if bottom > top else "top"
+        # What the lines say is surer than flags, which encoders set without looking.
+        sure = interlaced >= MIN_EVIDENCE and max(top, bottom) >= 4 * min(top, bottom)
+        parity = {"top": "tff", "bottom": "bff"}[name] if sure else "auto"
         if self.flagged:
             if interlaced < MIN_EVIDENCE and determined >= MIN_MOVING:
-                return "progressive", ()
-            return ("mixed" if self.flagged < 0.9 * self.frames else name), ()
-        if (
-            interlaced >= MIN_EVIDENCE
-            and interlaced >= SHARE_INTERLACED * determined
-            and max(top, bottom) >= 4 * min(top, bottom)
-        ):
-            return name, ("setfield=bff" if bottom > top else "setfield=tff",)
-        return "progressive", ()
+                return "progressive", "auto"
+            return ("mixed" if self.flagged < 0.9 * self.frames else name), parity
+        if sure and interlaced >= SHARE_INTERLACED * determined:
+            return name, parity
+        return "progressive", "auto"
 
     def _flags_note(self) -> Iterator[str]:
         if self.flagged:
@@ -192,12 +196,22 @@ class FieldStatistics:
 
     def _telecine(self) -> Iterator[str]:
         """Say so where two of every five frames are combed, always the same two."""
-        cycles = zip(*(self.verdicts[i::CYCLE] for i in range(CYCLE)), strict=False)
-        known = [cycle for cycle in cycles if UNDETERMINED not in cycle]
-        patterns = {tuple(i in (k, (k + 1) % CYCLE) for i in range(CYCLE)) for k in range(CYCLE)}
-        found = sum(tuple(v != PROGRESSIVE for v in cycle) in patterns for cycle in known)
-        if len(known) >= 3 and found >= 0.7 * len(known):
+        size = CYCLE * CYCLES
+        windows = [self._fits[i : i + size] for i in range(0, len(self._fits) - size + 1, size)]
+        if windows and 2 * sum(map(_pulled_down, windows)) > len(windows):
             yield f"looks like telecined film (3:2 pulldown): {ADVICE}"
+
+
+def _bwdif(parity: str, which: str) -> str:
+    return f"bwdif=mode=send_frame:parity={parity}:deint={which}"
+
+
+def _pulled_down(fits: Sequence[float]) -> bool:
+    """Return whether neighbours' lines fit best in two adjacent frames of every five."""
+    means = [sum(fits[k::CYCLE]) / CYCLES for k in range(CYCLE)]
+    order = sorted(range(CYCLE), key=means.__getitem__)
+    adjacent = (order[0] - order[1]) % CYCLE in (1, CYCLE - 1)
+    return adjacent and means[order[1]] < COMBED * means[order[2]]
 
 
 def _verdict(first: float, second: float, own: float) -> int:

@@ -142,10 +142,12 @@ def _dump(container: InputContainer) -> str:
     """Return FFmpeg's own description: the only place where PyAV shows some properties."""
     level = av.logging.get_level()
     try:
-        av.logging.set_level(av.logging.INFO)
+        av.logging.set_level(av.logging.VERBOSE)
+        av.logging.set_libav_level(av.logging.VERBOSE)
         text: str = container.dumps_format()  # type: ignore[attr-defined]
     finally:
         av.logging.set_level(level)
+        av.logging.set_libav_level(av.logging.INFO)  # FFmpeg's default; it cannot be asked
     return text
 
 
@@ -251,8 +253,8 @@ def _field_order(stream: VideoStream, frame: VideoFrame) -> str:
 
 def _siting(text: str) -> str:
     """Return the chroma sample location from a stream's description."""
-    properties = re.search(r"Video: [^(,]*(?:\([^)]*\) ?)*, \w+\(([^)]*)\)", text)
-    words = re.split(r"[,/ ]+", properties.group(1)) if properties else []
+    line = next((line for line in text.splitlines() if "Video:" in line), "")
+    words = re.split(r", *|/", ",".join(re.findall(r"\(([^()]*)\)", line)))
     return next((w for w in words if w in codepoints.SITINGS), "unspecified")
 
 
