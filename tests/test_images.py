@@ -410,6 +410,27 @@ def test_rotation_of_a_video_is_applied_to_its_frames(tmp_path):
     assert turned(np.zeros((3, 4, 6)), quarter).shape == (3, 6, 4)
 
 
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "chunks"),
+    [
+        ("bt709", "bt709", set()),
+        ("smpte170m", "smpte170m", set()),
+        ("bt2020", "smpte2084", {b"cICP"}),
+        ("bt709", "iec61966-2-1", {b"sRGB"}),
+    ],
+)
+def test_color_tags_of_png_are_those_that_viewers_understand(tmp_path, primaries, transfer, chunks):
+    source = ImageSource(folder_of(tmp_path / "in", ["1.png"]))
+    color = ColorSpec(matrix="gbr", full_range=True, primaries=primaries, transfer=transfer)
+    path = written(source, settings(source, color=color), tmp_path / "segment") / "00000000.png"
+    data = path.read_bytes()
+    assert {kind for kind in (b"cICP", b"gAMA", b"sRGB") if kind in data} >= chunks
+    assert chunks or not any(kind in data for kind in (b"cICP", b"gAMA", b"sRGB"))
+    header = read_header(path)
+    told = (primaries, transfer) if chunks else ("unknown", "unknown")
+    assert (header.primaries, header.transfer) == told
+
+
 def test_a_segment_appears_only_when_complete(tmp_path):
     source = ImageSource(folder_of(tmp_path / "in", ["1.png", "2.png"]))
     writer = ImageSegmentWriter(tmp_path / "segment", settings(source), first=7)

@@ -50,9 +50,9 @@ class ImageHeader:
     animated: bool = False
     aspect: Fraction = Fraction(1)
     """Width over height of a pixel: PNG's `pHYs` read as FFmpeg does, which writes it, too."""
-    primaries: str = "bt709"
-    transfer: str = "iec61966-2-1"
-    """FFmpeg's names; sRGB where the file does not say otherwise (PNG's `cICP`)."""
+    primaries: str = "unknown"
+    transfer: str = "unknown"
+    """FFmpeg's names, where the file says (PNG's `cICP`, `sRGB`)."""
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -104,7 +104,8 @@ def _png(file: BinaryIO) -> ImageHeader:
             found[kind] = b""
             file.seek(length + 4, 1)
     width, height, depth, color = struct.unpack(">IIBB", found[b"IHDR"][:10])
-    primaries, transfer = [*found.get(b"cICP", b""), 0, 0][:2]
+    srgb = (1, 13) if b"sRGB" in found else (0, 0)
+    primaries, transfer = [*found.get(b"cICP", b""), *srgb][:2]
     across, down = struct.unpack(">II", found.get(b"pHYs", b"")[:8] or bytes(8))
     return ImageHeader(
         format="png",
@@ -117,8 +118,8 @@ def _png(file: BinaryIO) -> ImageHeader:
         orientation=_exif_orientation(found.get(b"eXIf", b"")),
         icc=b"iCCP" in found,
         animated=b"acTL" in found,
-        primaries=PRIMARIES.get(primaries, "bt709"),
-        transfer=TRANSFERS.get(transfer, "iec61966-2-1"),
+        primaries=PRIMARIES.get(primaries, "unknown"),
+        transfer=TRANSFERS.get(transfer, "unknown"),
     )
 
 

@@ -30,6 +30,10 @@ WRITTEN_SPEC = ColorSpec(matrix="gbr", full_range=True)
 YCBCR_SPEC = ColorSpec(matrix="smpte170m", full_range=True, siting="center")
 """What JFIF says of JPEG; WebP differs in its range."""
 
+TAGGED_TRANSFERS = ("iec61966-2-1", "smpte2084", "arib-std-b67", "linear")
+"""Transfers that image files name. FFmpeg would write video's own (BT.709 ...) as well, but image
+viewers then convert what video players show as it is: frames would look paler than their video."""
+
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Weights of R, G, B in BT.709 luma, by which grey is written."""
 
@@ -110,6 +114,8 @@ def rgb_to_image_frame(
         return rgb_to_frame(rgb, pix_fmt, YCBCR_SPEC)
     if pix_fmt == "ya16be":  # FFmpeg's scaler loses the low bits on the way to grey with alpha
         return _gray_alpha_16(rgb, alpha)
+    if spec.transfer not in TAGGED_TRANSFERS:
+        spec = replace(spec, primaries="unknown", transfer="unknown")
     return rgb_to_frame(rgb, pix_fmt, spec, alpha)
 
 
