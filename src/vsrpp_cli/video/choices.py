@@ -25,6 +25,9 @@ from vsrpp_cli.video.types import EncodeSettings, SourceInfo, StreamChoice, Stre
 TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
 
 LOSSLESS_AUDIO = ("flac", "alac", "wavpack", "tta", "truehd", "mlp", "ape", "pcm", "shorten")
+CODEC_NAMES = {"mp3float": "mp3", "pgssub": "PGS", "dvdsub": "VobSub", "dvbsub": "DVB"}
+"""What people call those that FFmpeg names otherwise."""
+
 AUDIO_CODECS = {
     "mp4": ("alac", "aac"),
     "mov": ("alac", "aac"),
@@ -142,8 +145,15 @@ def _as_asked(kind: str) -> str:
 
 def named(stream: StreamInfo) -> str:
     """Return how a stream is called in messages: `audio track 2 (aac, deu)`."""
-    about = ", ".join(filter(None, (stream.codec, stream.language)))
+    about = ", ".join(filter(None, (spoken(stream), stream.language)))
+    if stream.attached_picture:
+        return f"cover art ({about})"
     return f"{stream.kind} track {stream.index} ({about})"
+
+
+def spoken(stream: StreamInfo) -> str:
+    """Return what people call the codec of a stream."""
+    return CODEC_NAMES.get(stream.codec, stream.codec)
 
 
 def _dropped(stream: StreamInfo, reason: str) -> StreamChoice:
@@ -170,8 +180,9 @@ class _Chooser:
 
     def all(self, streams: tuple[StreamInfo, ...]) -> list[StreamChoice]:
         """Return a choice for each stream."""
-        wanted = [s for s in streams if s.kind in ("audio", "subtitle")]
-        first = _first_packets(self._source, {s.index for s in wanted if s.kind == "audio"})
+        first = _first_packets(
+            self._source, {s.index for s in streams if s.kind in ("audio", "data")}
+        )
         return [self._one(stream, first.get(stream.index)) for stream in streams]
 
     def _one(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
@@ -185,10 +196,21 @@ class _Chooser:
             return self._attachment(stream)
         if stream.kind == "video":
             return _dropped(stream, "only one video track is upscaled (--video-track chooses)")
-        if stream.codec in ("tmcd", "none", "bin_data", "text"):
-            # Time code and chapter titles: written anew from the metadata where there are any.
-            return replace(_dropped(stream, "written anew where it is known"), loss=False)
-        return _dropped(stream, f"{self._title} cannot take {stream.codec} data over")
+        return self._data(stream, packet)
+
+    def _data(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+        source = self._source.streams[stream.index]
+        choice = StreamChoice(source_index=stream.index, kind="data", action="drop")
+        if "timecode" in source.metadata:
+            return replace(choice, reason="the time code track is written anew")
+        chapters = len(self._source.chapters())
+        if chapters and source.frames == chapters:  # titles of chapters, as MP4 stores them
+            return choice
+        if packet is not None and can_copy(source, self._muxer, packet):
+            return replace(choice, action="copy")
+        about = source.metadata.get("handler_name", "").strip() or source.name or "unknown"
+        named = replace(stream, codec=about, language=None)
+        return _dropped(named, f"{self._title} as written here cannot hold it")
 
     def _audio(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
         choice = StreamChoice(source_index=stream.index, kind="audio", action="copy")
@@ -213,7 +235,7 @@ class _Chooser:
             codec=codec,
             loss=mixed or not (lossless and codec in ("alac", "flac")),
             reason=f"{named(stream)} becomes {codec}{' in stereo' if mixed else ''}: "
-            f"{self._title} cannot hold {stream.codec}",
+            f"{self._title} cannot hold {spoken(stream)}",
         )
 
     def _subtitle(self, stream: StreamInfo) -> StreamChoice:
@@ -224,14 +246,17 @@ class _Chooser:
             return choice
         codec = SUBTITLE_CODECS.get(self._muxer)
         if codec is None or stream.codec not in TEXT_SUBTITLES:
-            return _dropped(stream, f"{self._title} cannot hold {stream.codec} subtitles")
+            return _dropped(
+                stream,
+                f"{self._title} cannot hold {spoken(stream)} subtitles",
+            )
         if not _can_decode(self._source.streams[stream.index]):
             return _dropped(stream, f"{stream.codec} subtitles cannot be decoded here")
         return replace(
             choice,
             action="transcode",
             codec=codec,
-            reason=f"{named(stream)} becomes {codec}: {self._title} cannot hold {stream.codec}",
+            reason=f"{named(stream)} becomes {codec}: {self._title} cannot hold {spoken(stream)}",
         )
 
     def _attachment(self, stream: StreamInfo) -> StreamChoice:

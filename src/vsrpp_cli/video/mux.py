@@ -194,6 +194,8 @@ class _Joiner:
         if source is not None:
             original = source.streams[self._source.stream_index]
             copy_facts(original, stream, all_tags=self._keeps("metadata"))
+            if self._timeline.start is not None:  # it would name another frame now
+                stream.metadata.pop("timecode", None)
         if settings.display_matrix is not None:
             stream.set_display_matrix(settings.display_matrix)
         return stream
@@ -208,7 +210,7 @@ class _Joiner:
         for choice in self._streams:
             if source is None or choice.source_index is None or choice.action == "drop":
                 continue
-            if choice.kind in ("audio", "subtitle"):
+            if choice.kind in ("audio", "subtitle", "data"):
                 stream = source.streams[choice.source_index]
                 carriers[choice.source_index] = self._carrier(stream, output, choice)
         return carriers
