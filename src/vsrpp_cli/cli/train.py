@@ -1,0 +1,101 @@
+"""`vsrpp train`."""
+
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from vsrpp_cli.errors import UnknownNameError
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the recipes inside the package."""
+    folder = resources.files("vsrpp_cli.training") / "recipes"
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def find_recipe(text: str) -> Path:
+    """Return the path of a recipe given as a path or as the name of a shipped one.
+
+    Raises:
+        UnknownNameError: it is neither.
+    """
+    if Path(text).is_file():
+        return Path(text)
+    name = text.removesuffix(".toml")
+    if name in shipped_recipes():
+        with resources.as_file(resources.files("vsrpp_cli.training") / "recipes") as folder:
+            return folder / f"{name}.toml"
+    raise UnknownNameError(
+        f"there is no recipe {text!r}: give a file, or one of {', '.join(shipped_recipes())}"
+    )
+
+
+@click.command("train")
+@click.argument("recipe")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of videos and of folders of frames.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; it goes on from what is there.  [default: RECIPE's name]",
+)
+@click.option(
+    "--pack",
+    type=click.Path(path_type=Path),
+    help="Folder of the packed material.  [default: pack inside the run's folder]",
+)
+@click.option(
+    "--from",
+    "start",
+    metavar="MODEL",
+    help="Begin with a model's weights: a name, a file, or hf:OWNER/REPO/FILE.",
+)
+@click.option(
+    "--finish",
+    type=click.IntRange(1),
+    metavar="STEPS",
+    help="Let the rate fall over the next STEPS steps, then end.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of each process.")
+@click.option(
+    "--row-every",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Steps averaged in a row of the record.",
+)
+@click.option("--restart", is_flag=True, help="Begin anew in a folder that holds a run.")
+@click.option("--offline", is_flag=True, help="Never fetch a model for --from.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+def command(recipe: str, threads: int | None, device: str, quiet: bool, offline: bool,
+            start: str | None, output: Path | None, **options: object) -> None:  # fmt: skip
+    r"""Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
+
+    \b
+    Shipped: compact (the model inside), reds, vimeo90k-bi, vimeo90k-bd (the paper's schedules),
+    finetune (any published model on your own footage), real (blur, noise and compression).
+
+    Interrupted runs go on when the same command is given again. With several processes, start
+    it with torchrun: torchrun --nproc-per-node 4 -m vsrpp_cli train ...
+    """
+    # Torch is slow to import, and --help must not wait for it.
+    from vsrpp_cli.cli.training_display import run_training
+
+    path = find_recipe(recipe)
+    run_training(
+        path,
+        output=output or Path(path.stem),
+        start=start,
+        device=device,
+        threads=threads,
+        quiet=quiet,
+        offline=offline,
+        **options,  # type: ignore[arg-type]
+    )

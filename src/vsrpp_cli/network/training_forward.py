@@ -1,0 +1,220 @@
+"""BasicVSR++'s forward pass arranged for training on CPUs.
+
+The same function of the same parameters as `basicvsrpp.BasicVSRPP.forward`, to rounding; a test
+holds the two together. What differs is the way memory is walked: channels-last throughout, sampling
+by `deform_training`'s kernels, both directions' flows in one batch, no concatenation before
+deformable convolution, pixel shuffles that move runs of channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsrpp_cli.network.deform_training import TAPS, column_weight, deform_columns, warp
+
+BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
+
+Weights = Mapping[str, Tensor]
+"""Parameters and buffers of a network by their published names."""
+
+
+def cast(weights: Weights, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the weights in `dtype`, convolutions' channels-last; gradients flow back."""
+    out = {}
+    for name, value in weights.items():
+        if name in {"spynet.mean", "spynet.std"}:
+            out[name] = value
+        elif value.dim() == 4:
+            out[name] = value.to(dtype).contiguous(memory_format=torch.channels_last)
+        else:
+            out[name] = value.to(dtype)
+    return out
+
+
+def restore(weights: Weights, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Upscale clips by 4, keeping what is needed for gradients.
+
+    Args:
+        weights: as `cast` returns them.
+        clips: (N, T, 3, H, W) float32 RGB in [0, 1]; H and W multiples of the flow's coarsest step.
+
+    Returns:
+        The clips upscaled, (N, T, 3, 4H, 4W) float32, not clipped; the flows from each frame to its
+        successor and to its predecessor, both (N, T-1, 2, H, W) float32, x before y, pixels.
+    """
+    batch, frames, _, height, width = clips.shape
+    dtype = weights["feat_extract.main.0.weight"].dtype
+    to_next, to_last = flows_both_ways(weights, clips)
+    flat = clips.reshape(-1, 3, height, width)
+    low = flat.to(dtype).contiguous(memory_format=torch.channels_last)
+    spatial = _residual_blocks(weights, "feat_extract.main", low)
+    features = [list(spatial.view(batch, frames, *spatial.shape[1:]).unbind(1))]
+    for branch in BRANCHES:
+        features.append(_propagate(weights, branch, features, to_next, to_last))
+    stacked = torch.cat([torch.stack(branch, 1).flatten(0, 1) for branch in features], 1)
+    high = _reconstruct(weights, stacked.contiguous(memory_format=torch.channels_last))
+    base = F.interpolate(flat, scale_factor=4, mode="bilinear", align_corners=False)
+    out = (high.float() + base).view(batch, frames, 3, 4 * height, 4 * width)
+    return out, to_next, to_last
+
+
+def flows_both_ways(weights: Weights, clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the flows of clips (N, T, 3, H, W) to the next and to the last frame, as `restore`."""
+    batch, frames, _, height, width = clips.shape
+    first = clips[:, :-1].reshape(-1, 3, height, width)
+    second = clips[:, 1:].reshape(-1, 3, height, width)
+    flows = flow_pyramid(weights, torch.cat((first, second)), torch.cat((second, first)))[-1]
+    to_next, to_last = flows.view(2, batch, frames - 1, 2, height, width)
+    return to_next, to_last
+
+
+def flow_pyramid(weights: Weights, reference: Tensor, other: Tensor) -> list[Tensor]:
+    """Return the flows (N, 2, h, w) from `reference` to `other` (N, 3, H, W), coarsest first."""
+    levels = sum(
+        name.startswith("spynet.") and name.endswith(".basic_module.0.conv.weight")
+        for name in weights
+    )
+    mean, std = weights["spynet.mean"], weights["spynet.std"]
+    images = [((reference - mean) / std, (other - mean) / std)]
+    for _ in range(levels - 1):
+        a, b = images[0]
+        images.insert(0, (F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)))
+    flows: list[Tensor] = []
+    for level, (a, image) in enumerate(images):
+        b = image
+        if level:
+            up = 2 * F.interpolate(flows[-1], scale_factor=2, mode="bilinear", align_corners=True)
+            b = _warp_border(b, up)
+        else:
+            up = a.new_zeros(a.shape[0], 2, *a.shape[2:])
+        flows.append(up + _flow_level(weights, level, torch.cat((a, b, up), 1)))
+    return flows
+
+
+def _flow_level(weights: Weights, level: int, x: Tensor) -> Tensor:
+    """Apply the five convolutions of one pyramid level, (N, 8, h, w) to (N, 2, h, w) float32."""
+    stem = f"spynet.basic_module.{level}.basic_module"
+    x = x.to(weights[f"{stem}.0.conv.weight"].dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    for layer in range(5):
+        weight = weights[f"{stem}.{layer}.conv.weight"]
+        x = F.conv2d(x, weight, weights[f"{stem}.{layer}.conv.bias"], padding=weight.shape[-1] // 2)
+        if layer < 4:
+            x = F.relu(x, inplace=True)
+    return x.float()
+
+
+def _warp_border(x: Tensor, flow: Tensor) -> Tensor:
+    """Warp images (N, C, h, w) by a flow (N, 2, h, w), border padding, ``align_corners=True``."""
+    height, width = x.shape[2:]
+    ys = torch.arange(height, dtype=torch.float32, device=x.device)[:, None]
+    xs = torch.arange(width, dtype=torch.float32, device=x.device)[None]
+    u = (flow[:, 0] + xs) * (2 / max(width - 1, 1)) - 1
+    v = (flow[:, 1] + ys) * (2 / max(height - 1, 1)) - 1
+    grid = torch.stack((u, v), 3)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _conv(weights: Weights, name: str, x: Tensor) -> Tensor:
+    return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
+
+
+def _lrelu(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.1, inplace=True)
+
+
+def _residual_blocks(weights: Weights, stem: str, x: Tensor) -> Tensor:
+    """Apply a convolution and the residual blocks after it."""
+    x = _lrelu(_conv(weights, f"{stem}.0", x))
+    block = 0
+    while f"{stem}.2.{block}.conv1.weight" in weights:
+        y = F.relu(_conv(weights, f"{stem}.2.{block}.conv1", x), inplace=True)
+        x = x + _conv(weights, f"{stem}.2.{block}.conv2", y)
+        block += 1
+    return x
+
+
+def _propagate(
+    weights: Weights, branch: str, features: list[list[Tensor]], to_next: Tensor, to_last: Tensor
+) -> list[Tensor]:
+    """Run one branch over all frames; returns its features (N, C, H, W), frame by frame."""
+    frames = len(features[0])
+    backward = branch.startswith("backward")
+    order = range(frames - 1, -1, -1) if backward else range(frames)
+    # The flow from a frame to the one visited before it.
+    flows = list(to_next.unbind(1)) if backward else [to_last[:, 0], *to_last.unbind(1)]
+    done: list[Tensor] = []
+    flow_before: Tensor | None = None
+    for index in order:
+        current = features[0][index]
+        if done:
+            flow = flows[index]
+            second = None if flow_before is None else flow + warp(flow_before, flow)
+            aligned = _align(weights, branch, current, done, flow, second)
+            flow_before = flow
+        else:
+            aligned = torch.zeros_like(current)
+        inputs = [feats[index] for feats in features] + [aligned]
+        x = torch.cat(inputs, 1)
+        done.append(aligned + _residual_blocks(weights, f"backbone.{branch}.main", x))
+    return done[::-1] if backward else done
+
+
+def _align(
+    weights: Weights,
+    branch: str,
+    current: Tensor,
+    done: list[Tensor],
+    flow1: Tensor,
+    flow2: Tensor | None,
+) -> Tensor:
+    """Align the last one or two features of `done` to the current frame, second order."""
+    stem = f"deform_align.{branch}"
+    first = done[-1]
+    if flow2 is None:
+        second, flow2 = torch.zeros_like(first), torch.zeros_like(flow1)
+        warped2 = second
+    else:
+        second = done[-2]
+        warped2 = warp(second, flow2)
+    x = torch.cat(
+        (warp(first, flow1), current, warped2, flow1.to(first.dtype), flow2.to(first.dtype)), 1
+    )
+    for layer in (0, 2, 4):
+        x = _lrelu(_conv(weights, f"{stem}.conv_offset.{layer}", x))
+    raw = _conv(weights, f"{stem}.conv_offset.6", x)
+    weight = weights[f"{stem}.weight"]
+    columns = deform_columns(first, second, raw, flow1, flow2)
+    rows = column_weight(weight, raw.shape[1] // (3 * TAPS))
+    out = torch.addmm(weights[f"{stem}.bias"], columns, rows)
+    return out.view(*first.permute(0, 2, 3, 1).shape[:3], -1).permute(0, 3, 1, 2)
+
+
+def _shuffle_conv(weights: Weights, name: str, x: Tensor) -> Tensor:
+    """Apply a convolution, a leaky ReLU and a pixel shuffle by 2.
+
+    The convolution's output channels are reordered so that the shuffle moves whole runs of
+    channels; the activation comes first, where memory is still walked in order.
+    """
+    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    channels = weight.shape[0] // 4
+    weight = weight.view(channels, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
+    bias = bias.view(channels, 4).transpose(0, 1).flatten()
+    x = _lrelu(F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1))
+    batch, _, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, channels)
+    rows = rows.transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels)
+    return rows.permute(0, 3, 1, 2)
+
+
+def _reconstruct(weights: Weights, features: Tensor) -> Tensor:
+    """Turn all branches' features (N, 5C, H, W) into detail (N, 3, 4H, 4W)."""
+    x = _residual_blocks(weights, "reconstruction.main", features)
+    x = _shuffle_conv(weights, "upsample1.upsample_conv", x)
+    x = _shuffle_conv(weights, "upsample2.upsample_conv", x)
+    x = _lrelu(_conv(weights, "conv_hr", x))
+    return _conv(weights, "conv_last", x)

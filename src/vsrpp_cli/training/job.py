@@ -1,0 +1,122 @@
+"""A whole training job: pack the material if that is not done, then train."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from vsrpp_cli.errors import OutputExistsError, UsageError
+from vsrpp_cli.records import to_json
+from vsrpp_cli.training.curves import Row
+from vsrpp_cli.training.prepare import prepare
+from vsrpp_cli.training.processes import Processes, joined
+from vsrpp_cli.training.recipe import Recipe
+from vsrpp_cli.training.sampler import Pack
+from vsrpp_cli.training.sources import find_sources
+from vsrpp_cli.training.trainer import Places, Trainer, quick_arithmetic
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a training command asks for beside its recipe."""
+
+    data: Path
+    """Folder of videos and folders of frames."""
+    output: Path
+    """Folder of the run."""
+    pack: Path | None = None
+    """Folder of the packed material; ``pack`` inside `output` unless given."""
+    start: Path | None = None
+    """Checkpoint to begin from."""
+    finish: int | None = None
+    """Let the rate decay over so many steps from where the run stands, and end."""
+    restart: bool = False
+    """Begin anew in a folder that holds a run."""
+    row_every: int = 50
+    """Steps a row of the record averages."""
+
+
+def train(
+    recipe: Recipe,
+    options: TrainingOptions,
+    device: torch.device,
+    *,
+    on_row: Callable[[Row], None] | None = None,
+    on_source: Callable[[str, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Path:
+    """Run a recipe, or go on with it, and return the path of the averaged weights.
+
+    Args:
+        recipe: what to do.
+        options: with what, and where.
+        device: where to compute; with several processes each takes the GPU of its number.
+        on_row: called with each row of the record.
+        on_source: called with the name and the number of clips of each video packed.
+        stop: asked after each step; when it says yes the state is saved and the function returns.
+
+    Raises:
+        InputError: no material was found.
+        ResumeRefusedError: the folder holds a run of another recipe.
+        RunError: training diverged.
+    """
+    with joined(device.type) as processes:
+        if device.type == "cuda" and processes.count > 1:
+            device = torch.device("cuda", processes.local_rank)
+            torch.cuda.set_device(device)
+        pack = _packed(recipe, options, processes, on_source)
+        places = Places(options.output)
+        if options.restart and processes.first:
+            for path in (places.state, places.record, places.picture, places.weights):
+                path.unlink(missing_ok=True)
+        _wait(processes)
+        trainer = Trainer(
+            recipe, pack, options.output, start=options.start, device=device, processes=processes
+        )
+        if options.finish is not None:
+            trainer.finish_in(options.finish)
+        arithmetic = quick_arithmetic() if device.type == "cpu" else contextlib.nullcontext()
+        with arithmetic:
+            trainer.run(row_every=options.row_every, on_row=on_row, stop=stop)
+        _wait(processes)
+        return places.weights
+
+
+def _packed(
+    recipe: Recipe,
+    options: TrainingOptions,
+    processes: Processes,
+    on_source: Callable[[str, int], None] | None,
+) -> Pack:
+    """Return the packed material, packing it first where that is not done."""
+    folder = options.pack or options.output / "pack"
+    if processes.first and not (folder / "pack.json").exists():
+        if not options.data.is_dir():
+            raise UsageError(f"--data {options.data} is no folder")
+        prepare(
+            find_sources(options.data),
+            folder,
+            recipe.preparation,
+            held_out=recipe.held_out,
+            on_source=on_source,
+        )
+    _wait(processes)
+    pack = Pack(folder)
+    wanted = to_json(asdict(recipe.preparation))
+    if pack.settings != wanted:
+        changed = [k for k in wanted if pack.settings.get(k) != wanted[k]]
+        raise OutputExistsError(
+            f"{folder} was packed with other settings ({', '.join(changed)}); remove it, "
+            "or name another folder with --pack"
+        )
+    return pack
+
+
+def _wait(processes: Processes) -> None:
+    if processes.count > 1:
+        dist.barrier()

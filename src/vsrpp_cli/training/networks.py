@@ -1,0 +1,50 @@
+"""The network as training calls it: one module whose forward pass returns all a loss needs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.training_forward import cast, flow_pyramid, restore
+
+
+class TrainedNetwork(nn.Module):
+    """Calls a network for training, in the way that suits where it lies.
+
+    On CPUs a 4x network runs through `training_forward`; elsewhere, and for networks whose output
+    has the input's size, the network's own forward pass runs, under autocast where bfloat16 is
+    asked for.
+    """
+
+    def __init__(self, network: BasicVSRPP, *, precision: str) -> None:
+        super().__init__()
+        self.network = network
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+
+    def forward(self, low: Tensor, kind: str) -> tuple[Tensor | None, list[Tensor]]:
+        """Run a step's forward pass.
+
+        Args:
+            low: (N, T, 3, H, W), float32, [0, 1].
+            kind: of the stage: ``restore``, or ``flow``, for which T is 2.
+
+        Returns:
+            For ``restore`` the restored clips and two flows, to the next and to the last frame,
+            (N, T-1, 2, h, w) each; for ``flow`` nothing and the levels of the flow pyramid from the
+            first frame to the second, (N, 2, h, w) each, coarsest first.
+        """
+        if kind == "flow":
+            weights = cast(self._weights("spynet."), self.dtype)
+            return None, flow_pyramid(weights, low[:, 0], low[:, 1])
+        if low.device.type == "cpu" and not self.network.config.same_size:
+            out, to_next, to_last = restore(cast(self._weights(""), self.dtype), low)
+            return out, [to_next, to_last]
+        with torch.autocast(low.device.type, torch.bfloat16, enabled=self.dtype != torch.float32):
+            out = self.network(low)
+            to_last, to_next = self.network.flows(low)
+        return out.float(), [to_next, to_last]
+
+    def _weights(self, prefix: str) -> dict[str, Tensor]:
+        pairs = [*self.network.named_parameters(), *self.network.named_buffers()]
+        return {name: value for name, value in pairs if name.startswith(prefix)}

@@ -1,0 +1,256 @@
+"""From ordinary videos to packed training material: cut, cleared of near-duplicates, cropped.
+
+The pack is a folder with two raw uint8 files and one JSON index, read back as memory maps:
+
+* ``clips.u8``: (N, T, S, S, 3), short clips of consecutive frames, downscaled first so that
+  compression artefacts vanish and detail reaches down to the single pixel;
+* ``stills.u8``: single frames at their native size, one after the other, from which motion is
+  synthesised;
+* ``pack.json``: where each came from and how much detail it has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from vsrpp_cli.errors import InputError
+
+Image = npt.NDArray[np.uint8]
+"""One RGB frame, (H, W, 3), 0..255."""
+
+PACK_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PreparationSettings:
+    """How videos are turned into a pack."""
+
+    frames: int = 14
+    """Frames of a packed clip (longer than the trained ones, so that frames can be skipped)."""
+    size: int = 288
+    """Height and width of a packed clip in high-resolution pixels."""
+    downscale: tuple[float, float] = (1.25, 2.0)
+    """Range of the factor by which a video is downscaled before cropping."""
+    crops: int = 2
+    """Crops taken from each run of `frames` frames."""
+    clips_per_source: int = 70
+    """At most so many clips from one video."""
+    duplicate: float = 0.35
+    """Mean absolute difference of thumbnails (0..255) under which a frame repeats the last one."""
+    cut: float = 24.0
+    """Mean absolute difference of thumbnails (0..255) above which a new scene begins."""
+    detail: float = 1.6
+    """Crops whose mean high-pass magnitude (0..255) lies under this are too flat to teach."""
+    held_out_frames: int = 10
+    """Frames of the clip kept from each held-out video."""
+    held_out_size: int = 384
+    """Largest height and width of that clip."""
+    seed: int = 0
+
+
+@dataclass
+class _Writer:
+    """Appends arrays to the pack's files and collects its index."""
+
+    folder: Path
+    settings: PreparationSettings
+    clips: list[dict[str, Any]] = field(default_factory=list)
+    stills: list[dict[str, Any]] = field(default_factory=list)
+    held_out: list[dict[str, Any]] = field(default_factory=list)
+    offset: int = 0
+    held_out_offset: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._clips = (self.folder / "clips.u8").open("wb")
+        self._stills = (self.folder / "stills.u8").open("wb")
+        self._held_out = (self.folder / "held_out.u8").open("wb")
+
+    def clip(self, pixels: Image, source: str, detail: float, motion: float) -> None:
+        self._clips.write(np.ascontiguousarray(pixels).tobytes())
+        self.clips.append({"source": source, "detail": detail, "motion": motion})
+
+    def still(self, pixels: Image, source: str, detail: float) -> None:
+        self._stills.write(np.ascontiguousarray(pixels).tobytes())
+        height, width = pixels.shape[:2]
+        row = {"source": source, "offset": self.offset, "height": height, "width": width}
+        self.stills.append(row | {"detail": detail})
+        self.offset += pixels.size
+
+    def kept(self, pixels: Image, source: str) -> None:
+        self._held_out.write(np.ascontiguousarray(pixels).tobytes())
+        frames, height, width = pixels.shape[:3]
+        row = {"source": source, "offset": self.held_out_offset, "frames": frames}
+        self.held_out.append(row | {"height": height, "width": width})
+        self.held_out_offset += pixels.size
+
+    def close(self) -> None:
+        self._clips.close()
+        self._stills.close()
+        self._held_out.close()
+        index = {
+            "version": PACK_VERSION,
+            "settings": asdict(self.settings),
+            "clips": self.clips,
+            "stills": self.stills,
+            "held_out": self.held_out,
+        }
+        temporary = self.folder / "pack.json.part"
+        temporary.write_text(json.dumps(index, indent=0), encoding="utf-8")
+        os.replace(temporary, self.folder / "pack.json")  # noqa: PTH105
+
+
+def prepare(
+    sources: Iterable[tuple[str, Callable[[], Iterator[Image]]]],
+    folder: Path,
+    settings: PreparationSettings,
+    *,
+    held_out: Collection[str] = (),
+    on_source: Callable[[str, int], None] | None = None,
+) -> None:
+    """Pack training material from `sources`, pairs of a name and a function that decodes it.
+
+    Args:
+        sources: names, and functions returning the RGB frames (H, W, 3) of one video in order.
+        folder: where the pack is written; an older pack there is replaced.
+        settings: sizes and thresholds.
+        held_out: names of sources of which one clip each is kept for validation, and no more.
+        on_source: called with the name and the number of clips after each video.
+
+    Raises:
+        InputError: if no video yielded a single clip.
+    """
+    writer = _Writer(folder, settings)
+    for name, frames in sources:
+        rng = np.random.default_rng([settings.seed, *name.encode()])
+        before = len(writer.clips)
+        if name in held_out:
+            _keep(frames(), name, writer)
+            continue
+        for run in scene_runs(frames(), settings):
+            if len(writer.clips) - before >= settings.clips_per_source:
+                break
+            _pack_run(run, name, writer, rng)
+        if on_source is not None:
+            on_source(name, len(writer.clips) - before)
+    writer.close()
+    if not writer.clips:
+        raise InputError(
+            f"no clip of {settings.frames} moving, detailed frames of at least "
+            f"{settings.size} pixels was found in the videos given"
+        )
+
+
+def _keep(frames: Iterator[Image], name: str, writer: _Writer) -> None:
+    """Keep the middle of the first scene that is long enough, downscaled as for training."""
+    settings = writer.settings
+    run = next(scene_runs(frames, replace(settings, frames=settings.held_out_frames)), None)
+    if run is None:
+        raise InputError(f"{name}: no {settings.held_out_frames} moving frames to hold out")
+    height, width = run[0].shape[:2]
+    factor = max(1.0, min(settings.downscale[1], min(height, width) / settings.held_out_size))
+    small = np.stack([resize(f, round(height / factor), round(width / factor)) for f in run])
+    size_y, size_x = (min(side, settings.held_out_size) for side in small.shape[1:3])
+    y, x = (small.shape[1] - size_y) // 2, (small.shape[2] - size_x) // 2
+    writer.kept(small[:, y : y + size_y, x : x + size_x], name)
+
+
+def thumbnail(frame: Image) -> npt.NDArray[np.float32]:
+    """Return the frame's luma as a small float array of about 36x64, 0..255."""
+    height, width = frame.shape[:2]
+    y, x = max(1, height // 36), max(1, width // 64)
+    green = frame[: height // y * y, : width // x * x].astype(np.float32).mean(axis=2)
+    blocks = green.reshape(height // y, y, width // x, x)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
+
+
+def scene_runs(frames: Iterator[Image], settings: PreparationSettings) -> Iterator[list[Image]]:
+    """Yield runs of exactly `settings.frames` distinct frames without a cut between them."""
+    run: list[Image] = []
+    last: npt.NDArray[np.float32] | None = None
+    for frame in frames:
+        small = thumbnail(frame)
+        change = float("inf") if last is None else float(np.abs(small - last).mean())
+        if change < settings.duplicate:
+            continue
+        if change > settings.cut:
+            run = []
+        last = small
+        run.append(frame)
+        if len(run) == settings.frames:
+            yield run
+            run = []
+
+
+def resize(frame: Image, height: int, width: int) -> Image:
+    """Return an RGB frame (H, W, 3) resized by the antialiased bicubic filter, 8 bit."""
+    pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+    small = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    out = small[0].round().clamp(0, 255).byte().permute(1, 2, 0).contiguous()
+    return np.asarray(out.numpy(), dtype=np.uint8)
+
+
+def detail_of(image: Image) -> float:
+    """Return the mean magnitude (0..255) of what a 5x5 box blur takes from an image's luma."""
+    luma = torch.from_numpy(np.ascontiguousarray(image)).float().mean(dim=2)[None, None]
+    blurred = F.avg_pool2d(luma, 5, stride=1)
+    return float((luma[..., 2:-2, 2:-2] - blurred).abs().mean())
+
+
+def _factor(height: int, width: int, settings: PreparationSettings, draw: float) -> float | None:
+    """Return the downscaling factor for a video, None where it is too small for a crop."""
+    largest = min(height, width) / settings.size
+    if largest < 1:
+        return None
+    low, high = settings.downscale
+    high = min(high * max(1.0, min(height, width) / 720), largest)
+    return min(low, high) + draw * (high - min(low, high))
+
+
+def _pack_run(run: list[Image], name: str, writer: _Writer, rng: np.random.Generator) -> None:
+    """Write the still and the best crops of one run of frames."""
+    settings = writer.settings
+    height, width = run[0].shape[:2]
+    middle = run[len(run) // 2]
+    still_detail = detail_of(middle)
+    if still_detail >= settings.detail / 2 and min(height, width) >= settings.size:
+        writer.still(middle, name, still_detail)
+    for _ in range(settings.crops):
+        factor = _factor(height, width, settings, float(rng.random()))
+        if factor is None:
+            return
+        size = (round(height / factor), round(width / factor))
+        small = [resize(frame, *size) for frame in run]
+        crop, detail = _best_crop(small, settings, rng)
+        if detail >= settings.detail:
+            motion = float(np.abs(crop[1:].astype(np.int16) - crop[:-1]).mean())
+            writer.clip(crop, name, detail, motion)
+
+
+def _best_crop(
+    frames: list[Image], settings: PreparationSettings, rng: np.random.Generator
+) -> tuple[Image, float]:
+    """Return the crop (T, S, S, 3) with most detail of four random ones, and its detail."""
+    size = settings.size
+    middle = frames[len(frames) // 2]
+    best: tuple[float, int, int] | None = None
+    for _ in range(4):
+        y = int(rng.integers(0, middle.shape[0] - size + 1))
+        x = int(rng.integers(0, middle.shape[1] - size + 1))
+        found = detail_of(middle[y : y + size, x : x + size])
+        if best is None or found > best[0]:
+            best = (found, y, x)
+    assert best is not None
+    detail, y, x = best
+    crop = np.stack([frame[y : y + size, x : x + size] for frame in frames])
+    return crop, detail

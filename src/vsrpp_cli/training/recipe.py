@@ -1,0 +1,202 @@
+"""A training recipe: everything that decides a training run, read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vsrpp_cli.errors import UsageError
+from vsrpp_cli.records import from_json
+from vsrpp_cli.training.prepare import PreparationSettings
+
+DEGRADATIONS = ("bi", "bd", "real")
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """The network to train; the published widths unless said otherwise."""
+
+    channels: int = 64
+    blocks: int = 7
+    deform_groups: int = 16
+    extract_blocks: int = 5
+    reconstruct_blocks: int = 5
+    hr_channels: int = 64
+    flow_levels: int = 6
+    flow_kernel: int = 7
+    flow_widths: tuple[int, ...] = (32, 64, 32, 16)
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """How clips are drawn from a pack and degraded."""
+
+    degradation: str = "bi"
+    """``bi``, ``bd`` or ``real`` (blur, noise and H.264 compression)."""
+    synthetic: float = 0.0
+    """Share of clips whose motion is synthesised from a still."""
+    speed: tuple[float, float] = (0.03, 5.0)
+    """Range of synthetic motion in low-resolution pixels a frame, drawn log-uniformly."""
+    skip: int = 2
+    """Clips take every n-th frame, n from 1 to this."""
+    mirror: bool = False
+    """Whether half as many frames are taken and followed by themselves in reverse, as the paper
+    does with the seven frames of Vimeo-90K."""
+    reverse: bool = True
+    """Whether half of the clips run backwards."""
+    detail_power: float = 0.7
+    """Clips are drawn with a probability growing with this power of their detail."""
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """Adam and its schedule."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    warm_up: int = 100
+    """Steps over which the rate grows to its full value."""
+    schedule: str = "constant"
+    """``constant``, or ``cosine`` over all steps of the recipe."""
+    floor: float = 0.02
+    """Rate at the end of a cosine or of a decay, as a share of the full rate."""
+    flow_rate: float = 0.25
+    """The flow network's share of the rate while the whole network is trained."""
+    flow_fixed: int = 0
+    """Steps of restoration at the beginning during which the flow network stays as it is."""
+    ema: float = 0.999
+    """Decay of the moving average of the weights."""
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """What is minimised."""
+
+    epsilon: float = 1e-3
+    """Of Charbonnier's loss, sqrt(x^2 + epsilon^2)."""
+    flow: float = 0.0
+    """Weight of the flow's error where motion is synthetic and so known (pixels)."""
+    photometric: float = 0.0
+    """Weight of the photometric error of the flow where motion is not known."""
+    smoothness: float = 0.0
+    """Weight of the flow's gradients beside the photometric error."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the schedule with sizes of its own."""
+
+    kind: str = "restore"
+    """``restore`` trains the whole network, ``flow`` the flow network alone on known motion."""
+    steps: int = 1000
+    rate: float = 1e-4
+    batch: int = 8
+    """Clips in a step, over all processes."""
+    frames: int = 15
+    patch: int = 64
+    """Height and width of the low-resolution patch."""
+
+
+@dataclass(frozen=True)
+class ValidationRecipe:
+    """How progress is measured on held-out clips."""
+
+    every: int = 1000
+    """Steps between two validations; 0 for none."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training run."""
+
+    name: str = "unnamed"
+    description: str = ""
+    seed: int = 0
+    precision: str = "fp32"
+    """``fp32``, or ``bf16``: weights and features of convolutions in bfloat16."""
+    save_every: int = 200
+    """Steps between two saved states."""
+    held_out: tuple[str, ...] = ()
+    """Videos (paths below the data folder) kept for validation, never trained on."""
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    preparation: PreparationSettings = field(default_factory=PreparationSettings)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    validation: ValidationRecipe = field(default_factory=ValidationRecipe)
+    stages: tuple[Stage, ...] = (Stage(),)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """Return a step's stage and its number within that; the last stage is open-ended."""
+        for stage in self.stages[:-1]:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        return self.stages[-1], step
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, or holds unknown or impossible values.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the recipe {path}: {error}") from error
+    return parse_recipe(text, str(path))
+
+
+def parse_recipe(text: str, name: str) -> Recipe:
+    """Return the recipe in a text; `name` stands in messages.
+
+    Raises:
+        UsageError: the text is no TOML, or holds unknown or impossible values.
+    """
+    try:
+        recipe = from_json(Recipe, tomllib.loads(text))
+    except ValueError as error:
+        raise UsageError(f"cannot read the recipe {name}: {error}") from error
+    check(recipe)
+    return recipe
+
+
+def check(recipe: Recipe) -> None:
+    """Raise UsageError where a value of the recipe is impossible."""
+    choices = (
+        ("data.degradation", recipe.data.degradation, DEGRADATIONS),
+        ("optimiser.schedule", recipe.optimiser.schedule, SCHEDULES),
+        ("precision", recipe.precision, PRECISIONS),
+        *(("stages.kind", stage.kind, ("restore", "flow")) for stage in recipe.stages),
+    )
+    for name, value, allowed in choices:
+        if value not in allowed:
+            raise UsageError(
+                f"recipe: {name} is {value!r}, but must be one of {', '.join(allowed)}"
+            )
+    step = 1 << (recipe.model.flow_levels - 1)
+    for stage in recipe.stages:
+        if stage.patch % step:
+            raise UsageError(f"recipe: a patch of {stage.patch} is no multiple of {step}")
+        frames = stage.frames // 2 if recipe.data.mirror else stage.frames
+        if stage.kind == "restore" and frames > recipe.preparation.frames:
+            raise UsageError(
+                f"recipe: {frames} frames do not fit packed clips of {recipe.preparation.frames}"
+            )
+        if stage.kind == "flow" and stage.frames != 2:
+            raise UsageError(f"recipe: a flow stage has 2 frames, not {stage.frames}")
+        if 4 * stage.patch > recipe.preparation.size:
+            raise UsageError(
+                f"recipe: a patch of {stage.patch} needs packed clips of at least "
+                f"{4 * stage.patch} pixels, not {recipe.preparation.size}"
+            )

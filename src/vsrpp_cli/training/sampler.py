@@ -1,0 +1,181 @@
+"""Batches drawn from a pack; the n-th batch depends on the seed and on n alone.
+
+That is what makes a resumed run see the batches an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vsrpp_cli.errors import InputError
+from vsrpp_cli.training.degradation import Degrade
+from vsrpp_cli.training.prepare import PACK_VERSION, Image
+from vsrpp_cli.training.recipe import DataRecipe, Stage
+from vsrpp_cli.training.synthesis import camera, flows, render
+
+MARGIN = 8
+"""High-resolution pixels around a patch that only the downsampling filter sees."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a training step sees; N clips of T frames."""
+
+    low: Tensor
+    """(N, T, 3, h, w) float32 in [0, 1], rounded to 8 bits as a real input is."""
+    high: Tensor
+    """(N, T, 3, 4h, 4w) float32 in [0, 1]; T is 0 where only flow is trained."""
+    flow: Tensor
+    """(N, T-1, 2, h, w): true flow to the next frame; meaningless where `known` is 0."""
+    known: Tensor
+    """(N,) float32: 1 where the clip's flow is known."""
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        parts = (self.low, self.high, self.flow, self.known)
+        low, high, flow, known = (part.to(device) for part in parts)
+        return Batch(low, high, flow, known)
+
+
+class Pack:
+    """Training material as `prepare` packed it.
+
+    Raises:
+        InputError: the folder holds no pack of this version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            index = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder} holds no training pack: {error}") from error
+        if index["version"] != PACK_VERSION:
+            raise InputError(f"{folder} was packed by another version; prepare it again")
+        settings = self.settings = index["settings"]
+        self.clip_rows, self.still_rows = index["clips"], index["stills"]
+        shape = (len(self.clip_rows), settings["frames"], settings["size"], settings["size"], 3)
+        self.clips = np.memmap(folder / "clips.u8", np.uint8, "r", shape=shape)
+        self.held_out_rows = index["held_out"]
+        self._stills = _map(folder / "stills.u8", self.still_rows)
+        self._held_out = _map(folder / "held_out.u8", self.held_out_rows)
+
+    def still(self, number: int) -> Image:
+        """Return one still, (H, W, 3)."""
+        assert self._stills is not None
+        row = self.still_rows[number]
+        shape = (row["height"], row["width"], 3)
+        return self._stills[row["offset"] : row["offset"] + int(np.prod(shape))].reshape(shape)
+
+    def held_out(self, number: int) -> Image:
+        """Return one clip kept for validation, (T, H, W, 3)."""
+        assert self._held_out is not None
+        row = self.held_out_rows[number]
+        shape = (row["frames"], row["height"], row["width"], 3)
+        return self._held_out[row["offset"] : row["offset"] + int(np.prod(shape))].reshape(shape)
+
+
+def _map(path: Path, rows: list[dict[str, Any]]) -> npt.NDArray[np.uint8] | None:
+    """Map a file into memory; an empty one cannot be."""
+    return np.memmap(path, np.uint8, "r") if rows else None
+
+
+class Sampler:
+    """Draws batches from a pack by the rules of a recipe."""
+
+    def __init__(self, pack: Pack, recipe: DataRecipe, *, scale: int = 4, seed: int) -> None:
+        self.pack, self.recipe, self.scale, self.seed = pack, recipe, scale, seed
+        self.degrade = Degrade(recipe.degradation, scale)
+        self._clip_share = _shares(pack.clip_rows, recipe.detail_power)
+        self._still_share = _shares(pack.still_rows, recipe.detail_power)
+
+    def batch(self, step: int, stage: Stage, *, first: int = 0, count: int | None = None) -> Batch:
+        """Return batch number `step`, or clips `first` to `first + count` of it."""
+        numbers = range(first, first + (stage.batch if count is None else count))
+        drawn = [self._draw(np.random.default_rng([self.seed, step, i]), stage) for i in numbers]
+        clips = torch.from_numpy(np.stack([clip for clip, _ in drawn]))
+        # Clips are numbered from 0, so this stream is no clip's own.
+        rng = np.random.default_rng([self.seed, step, first, 1 << 20])
+        low, high = self.degrade(clips, margin=self._margin(stage), rng=rng)
+        truth = [flow for _, flow in drawn]
+        blank = np.zeros((stage.frames - 1, 2, stage.patch, stage.patch), np.float32)
+        stacked = np.stack([blank if flow is None else flow for flow in truth])
+        known = torch.tensor([float(flow is not None) for flow in truth])
+        return Batch(low, high, torch.from_numpy(stacked), known)
+
+    def _margin(self, stage: Stage) -> int:
+        """Return the margin around a patch, 0 where packed clips have no room for one."""
+        return MARGIN if self.scale * stage.patch + 2 * MARGIN <= self.pack.settings["size"] else 0
+
+    def _draw(
+        self, rng: np.random.Generator, stage: Stage
+    ) -> tuple[Image, npt.NDArray[np.float32] | None]:
+        """Return one clip with margins, (T, S, S, 3), and its flow where that is known."""
+        synthetic = stage.kind == "flow" or rng.random() < self.recipe.synthetic
+        if synthetic and self.pack.still_rows:
+            return self._synthetic(rng, stage)
+        return self._filmed(rng, stage), None
+
+    def _synthetic(
+        self, rng: np.random.Generator, stage: Stage
+    ) -> tuple[Image, npt.NDArray[np.float32]]:
+        still = self.pack.still(int(rng.choice(len(self._still_share), p=self._still_share)))
+        margin = self._margin(stage)
+        size = self.scale * stage.patch + 2 * margin
+        low, high = self.recipe.speed
+        maps = camera(
+            rng,
+            frames=stage.frames,
+            size=size,
+            still=(still.shape[0], still.shape[1]),
+            speed=(self.scale * low, self.scale * high),
+        )
+        if rng.random() < 0.5:
+            still = still[::-1]
+        if rng.random() < 0.5:
+            still = still[:, ::-1]
+        if rng.random() < 0.5:
+            still = still.transpose(1, 0, 2)
+            maps = maps[:, ::-1, [1, 0, 2]]
+        # Both swaps above keep the flow true: it follows from the maps that are used.
+        clip = render(np.ascontiguousarray(still), np.ascontiguousarray(maps), size)
+        return clip, flows(maps, stage.patch, self.scale, margin)
+
+    def _filmed(self, rng: np.random.Generator, stage: Stage) -> Image:
+        clip = self.pack.clips[int(rng.choice(len(self._clip_share), p=self._clip_share))]
+        frames = stage.frames // 2 if self.recipe.mirror else stage.frames
+        most = (len(clip) - 1) // max(frames - 1, 1)
+        skip = int(rng.integers(1, max(1, min(self.recipe.skip, most)) + 1))
+        span = skip * (frames - 1) + 1
+        start = int(rng.integers(0, len(clip) - span + 1))
+        size = self.scale * stage.patch + 2 * self._margin(stage)
+        y, x = (int(rng.integers(0, clip.shape[1] - size + 1)) for _ in range(2))
+        out = clip[start : start + span : skip, y : y + size, x : x + size]
+        if self.recipe.reverse and rng.random() < 0.5:
+            out = out[::-1]
+        if rng.random() < 0.5:
+            out = out[:, ::-1]
+        if rng.random() < 0.5:
+            out = out[:, :, ::-1]
+        if rng.random() < 0.5:
+            out = out.transpose(0, 2, 1, 3)
+        if self.recipe.mirror:
+            out = np.concatenate((out, out[::-1]))
+        return np.ascontiguousarray(out)
+
+
+def _shares(rows: list[dict[str, float]], power: float) -> npt.NDArray[np.float64]:
+    """Return each row's probability: it grows with detail; large sources count for less."""
+    if not rows:
+        return np.zeros(0)
+    sources = [row["source"] for row in rows]
+    counts = {source: sources.count(source) for source in set(sources)}
+    weights = np.array([row["detail"] ** power / counts[row["source"]] ** 0.5 for row in rows])
+    return np.asarray(weights / weights.sum())
