@@ -263,3 +263,20 @@ def test_the_last_frame_lasts_until_the_next_the_tracks_end_or_as_long_as_the_ot
     assert last_duration([0, 10], following=None, end=40, own=7, step=10) == 30
     assert last_duration([0, 10], following=None, end=None, own=7, step=10) == 7
     assert last_duration([0, 10], following=None, end=9000, own=9000, step=10) == 10
+
+
+def test_a_late_start_is_scanned_from_nearby_and_read_exactly(tmp_path):
+    path = write_numbered(tmp_path / "long.mp4", 250, options=B_FRAMES, time_base=Fraction(1, 4))
+    source = VideoSource(path)
+    told = []
+    scan = source.scan(start=Fraction(50), frames=8, on_progress=lambda done, _: told.append(done))
+    assert told[-1] < 150
+    assert scan.pts[0] * source.info.time_base == 50
+    assert numbers(source, scan) == list(range(200, 208))
+    assert numbers(source, scan, 5, 8) == [205, 206, 207]
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    write_numbered(tmp_path / "a:b.mp4", 3, options=FAST)
+    monkeypatch.chdir(tmp_path)
+    assert VideoSource("a:b.mp4").scan().frames == 3

@@ -32,7 +32,8 @@ def open_container(path: str) -> InputContainer:
         InputError: it is missing, unreadable, empty, or not a media file.
     """
     try:
-        container = av.open(path, "r", options=OPEN_OPTIONS, metadata_errors="replace")
+        # With the prefix, a colon in a name does not make it a protocol.
+        container = av.open(f"file:{path}", "r", options=OPEN_OPTIONS, metadata_errors="replace")
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise InputError(_why_not_opened(path, error)) from error
     if container.format.name == "tty":

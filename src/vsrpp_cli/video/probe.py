@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import av
@@ -173,7 +174,7 @@ def _source_info(
     hdr = hdr_metadata(frame)
     notes = [*_color_notes(color, frame), *_track_notes(others), *_loss_notes(stream, frame, text)]
     return SourceInfo(
-        path=path,
+        path=str(Path(path).absolute()),
         kind="video",
         container=container.format.name,
         stream_index=stream.index,

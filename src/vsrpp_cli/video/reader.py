@@ -2,26 +2,25 @@
 
 import hashlib
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.video.color import frame_to_alpha, frame_to_rgb, supported_matrix
 from vsrpp_cli.video.decode import TrackDecoder
-from vsrpp_cli.video.deinterlace import FieldStatistics, deinterlaced
+from vsrpp_cli.video.deinterlace import deinterlaced
 from vsrpp_cli.video.probe import FALLBACK_RATE, probe, usual_rate
-from vsrpp_cli.video.scenes import ANALYSIS_SIZE, CutDetector
+from vsrpp_cli.video.survey import Survey, Window, checksum
 from vsrpp_cli.video.tags import color_of
 from vsrpp_cli.video.timing import last_duration, repair, usual_step
-from vsrpp_cli.video.types import ColorSpec, Frame, Scan, SourceInfo
+from vsrpp_cli.video.types import Frame, Scan, SourceInfo
 
 OnProgress = Callable[[int, int | None], None]
 
@@ -29,10 +28,8 @@ SEEK_BACK = (1, 8, 40, 250)
 """Frames before the wanted one to aim at, in turn, until only the beginning is left."""
 NEAR = 24
 """Frames from the beginning up to which seeking is not worth it."""
-CHECK_ROWS = 4
-"""Every n-th row counts for a frame's checksum."""
-BEYOND = 8
-"""Frames decoded behind the last one wanted, in case timestamps are out of order."""
+PREROLL_SECONDS = 12
+"""How far before `--start` a scan begins: longer than what most encoders need to recover."""
 SHORT_SECONDS = Fraction(1, 2)
 """Missing time below which a header's rounding may be to blame."""
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
@@ -85,7 +82,11 @@ class VideoSource:
             InputError: nothing can be decoded.
             UsageError: nothing is left between `start` and `end`.
         """
-        window = _Window(start, end, frames, self._step(), self.info.time_base)
+        window = Window(start, end, frames, self._step(), self.info.time_base)
+        if start is not None and start > 2 * PREROLL_SECONDS:
+            scan = self._scan_from(window, scenes, on_progress)
+            if scan is not None:
+                return scan
         survey = self._survey(window, scenes, on_progress, self._threads)
         if survey.damage and self._threads != 1:
             # Several threads conceal damage differently each time, one does not.
@@ -94,20 +95,46 @@ class VideoSource:
             raise InputError(f"{self.path}: no picture can be decoded")
         return self._conclude(survey, window)
 
+    def _scan_from(
+        self, window: Window, scenes: bool, on_progress: OnProgress | None
+    ) -> Scan | None:
+        """Scan from shortly before the start; None where nothing vouches for what that gives."""
+        assert window.start is not None
+        with self._decoder(1) as decoder:
+            first = next(decoder.frames(), None)
+        if first is None or first.pts is None:
+            return None
+        near = window.start - PREROLL_SECONDS
+        aim = first.pts + round(near / self.info.time_base)
+        window = replace(window, origin=first.pts)
+        survey = self._survey(window, scenes, on_progress, self._threads, aim)
+        known = [p for p in survey.stamps if p is not None]
+        if survey.damage or not known or len(known) < len(survey.stamps) or known[0] > aim:
+            return None
+        if any(b <= a for a, b in pairwise(known)) or not survey.clean_start:
+            return None
+        return self._conclude(survey, window)
+
+    def _decoder(self, threads: int | None) -> TrackDecoder:
+        return TrackDecoder(self.path, self.info.stream_index, threads=threads)
+
     def _step(self) -> int:
         """Return the usual distance of frames in units of the time base, as the header has it."""
         return max(1, round(1 / (self.info.frame_rate or FALLBACK_RATE) / self.info.time_base))
 
     def _survey(
         self,
-        window: "_Window",
+        window: Window,
         scenes: bool,
         on_progress: OnProgress | None,
         threads: int | None,
-    ) -> "_Survey":
-        survey = _Survey(self.info, scenes=scenes)
+        aim: int | None = None,
+    ) -> Survey:
+        survey = Survey(self.info, scenes=scenes)
         total = window.total(self.info.frame_estimate)
-        with TrackDecoder(self.path, self.info.stream_index, threads=threads) as decoder:
+        with self._decoder(threads) as decoder:
+            if aim is not None and not decoder.seek(aim):
+                return survey
             for frame in decoder.frames():
                 survey.push(frame)
                 if on_progress is not None:
@@ -116,6 +143,7 @@ class VideoSource:
                     survey.complete = False
                     break
             survey.errors = decoder.errors
+            survey.whole = survey.complete and aim is None
             if (
                 survey.complete
                 and decoder.stream.duration
@@ -125,7 +153,7 @@ class VideoSource:
         survey.finish()
         return survey
 
-    def _conclude(self, survey: "_Survey", window: "_Window") -> Scan:
+    def _conclude(self, survey: Survey, window: Window) -> Scan:
         verdict = survey.fields.decide(self._deinterlace)
         known = [p for p in survey.stamps if p is not None]
         step = usual_step(known, self._step())
@@ -160,11 +188,11 @@ class VideoSource:
         )
         return scan
 
-    def _shortfall(self, survey: "_Survey", pts: Sequence[int], step: int) -> Iterator[str]:
+    def _shortfall(self, survey: Survey, pts: Sequence[int], step: int) -> Iterator[str]:
         """Say so where a file ends long before it claims to."""
         claimed = self.info.duration
         found = (pts[-1] - pts[0] + step) * self.info.time_base
-        if survey.complete and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
+        if survey.whole and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
             yield (
                 f"the pictures end at {float(found):.2f} s (frame {len(pts) - 1}), the file claims "
                 f"{float(claimed):.2f} s: cut short or damaged; what can be decoded is kept"
@@ -207,20 +235,25 @@ class VideoSource:
         raise self._changed(position)
 
     def _open(self, scan: Scan) -> TrackDecoder:
-        threads = 1 if scan.damaged else self._threads
-        return TrackDecoder(self.path, self.info.stream_index, threads=threads)
+        return self._decoder(1 if scan.damaged else self._threads)
 
     def _from_beginning(
         self, decoder: TrackDecoder, scan: Scan, start: int
     ) -> Iterator[VideoFrame]:
-        """Yield pictures from `start` on, by counting."""
-        for index, picture in enumerate(decoder.frames(), -scan.first):
+        """Yield pictures from `start` on: found by timestamp, or by counting where those lie."""
+        index = start
+        for count, picture in enumerate(decoder.frames(), -scan.first):
             if index >= scan.frames:
                 return
-            if scan.seekable and index >= 0 and picture.pts != scan.pts[index]:
-                raise self._changed(index)
-            if index >= start:
-                yield picture
+            if scan.seekable:
+                if index == start and picture.pts is not None and picture.pts < scan.pts[start]:
+                    continue
+                if picture.pts != scan.pts[index]:
+                    raise self._changed(index)
+            elif count < start:
+                continue
+            yield picture
+            index += 1
 
     def _changed(self, index: int) -> InputError:
         return InputError(f"{self.path}: has changed since it was scanned (at frame {index})")
@@ -261,169 +294,6 @@ def _from_seek(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iter
             return
         yield picture
         index += 1
-
-
-def checksum(frame: VideoFrame) -> str:
-    """Return four hexadecimal digits made from some of the rows of a picture's first plane."""
-    plane = frame.planes[0]
-    if plane.line_size <= 0:
-        return "0000"
-    packed = len(frame.planes) == 1
-    bits = frame.format.padded_bits_per_pixel if packed else frame.format.components[0].bits
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    used = min(plane.line_size, plane.width * -(-bits // 8))
-    return f"{zlib.crc32(rows[::CHECK_ROWS, :used].tobytes()) & 0xFFFF:04x}"
-
-
-@dataclass(frozen=True)
-class _Window:
-    """The part of a video that was asked for."""
-
-    start: Fraction | None
-    end: Fraction | None
-    frames: int | None
-    step: int
-    time_base: Fraction
-
-    def total(self, estimate: int | None) -> int | None:
-        """Return how many frames will be decoded, as far as that is known."""
-        if self.start is None and self.frames is not None:
-            most = self.frames + BEYOND
-            return most if estimate is None else min(most, estimate)
-        return estimate
-
-    def passed(self, stamps: Sequence[int | None]) -> bool:
-        """Return whether the frames so far are enough, some more to be sure."""
-        if self.frames is None and self.end is None:
-            return False
-        if len(stamps) <= BEYOND:
-            return False
-        if self.start is None and self.frames is not None and len(stamps) >= self.frames + BEYOND:
-            return True
-        latest = self._seconds(stamps, len(stamps) - 1 - BEYOND)
-        if self.end is not None and latest > self.end:
-            return True
-        if self.frames is None or self.start is None:
-            return False
-        inside = len(stamps) - BEYOND - self.frames
-        return inside >= 0 and self._seconds(stamps, inside) >= self.start
-
-    def _seconds(self, stamps: Sequence[int | None], index: int) -> Fraction:
-        first = next((p for p in stamps if p is not None), 0)
-        stamp = stamps[index]
-        return (self.step * index if stamp is None else stamp - first) * self.time_base
-
-    def select(self, pts: Sequence[int]) -> tuple[int, int]:
-        """Return which frames are asked for, first and one past the last."""
-        first, stop = 0, len(pts)
-        seconds = [(p - pts[0]) * self.time_base for p in pts] if self.start or self.end else []
-        if self.start:
-            first = next((i for i, s in enumerate(seconds) if s >= self.start), len(pts))
-        if self.end is not None:
-            stop = next((i for i, s in enumerate(seconds) if s >= self.end), len(pts))
-        if self.frames is not None:
-            stop = min(stop, first + self.frames)
-        return first, max(first, stop)
-
-
-@dataclass
-class _Survey:
-    """What is kept of each frame while a file is scanned: a few bytes."""
-
-    info: SourceInfo
-    scenes: bool
-    stamps: list[int | None] = field(default_factory=list)
-    cuts: list[int] = field(default_factory=list)
-    fields: FieldStatistics = field(default_factory=FieldStatistics)
-    checks: str = ""
-    duration: int | None = None
-    """The last frame's own."""
-    end: int | None = None
-    """Where the track ends, in its time base."""
-    errors: int = 0
-    corrupt: int = 0
-    complete: bool = True
-    changes: list[str] = field(default_factory=list)
-    _detector: CutDetector = field(default_factory=CutDetector)
-    _checks: list[str] = field(default_factory=list)
-    _size: tuple[int, int] = (0, 0)
-    _color: ColorSpec | None = None
-    _small: VideoReformatter = field(default_factory=VideoReformatter)
-
-    @property
-    def damage(self) -> int:
-        """Errors and pictures that the decoder calls corrupt."""
-        return self.errors + self.corrupt
-
-    def push(self, frame: VideoFrame) -> None:
-        """Take the next frame."""
-        self._note_changes(frame)
-        self.stamps.append(frame.pts)
-        self.duration = frame.duration or None
-        self.corrupt += frame.is_corrupt
-        self._checks.append(checksum(frame))
-        if self.scenes:
-            self.cuts += self._detector.push(self._luma(frame))
-        self.fields.push(frame)
-
-    def finish(self) -> None:
-        """Collect what is still undecided."""
-        self.checks = "".join(self._checks)
-        if self.scenes and self.stamps:
-            self.cuts += self._detector.flush()
-
-    def _luma(self, frame: VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        height, width = ANALYSIS_SIZE
-        small = self._small.reformat(
-            frame, width, height, "gray", interpolation=Interpolation.AREA, threads=1
-        )
-        luma = np.frombuffer(memoryview(small.planes[0]), np.uint8)
-        return luma.reshape(height, small.planes[0].line_size)[:, :width].copy()
-
-    def _note_changes(self, frame: VideoFrame) -> None:
-        size = frame.width, frame.height
-        color = color_of(frame, siting=self.info.color.siting, default=self.info.color)
-        color = replace(color, guessed=())
-        number = len(self.stamps)
-        if self._color is None:
-            self._size, self._color = (self.info.width, self.info.height), color
-        if size != self._size:
-            first = f"{self.info.width}x{self.info.height}"
-            self.changes.append(
-                f"frame {number}: pictures are {size[0]}x{size[1]} from here, scaled to {first}"
-                if size != (self.info.width, self.info.height)
-                else f"frame {number}: pictures are {first} again"
-            )
-        if color != self._color:
-            self.changes.append(
-                f"frame {number}: colour tags change ({_difference(self._color, color)}); "
-                "the output is tagged like the beginning"
-            )
-        self._size, self._color = size, color
-
-    def notes(self) -> Iterator[str]:
-        """Say what was found damaged, missing or changing."""
-        if self.errors:
-            yield f"{self.errors} damaged places skipped: what can be decoded is kept"
-        if self.corrupt:
-            yield f"{self.corrupt} frames are damaged in the source"
-        yield from self.changes[:5]
-        if len(self.changes) > 5:
-            yield f"and {len(self.changes) - 5} more changes of size or colour"
-
-
-def _difference(old: ColorSpec, new: ColorSpec) -> str:
-    pairs = (
-        ("matrix", old.matrix, new.matrix),
-        ("range", _range(old), _range(new)),
-        ("primaries", old.primaries, new.primaries),
-        ("transfer", old.transfer, new.transfer),
-    )
-    return ", ".join(f"{name} {a} to {b}" for name, a, b in pairs if a != b)
-
-
-def _range(spec: ColorSpec) -> str:
-    return "full" if spec.full_range else "limited"
 
 
 class _Converter:
