@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +135,13 @@ def test_the_embedded_model_is_found_inside_an_installed_package(tmp_path):
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )  # fmt: skip
     assert str(tmp_path / "vsrpp_cli" / "weights") in done.stdout
+
+
+def test_the_documentation_has_the_same_advice_and_figures():
+    page = Path(__file__).parents[1] / "docs" / "models.md"
+    text = page.read_text()
+    for material, models in MATERIALS:
+        assert f"| {material} | `{models}` |" in text
+    for name in available_models():
+        for score in lookup(name).scores:
+            assert f"{score.psnr:.4f} / {score.ssim:.4f}" in text
