@@ -1,9 +1,9 @@
 """Dies at the n-th operation on the disk, for every n, and lets each run be finished.
 
 A program of its own, because it forks: `python crash_steps.py INPUT OUTPUT MODEL`. Every child is
-killed by SIGKILL at its n-th system call that changes the disk, once before it and once after
-(writes to the journal in their middle); a second child then runs to the end. Prints a JSON object:
-how many operations a run has, and the failures.
+killed by SIGKILL just before its n-th system call that changes the disk (in the middle of writes to
+the journal), which is just after the one before; a second child then runs to the end. Prints a JSON
+object: how many operations a run has, and the failures.
 """
 
 import json
@@ -32,10 +32,10 @@ OPERATIONS = [
 
 
 class Countdown:
-    """Kills this process at operation `number`, `when` it is `before` or `after`."""
+    """Kills this process at operation `number`."""
 
-    def __init__(self, number, when):
-        self.number, self.when, self.count = number, when, 0
+    def __init__(self, number):
+        self.number, self.count = number, 0
 
     def arm(self):
         for owner, name in OPERATIONS:
@@ -45,15 +45,12 @@ class Countdown:
     def wrap(self, operation, *, torn):
         def wrapped(*args, **kwargs):
             self.count += 1
-            if self.count == self.number and self.when == "before":
+            if self.count == self.number:
                 if torn:
                     handle, data, offset = args
                     operation(handle, data[: len(data) // 2], offset)
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = operation(*args, **kwargs)
-            if self.count == self.number and self.when == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            return operation(*args, **kwargs)
 
         return wrapped
 
@@ -80,7 +77,7 @@ def run(source, output, options):
 
 def count_operations(source, output, options, notes):
     def counted():
-        countdown = Countdown(0, "never").arm()
+        countdown = Countdown(0).arm()
         code = run(source, output, options)
         notes.write_text(str(countdown.count))
         return code
@@ -99,17 +96,14 @@ def main(source, output, model):
     expected = fingerprint(output)
     failures = []
     for number in range(1, operations + 1):
-        for when in ("before", "after"):
-            output.unlink(missing_ok=True)
-            died = in_child(
-                lambda n=number, w=when: (Countdown(n, w).arm(), run(source, output, options))[1]
-            )
-            if output.exists() and fingerprint(output) != expected:
-                failures.append(f"broken output after dying {when} operation {number}")
-            ended = in_child(lambda: run(source, output, options))
-            if died != -signal.SIGKILL or ended not in (0, 2) or fingerprint(output) != expected:
-                failures.append(f"{when} operation {number}: died {died}, then ended {ended}")
-            shutil.rmtree(f"{output}.vsrpp", ignore_errors=True)
+        output.unlink(missing_ok=True)
+        died = in_child(lambda n=number: (Countdown(n).arm(), run(source, output, options))[1])
+        if output.exists() and fingerprint(output) != expected:
+            failures.append(f"broken output after dying at operation {number}")
+        ended = in_child(lambda: run(source, output, options))
+        if died != -signal.SIGKILL or ended not in (0, 2) or fingerprint(output) != expected:
+            failures.append(f"operation {number}: died {died}, then ended {ended}")
+        shutil.rmtree(f"{output}.vsrpp", ignore_errors=True)
     print(json.dumps({"operations": operations, "failures": failures}))
 
 

@@ -1,6 +1,7 @@
 """The command group, and the one place where errors become messages and exit codes."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from vsrpp_cli.errors import VsrppError
+from vsrpp_cli.errors import PipeClosed, VsrppError
 from vsrpp_cli.version import __version__
 
 COMMANDS = {
@@ -82,9 +83,21 @@ def execute(args: Sequence[str]) -> int:
     except click.Abort:
         click.echo("vsrpp: interrupted", err=True)
         return 130
+    except BrokenPipeError:
+        # Nobody reads what would still be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PipeClosed.exit_code
     except VsrppError as error:
-        if args.count("-v") + 2 * args.count("-vv") >= VERBOSE:
-            traceback.print_exc()
-        click.echo(f"vsrpp: {error}", err=True)
-        return error.exit_code
+        return _failed(args, str(error), error.exit_code)
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}: {error} (a bug; -vv shows where)"
+        return _failed(args, text, VsrppError.exit_code)
     return result if isinstance(result, int) else 0
+
+
+def _failed(args: Sequence[str], text: str, code: int) -> int:
+    """Say what went wrong, with a traceback where that was asked for."""
+    if args.count("-v") + args.count("--verbose") + VERBOSE * args.count("-vv") >= VERBOSE:
+        traceback.print_exc()
+    click.echo(f"vsrpp: {text}", err=True)
+    return code
