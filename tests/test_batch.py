@@ -307,6 +307,7 @@ def test_weights_are_loaded_once(one, tmp_path):
 
 
 def test_an_error_nobody_foresaw_costs_one_item(tmp_path, tiny, caplog):
+    caplog.set_level("DEBUG", "vsrpp_cli")
     write_frames(tmp_path / "in/a")
     write_frames(tmp_path / "in/b")
 
@@ -407,6 +408,28 @@ def test_an_output_that_is_no_folder_is_wrong_usage(batch, inputs, tmp_path):
 
 def test_input_and_output_must_differ(batch, inputs):
     assert "another one" in one_line(batch(inputs, inputs, check=2))
+
+
+def test_quiet_shows_failures_only(batch, inputs, tiny, tmp_path):
+    (inputs / "bad.mp4").write_text("no video")
+    said = batch(inputs, tmp_path / "out", "-q", "-m", tiny, "--threads", 1, check=7).splitlines()
+    assert [line.split()[0] for line in said] == ["result", "failed", "vsrpp:"]
+
+
+def test_a_truncated_file_gives_what_decodes_and_says_so(batch, tiny, tmp_path):
+    (tmp_path / "in").mkdir()
+    content = write_clip(tmp_path / "whole.mkv", 8).read_bytes()
+    (tmp_path / "in" / "part.mkv").write_bytes(content[: len(content) * 2 // 3])
+    said = batch(tmp_path / "in", tmp_path / "out", "-m", tiny, "--threads", 1, check=0)
+    assert (tmp_path / "out" / "part_x4.mkv").exists()
+    assert "note: part.mkv: " in said
+
+
+def test_frames_of_differing_sizes_cost_one_item(batch, inputs, tiny, tmp_path):
+    write_frames(inputs / "mixed")
+    Image.new("RGB", (40, 40)).save(inputs / "mixed" / "9.png")
+    said = batch(inputs, tmp_path / "out", "-m", tiny, "--threads", 1, check=7)
+    assert "frames differ in size" in said
 
 
 def test_dry_run_shows_what_would_be_done(batch, inputs, tmp_path):

@@ -1,5 +1,6 @@
 """`vsrpp batch`."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ from vsrpp_cli.runs.stop import StopToken
 if TYPE_CHECKING:
     from vsrpp_cli.runs.batch import BatchReport
     from vsrpp_cli.runs.batch_items import Found, Item
+
+TRACEBACKS = 2
+"""At this many `-v` what nobody foresaw is shown with its traceback."""
 
 
 @click.command("batch")
@@ -72,16 +76,19 @@ def command(
     """
     from vsrpp_cli.runs.batch_items import find_items
 
-    report, _ = values.pop("report"), values.pop("verbose")
-    quiet = values.pop("quiet")
+    report, quiet = values.pop("report"), values.pop("quiet")
+    if values.pop("verbose") >= TRACEBACKS:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("vsrpp_cli").setLevel(logging.DEBUG)
     options = params.make_options(values)
     found = find_items(input_dir, output_dir, name=name, include=include, exclude=exclude)
     if dry_run:
         _say([*(f"{item.input} -> {item.output}" for item in found.items), *found.notes])
         return
     result = _run(found, output_dir, options, "none" if quiet else progress, report)
+    _say(result.table(failures_only=quiet))
     if not quiet:
-        _say([*result.table(), *(f"note: {text}" for text in result.notes)])
+        _say(f"note: {text}" for text in result.remarks())
     if result.failure:
         raise result.failure
 

@@ -85,14 +85,22 @@ class BatchReport:
         data = {**counts, "notes": self.notes, "items": [asdict(o) for o in self.outcomes]}
         write_durably(path, json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
 
-    def table(self) -> list[str]:
-        """Return one line an item for people."""
-        rows = [("result", "frames", "time", "item"), *(_row(o) for o in self.outcomes)]
+    def table(self, *, failures_only: bool = False) -> list[str]:
+        """Return one line an item for people, and one of headings."""
+        shown = [o for o in self.outcomes if o.status == FAILED or not failures_only]
+        rows = [("result", "frames", "time", "item"), *(_row(o) for o in shown)]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         return [
             f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}"
             for row in rows
+            if shown
         ]
+
+    def remarks(self) -> list[str]:
+        """Return what was guessed, repaired or lost, one sentence each, named for its item."""
+        reports = [(o.input, o.report) for o in self.outcomes if o.report]
+        of_items = [f"{name}: {text}" for name, r in reports for text in (*r.notes, *r.events)]
+        return [*self.notes, *of_items]
 
 
 def _row(outcome: Outcome) -> tuple[str, str, str, str]:
@@ -193,7 +201,7 @@ class _Batch:
                 raise
         # Whatever else one input brings about must not cost the others their turn.
         except Exception as error:
-            logging.getLogger(__name__).exception("%s", item.input)
+            logging.getLogger(__name__).debug("%s", item.input, exc_info=True)
             outcome.status, outcome.exit_code = FAILED, 1
             outcome.error = f"{type(error).__name__}: {error}"
         finally:
