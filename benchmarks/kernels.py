@@ -39,10 +39,11 @@ def alignment_pair(height: int, width: int, dtype: torch.dtype) -> tuple[Work, W
     weight, bias = torch.randn(64, 128, 3, 3) / 34, torch.randn(64)
     offset, mask = offsets_and_mask(raw.float(), flows[:1], flows[1:])
     both = torch.cat([last, before], dim=1).float().contiguous()
+    ordered = fused.in_offset_order(raw, 16, dim=1).contiguous(memory_format=torch.channels_last)
     align = fused.FusedAlignment(weight, bias, 16, dtype=dtype)
     return (
         lambda: deform_conv2d(both, offset, weight, bias, padding=1, mask=mask),
-        lambda: align(last, before, raw, flows),
+        lambda: align(last, before, ordered, flows),
     )
 
 

@@ -181,6 +181,27 @@ class WinogradConv:
         return out
 
 
+def offset_order(groups: int) -> Tensor:
+    """Return which of the 27 * groups outputs of `conv_offset` goes where for `FusedAlignment`.
+
+    Published are y and x in turns for all samples, then the masks. The kernel wants planes of y, of
+    x and of masks, each of a multiple of 16; padding is marked by -1.
+    """
+    samples = kernels.TAPS * groups
+    order = torch.full((3, rounded_up(samples)), -1)
+    order[:2, :samples] = torch.arange(2 * samples).view(-1, 2).T
+    order[2, :samples] = torch.arange(2 * samples, 3 * samples)
+    return order.flatten()
+
+
+def in_offset_order(outputs: Tensor, groups: int, *, dim: int = 0) -> Tensor:
+    """Return weights, biases or outputs of `conv_offset`'s last layer in `offset_order`."""
+    order = offset_order(groups)
+    moved = outputs.index_select(dim, order.clamp(min=0))
+    shape = [-1 if i == dim else 1 for i in range(outputs.dim())]
+    return moved * (order >= 0).view(shape).to(outputs.dtype)
+
+
 class FusedAlignment:
     """Deformable alignment from raw offsets to result in one pass.
 
@@ -202,7 +223,7 @@ class FusedAlignment:
         Args:
             last: features to sample, (1, C, H, W).
             before: the same, of the frame before that.
-            raw: what `conv_offset` says, (1, 27 * groups rounded up to 16, H, W).
+            raw: what `conv_offset` says, its channels in `offset_order`.
             flows: shape (2, 2, H, W), float32, pixels: to `last` and to `before`.
         """
         _, channels, height, width = last.shape

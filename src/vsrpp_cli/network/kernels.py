@@ -6,7 +6,7 @@ part of the work, `first` to `last`, so that threads can share it; none takes Py
 """
 
 # The loops of a kernel belong together: taken apart, they would pass a dozen addresses around.
-# ruff: noqa: PLR0913, PLR0917, PLR0915, C901, PLR0912
+# ruff: noqa: PLR0913, PLR0917, C901, PLR0912
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, call-arg, arg-type"
 
 import numba
@@ -153,25 +153,6 @@ def winograd(
                             )
 
 
-@numba.njit(inline="always", error_model="numpy")
-def tanh(x):
-    """Return the hyperbolic tangent of a float32, by a rational function, to a few ulps."""
-    x = min(max(x, np.float32(-7.9)), np.float32(7.9))
-    s = x * x
-    p = np.float32(-2.76076847742355e-16)
-    p = p * s + np.float32(2.00018790482477e-13)
-    p = p * s + np.float32(-8.60467152213735e-11)
-    p = p * s + np.float32(5.12229709037114e-08)
-    p = p * s + np.float32(1.48572235717979e-05)
-    p = p * s + np.float32(6.37261928875436e-04)
-    p = p * s + np.float32(4.89352455891786e-03)
-    q = np.float32(1.19825839466702e-06)
-    q = q * s + np.float32(1.18534705686654e-04)
-    q = q * s + np.float32(2.26843463243900e-03)
-    q = q * s + np.float32(4.89352518554385e-03)
-    return x * p / q
-
-
 @compiled
 def align(
     kind,
@@ -193,7 +174,8 @@ def align(
     Args:
         kind: array whose dtype chooses the element type.
         past: int64, addresses of the two images to sample, `channels` each (a multiple of 16).
-        raw: address of an image of what `conv_offset` says, 27 * groups channels rounded up to 16.
+        raw: address of an image of what `conv_offset` says, in the order of
+            `fused.offset_order`.
         flows: float32, shape (2, 2, height, width): to either of them, x before y.
         height: of the images, in pixels.
         width: of the images, in pixels.
@@ -209,23 +191,21 @@ def align(
     lanes = 2 * channels // groups
     depth = 2 * channels * TAPS
     half = groups // 2 * TAPS
-    samples = 2 * half
-    raw_stride = (3 * samples + LANES - 1) // LANES * LANES
+    plane = (2 * half + LANES - 1) // LANES * LANES
     columns = np.empty(BLOCK * depth * size + LINE, np.uint8)
-    said = np.empty(raw_stride, np.float32)
-    mask = np.empty(samples, np.float32)
     product = np.empty(BLOCK * COLUMNS * 4 + LINE, np.uint8)
-    places = np.empty((samples, 4), np.int64)
-    weights = np.empty((samples, 4), np.float32)
-    tap_y = np.empty(half, np.float32)
-    tap_x = np.empty(half, np.float32)
-    group_at = np.empty(half, np.int64)
-    for i in range(half):
-        tap_y[i] = np.float32(i % TAPS // 3 - 1)
-        tap_x[i] = np.float32(i % 3 - 1)
-        group_at[i] = i // TAPS * lanes * size
+    found = np.empty(8 * plane * 4 + LINE, np.uint8)
+    table = np.zeros((4, plane), np.int32)
+    taps = table.view(np.float32)
+    for s in range(2 * half):
+        taps[0, s] = np.float32(s % TAPS // 3 - 1)
+        taps[1, s] = np.float32(s % 3 - 1)
+        table[2, s] = s % half // TAPS * lanes * size
+        table[3, s] = s // half
     a = aligned(columns.ctypes.data)
     sums = aligned(product.ctypes.data)
+    corners = aligned(found.ctypes.data)
+    entries = table.ctypes.data
     pixel = channels * size
     for block in range(first, last):
         count = min(BLOCK, height * width - block * BLOCK)
@@ -233,62 +213,36 @@ def align(
             p = block * BLOCK + t
             y = p // width
             x = p - y * width
-            for c in range(0, raw_stride, LANES):
-                simd.widen(kind, raw + (p * raw_stride + c) * size, said.ctypes.data + c * 4)
-            for i in range(2 * samples):
-                said[i] = MAX_RESIDUE * tanh(said[i])
-            for i in range(samples):
-                m = said[2 * samples + i]
-                mask[i] = np.float32(0.5) + np.float32(0.5) * tanh(np.float32(0.5) * m)
-            for side in range(2):
-                base_x = np.float32(x) + flows[side, 0, y, x]
-                base_y = np.float32(y) + flows[side, 1, y, x]
-                image = past[side]
-                for i in range(half):
-                    s = side * half + i
-                    v = base_y + tap_y[i] + said[2 * s]
-                    u = base_x + tap_x[i] + said[2 * s + 1]
-                    v = min(max(v, np.float32(-1)), np.float32(height))
-                    u = min(max(u, np.float32(-1)), np.float32(width))
-                    floor_v = np.floor(v)
-                    floor_u = np.floor(u)
-                    v0 = np.int64(floor_v)
-                    u0 = np.int64(floor_u)
-                    dv = v - floor_v
-                    du = u - floor_u
-                    upper = mask[s] * (np.float32(1) - dv)
-                    lower = mask[s] * dv
-                    upper = upper if 0 <= v0 < height else np.float32(0)
-                    lower = lower if v0 + 1 < height else np.float32(0)
-                    left = np.float32(1) - du
-                    left = left if 0 <= u0 < width else np.float32(0)
-                    right = du if u0 + 1 < width else np.float32(0)
-                    row_0 = min(max(v0, 0), height - 1) * width
-                    row_1 = min(v0 + 1, height - 1) * width
-                    u1 = min(u0 + 1, width - 1)
-                    u0 = min(max(u0, 0), width - 1)
-                    origin = image + group_at[i]
-                    places[s, 0] = origin + (row_0 + u0) * pixel
-                    places[s, 1] = origin + (row_0 + u1) * pixel
-                    places[s, 2] = origin + (row_1 + u0) * pixel
-                    places[s, 3] = origin + (row_1 + u1) * pixel
-                    weights[s, 0] = upper * left
-                    weights[s, 1] = upper * right
-                    weights[s, 2] = lower * left
-                    weights[s, 3] = lower * right
+            said = raw + p * 3 * plane * size
+            for s in range(0, plane, LANES):
+                simd.locate(
+                    kind,
+                    said + s * size,
+                    entries + s * 4,
+                    plane,
+                    np.float32(y) + flows[0, 1, y, x],
+                    np.float32(x) + flows[0, 0, y, x],
+                    np.float32(y) + flows[1, 1, y, x],
+                    np.float32(x) + flows[1, 0, y, x],
+                    height,
+                    width,
+                    pixel,
+                    MAX_RESIDUE,
+                    corners + s * 4,
+                )
             at = a + t * depth * size
-            for s in range(samples):
-                i, j, k, l = places[s, 0], places[s, 1], places[s, 2], places[s, 3]  # noqa: E741
-                wi, wj, wk, wl = weights[s, 0], weights[s, 1], weights[s, 2], weights[s, 3]
+            for s in range(2 * half):
+                image = past[0] if s < half else past[1]
+                corner = corners + s * 4
                 if lanes == 8:
-                    simd.sample_8(kind, i, j, k, l, wi, wj, wk, wl, at)
+                    simd.sample_8(kind, image, corner, plane, at)
                 elif lanes == 16:
-                    simd.sample_16(kind, i, j, k, l, wi, wj, wk, wl, at)
+                    simd.sample_16(kind, image, corner, plane, at)
                 elif lanes == 4:
-                    simd.sample_4(kind, i, j, k, l, wi, wj, wk, wl, at)
+                    simd.sample_4(kind, image, corner, plane, at)
                 else:
                     for c in range(0, lanes * size, 2 * size):
-                        simd.sample_2(kind, i + c, j + c, k + c, l + c, wi, wj, wk, wl, at + c)
+                        simd.sample_2(kind, image + c, corner, plane, at + c)
                 at += lanes * size
         for column in range(0, channels, COLUMNS):
             simd.matrix_tile(
@@ -341,7 +295,7 @@ def warp(kind, image, flow, height, width, channels, out, first, last):
             at_0 = min(max(u0, 0), width - 1) * pixel
             target = out + (y * width + x) * pixel
             for c in range(0, pixel, step):
-                simd.sample_16(
+                simd.blend(
                     kind,
                     row_0 + at_0 + c,
                     row_0 + at_1 + c,

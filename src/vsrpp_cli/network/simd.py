@@ -8,7 +8,7 @@ products of bfloat16 use the processor's own instruction for them where it has o
 """
 
 # An intrinsic's arguments are types, which it need not look at; llvmlite and numba have no hints.
-# ruff: noqa: ARG001, PLR0913, PLR0917
+# ruff: noqa: ARG001, D417, PLR0913, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
 from collections.abc import Callable
@@ -313,18 +313,174 @@ def finish(typingctx, kind, source, bias, residual, slope, target):
 # --- sampling -----------------------------------------------------------------------------------
 
 
+def _minimum(builder: Builder, a: Value, b: Value) -> Value:
+    less = builder.icmp_signed if isinstance(a.type.element, ir.IntType) else builder.fcmp_ordered
+    return builder.select(less("<", a, b), a, b)
+
+
+def _maximum(builder: Builder, a: Value, b: Value) -> Value:
+    more = builder.icmp_signed if isinstance(a.type.element, ir.IntType) else builder.fcmp_ordered
+    return builder.select(more(">", a, b), a, b)
+
+
+def _tanh(builder: Builder, x: Value) -> Value:
+    """Return the hyperbolic tangent by a rational function (Eigen's), exact to a few ulps."""
+    x = _minimum(builder, _maximum(builder, x, _constant(-7.9)), _constant(7.9))
+    square = builder.fmul(x, x)
+
+    def polynomial(*coefficients: float) -> Value:
+        total = _constant(coefficients[0])
+        for coefficient in coefficients[1:]:
+            total = _fma(builder, total, square, _constant(coefficient))
+        return total
+
+    above = polynomial(
+        -2.76076847742355e-16,
+        2.00018790482477e-13,
+        -8.60467152213735e-11,
+        5.12229709037114e-08,
+        1.48572235717979e-05,
+        6.37261928875436e-04,
+        4.89352455891786e-03,
+    )
+    below = polynomial(
+        1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03
+    )
+    return builder.fdiv(builder.fmul(x, above), below)
+
+
+def _axis(builder: Builder, position: Value, size: Value) -> tuple[Value, Value, Value, Value]:
+    """Return the two neighbouring indices of float positions, clamped, and their weights.
+
+    What lies outside 0...size-1 weighs nothing.
+    """
+    integers = ir.VectorType(_I32, LANES)
+    one, zero = ir.Constant(integers, [1] * LANES), ir.Constant(integers, [0] * LANES)
+    limit = builder.sitofp(size, _VECTOR)
+    position = _minimum(builder, _maximum(builder, position, _constant(-1.0)), limit)
+    kind = ir.FunctionType(_VECTOR, [_VECTOR])
+    floor = cgutils.get_or_insert_function(builder.module, kind, "llvm.floor.v16f32")
+    whole = builder.call(floor, [position])
+    first = builder.fptosi(whole, integers)
+    second = builder.add(first, one)
+    fraction = builder.fsub(position, whole)
+    rest = builder.fsub(_constant(1.0), fraction)
+    nothing, final = _constant(0.0), builder.sub(size, one)
+    inside = builder.and_(
+        builder.icmp_signed(">=", first, zero), builder.icmp_signed("<", first, size)
+    )
+    first_weight = builder.select(inside, rest, nothing)
+    second_weight = builder.select(builder.icmp_signed("<", second, size), fraction, nothing)
+    first = _minimum(builder, _maximum(builder, first, zero), final)
+    return first, _minimum(builder, second, final), first_weight, second_weight
+
+
+@intrinsic
+def locate(
+    typingctx, kind, raw, table, plane, y, x, second_y, second_x, height, width, pixel, reach, out
+):
+    """Turn what the offset network says of 16 samples into places and weights of their corners.
+
+    Everything lies in planes, `plane` samples apart: `raw` holds y, x and mask; `table` the taps' y
+    and x (float32), the bytes to the group's channels and whether the sample is of the second image
+    (int32); to `out` go four offsets in bytes (int32) and four weights (float32).
+
+    Args:
+        kind: of `raw`.
+        raw: address of the first sample's y.
+        table: address of the first sample's entry.
+        plane: samples in a plane.
+        y: float32, the pixel's position moved by the flow to the first image.
+        x: the same.
+        second_y: float32, the same for the second image.
+        second_x: the same.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        pixel: bytes of a pixel.
+        reach: float32, greatest offset beside the flow, in pixels.
+        out: address of the first sample's first offset.
+    """
+    bf16 = _is_bf16(kind)
+    f32, i64 = types.float32, types.int64
+    signature = types.void(kind, i64, i64, i64, f32, f32, f32, f32, i64, i64, i64, f32, i64)
+
+    def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
+        _, raw, table, plane, y, x, second_y, second_x, height, width, pixel, reach, out = args
+        words, raw_plane = builder.mul(plane, _I64(4)), builder.mul(plane, _I64(2 if bf16 else 4))
+        integers = ir.VectorType(_I32, LANES)
+
+        def said(index: int) -> Value:
+            return _load(builder, _offset(builder, raw, raw_plane, index), LANES, bf16=bf16)
+
+        def entry(index: int) -> Value:
+            address = _offset(builder, table, words, index)
+            return builder.load(_at(builder, address, integers), align=4)
+
+        second = builder.icmp_signed("!=", entry(3), ir.Constant(integers, [0] * LANES))
+        reach_ = _splat(builder, reach)
+
+        def position(index: int, base: Value, second_base: Value) -> Value:
+            from_ = builder.select(second, _splat(builder, second_base), _splat(builder, base))
+            tap = builder.bitcast(entry(index), _VECTOR)
+            return _fma(builder, reach_, _tanh(builder, said(index)), builder.fadd(from_, tap))
+
+        def size(value: Value) -> Value:
+            return _splat(builder, builder.trunc(value, _I32))
+
+        half = _constant(0.5)
+        mask = _fma(builder, half, _tanh(builder, builder.fmul(half, said(2))), half)
+        top, bottom, top_weight, bottom_weight = _axis(
+            builder, position(0, y, second_y), size(height)
+        )
+        left, right, left_weight, right_weight = _axis(
+            builder, position(1, x, second_x), size(width)
+        )
+        top_weight, bottom_weight = (
+            builder.fmul(mask, top_weight),
+            builder.fmul(mask, bottom_weight),
+        )
+        group = entry(2)
+        for row, (row_at, row_weight) in enumerate(((top, top_weight), (bottom, bottom_weight))):
+            start = builder.mul(row_at, size(width))
+            for column, (column_at, weight) in enumerate(
+                ((left, left_weight), (right, right_weight))
+            ):
+                place = builder.mul(builder.add(start, column_at), size(pixel))
+                place = builder.add(place, group)
+                address = _offset(builder, out, words, 2 * row + column)
+                builder.store(place, _at(builder, address, integers), align=4)
+                _store(
+                    builder,
+                    builder.fmul(row_weight, weight),
+                    _offset(builder, out, words, 4 + 2 * row + column),
+                    LANES,
+                    bf16=False,
+                )
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 def _sampler(lanes: int) -> Any:
     """Return an intrinsic that interpolates `lanes` channels between four places."""
 
     @intrinsic
-    def sample(typingctx, kind, p, q, r, s, p_weight, q_weight, r_weight, s_weight, target):
+    def sample(typingctx, kind, image, at, plane, target):
+        """Sample `image` (an address) at a sample's place among those `locate` found."""
         bf16 = _is_bf16(kind)
-        signature = types.void(kind, *[types.int64] * 4, *[types.float32] * 4, types.int64)
+        signature = types.void(kind, *[types.int64] * 4)
 
         def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
-            places, weights, target = args[1:5], args[5:9], args[9]
+            _, image, at, plane, target = args
             total = _constant(0.0, lanes)
-            for place, weight in zip(places, weights, strict=True):
+            for corner in range(4):
+                offset = builder.load(
+                    _at(builder, _offset(builder, at, plane, 4 * corner), _I32), align=4
+                )
+                weight = builder.load(
+                    _at(builder, _offset(builder, at, plane, 16 + 4 * corner), _F32), align=4
+                )
+                place = builder.add(image, builder.sext(offset, _I64))
                 value = _load(builder, place, lanes, bf16=bf16)
                 total = _fma(builder, _splat(builder, weight, lanes), value, total)
             _store(builder, total, target, lanes, bf16=bf16)
@@ -342,14 +498,18 @@ sample_16 = _sampler(16)
 
 
 @intrinsic
-def widen(typingctx, kind, source, target):
-    """Copy 16 elements to float32."""
+def blend(typingctx, kind, p, q, r, s, p_weight, q_weight, r_weight, s_weight, target):
+    """Write the weighted sum of 16 elements at four addresses."""
     bf16 = _is_bf16(kind)
-    signature = types.void(kind, types.int64, types.int64)
+    signature = types.void(kind, *[types.int64] * 4, *[types.float32] * 4, types.int64)
 
     def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
-        _, source, target = args
-        _store(builder, _load(builder, source, LANES, bf16=bf16), target, LANES, bf16=False)
+        places, weights, target = args[1:5], args[5:9], args[9]
+        total = _constant(0.0)
+        for place, weight in zip(places, weights, strict=True):
+            value = _load(builder, place, LANES, bf16=bf16)
+            total = _fma(builder, _splat(builder, weight), value, total)
+        _store(builder, total, target, LANES, bf16=bf16)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -152,9 +152,12 @@ class _Branch:
         convs = [m for m in alignment.conv_offset if isinstance(m, nn.Conv2d)]
         inputs: list[list[int]] = [[channels] * 3 + [4], [channels], [channels], [channels]]
         slopes = [SLOPE] * 3 + [NOTHING]
+        weights = [_weights(conv) for conv in convs]
+        weight, bias = (fused.in_offset_order(x, alignment.groups) for x in weights[-1])
+        weights[-1] = weight, bias
         self.offset = [
-            make(*_weights(conv), parts, dtype=dtype, slope=slope)
-            for conv, parts, slope in zip(convs, inputs, slopes, strict=True)
+            make(*both, parts, dtype=dtype, slope=slope)
+            for both, parts, slope in zip(weights, inputs, slopes, strict=True)
         ]
         self.deform = fused.FusedAlignment(
             alignment.weight, alignment.bias, alignment.groups, dtype=dtype
