@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -26,6 +27,10 @@ OnProgress = Callable[[int, int | None], None]
 
 SEEK_BACK = (1, 8, 40, 250)
 """Frames before the wanted one to aim at, in turn, until only the beginning is left."""
+SEARCH_BACK = (60, 250)
+"""The same where timestamps were repaired, so that the frame has to be searched for."""
+SEARCH_FRAMES = (8, 32)
+"""Frames in a row by whose checksums a place is known."""
 NEAR = 24
 """Frames from the beginning up to which seeking is not worth it."""
 PREROLL_SECONDS = 12
@@ -216,15 +221,16 @@ class VideoSource:
     def _exact(self, scan: Scan, start: int, stop: int) -> Iterator[VideoFrame]:
         """Yield decoded pictures `start:stop` of a scan."""
         position = start
-        for back in (*SEEK_BACK, None) if scan.seekable else (None,):
+        for back in (*(SEEK_BACK if scan.seekable else SEARCH_BACK), None):
             if back is not None and position - back + scan.first < NEAR:
                 continue
             with self._open(scan) as decoder:
-                found = (
-                    self._from_beginning(decoder, scan, position)
-                    if back is None
-                    else _from_seek(decoder, scan, position, back)
-                )
+                if back is None:
+                    found = self._from_beginning(decoder, scan, position)
+                elif scan.seekable:
+                    found = _from_seek(decoder, scan, position, back)
+                else:
+                    found = _from_search(decoder, scan, position, back)
                 for picture in found:
                     if position == stop:
                         return
@@ -294,6 +300,36 @@ def _from_seek(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iter
             return
         yield picture
         index += 1
+
+
+def _from_search(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iterator[VideoFrame]:
+    """Yield pictures from `start` on where timestamps say little: found by the checksums before."""
+    before = _unique_before(scan, start)
+    if before is None or start < back or not decoder.seek(scan.pts[start - back]):
+        return
+    seen = ""
+    index = start
+    for count, picture in enumerate(decoder.frames()):
+        check = checksum(picture)
+        if index > start or seen.endswith(before):
+            if check != scan.checks[4 * index : 4 * index + 4]:
+                return
+            yield picture
+            index += 1
+        elif count > 2 * back + len(before):
+            return
+        else:
+            seen = seen[-len(before) :] + check
+
+
+def _unique_before(scan: Scan, start: int) -> str | None:
+    """Return checksums of as many frames before `start` as occur only there; None for none."""
+    for count in SEARCH_FRAMES:
+        before = scan.checks[4 * max(0, start - count) : 4 * start]
+        places = re.finditer(f"(?={before})", scan.checks)
+        if start >= count and sum(place.start() % 4 == 0 for place in places) == 1:
+            return before
+    return None
 
 
 class _Converter:
