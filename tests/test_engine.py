@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vsrpp_cli.errors import GuardError, InputError, OutOfMemoryError
+from vsrpp_cli.errors import GuardError, InputError, OutOfMemoryError, RunError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.retreat import is_out_of_memory
@@ -211,6 +211,11 @@ def test_no_more_frames_are_read_than_the_chunk_at_hand_sees(network):
     made = _engine(network).upscale(source(), segment.chunks)
     next(made)
     assert len(read) == segment.chunks[0].stop
+
+
+def test_a_source_that_ends_too_soon_is_an_error(network):
+    with pytest.raises(RunError, match="after 3 frames, 5 were expected"):
+        _run(_engine(network), _frames(3), _whole(5))
 
 
 class _Failing(BasicVSRPP):

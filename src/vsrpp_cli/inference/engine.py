@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vsrpp_cli.errors import GuardError
+from vsrpp_cli.errors import GuardError, RunError
 from vsrpp_cli.inference.chain import Chain, States
 from vsrpp_cli.inference.device import has_fast_bfloat16
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
@@ -98,6 +98,7 @@ class Engine:
             frames of shape (3, scale * H, scale * W), float32, in [0, 1].
 
         Raises:
+            RunError: there are fewer frames than the chunks want.
             GuardError: a frame is black or not a number in float32, too.
             OutOfMemoryError: there was not enough memory at the smallest geometry either.
         """
@@ -109,7 +110,8 @@ class Engine:
             if window is None:
                 window = Window(frames)
                 window.begin(chunk.start)
-            window.reach(chunk.stop)
+            if (there := window.reach(chunk.stop)) < chunk.stop:
+                raise RunError(f"the input ended after {there} frames, {chunk.stop} were expected")
             context = max(context, chunk.stop - chunk.keep_stop, chunk.keep_start - chunk.start)
             yield from self._held(window, chunk, context or CONTEXT)
             window.drop(chunk.keep_stop - (context or CONTEXT))
@@ -234,9 +236,7 @@ class Engine:
         elif self._precision == "bf16" and not has_fast_bfloat16():
             self._note("slow", "bfloat16 is slow on this CPU, which has no instructions for it")
         elif "library" in self._chain.kernels(self._precision):
-            self._note(
-                "slow", "general kernels: the fast ones need widths that are multiples of 16"
-            )
+            self._note("slow", "general kernels: fast ones need widths that are multiples of 16")
 
     def _warn_of_drift(self, guard: Guard | None, chunk: Chunk) -> None:
         if guard is None or (moved := guard.drift()) is None:

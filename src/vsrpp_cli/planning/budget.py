@@ -7,7 +7,7 @@ on nothing but the arguments: not on what is free just now, nor on how many work
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import Protocol
 
@@ -20,7 +20,7 @@ ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 TILE_OVERLAP = 16
 """Pixels, at the resolution features have, by which tiles reach beyond the middle of a border."""
 
-BASE = 480 << 20
+BASE = 860 << 20
 """Bytes of a process that has loaded everything and computed nothing."""
 FLOW_BYTES = 16
 """Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
@@ -42,6 +42,8 @@ ENCODER_FRAMES = 60
 """Output frames, 1.5 bytes a pixel, in an encoder's lookahead."""
 MARGIN = 1.05
 
+GOOD_TILING = 1.2
+"""Computed pixels for each one of the frame; tilings that cost more are the last resort."""
 GOOD_OVERHEAD = 1.15
 """Computed frames for each kept one that segments are made long enough to keep to."""
 SEGMENT_FRAMES = 250
@@ -152,14 +154,17 @@ def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
     overlap = wishes.tile_overlap
     if overlap is None:
         overlap = TILE_OVERLAP * requirement(work.networks)[1]
-    fitting = [
-        (_overhead(work, chunk, wishes.overlap, tile, overlap), -chunk, tile or (0, 0), chunk, tile)
-        for tile in _tiles(work, wishes, overlap)
-        if (chunk := _longest_chunk(work, wishes, tile, overlap, limit))
-    ]
+    fitting = []
+    for tile in _tiles(work, wishes, overlap):
+        if chunk := _longest_chunk(work, wishes, tile, overlap, limit):
+            in_space = prod(_cut(work, tile, overlap)) / prod(frame_size(work))
+            whole = work.longest is not None and work.longest <= chunk
+            in_time = 1.0 if whole else chunk / (chunk - wishes.overlap)
+            rank = in_space > GOOD_TILING, in_space * in_time, -chunk
+            fitting.append((rank, chunk, tile))
     if not fitting:
         raise _too_little(work, wishes, overlap, limit)
-    *_, chunk, tile = min(fitting, key=lambda option: option[:2])
+    _, chunk, tile = min(fitting, key=lambda option: option[0])
     need = predict(work, chunk, tile, overlap)
     return Geometry(
         chunk=chunk,
@@ -188,7 +193,7 @@ def frame_size(work: Work) -> tuple[int, int]:
 
 
 def predict(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> Need:
-    """Return the peak memory of a worker.
+    """Return the peak memory of a worker, which also decodes, converts and encodes.
 
     Args:
         work: what is computed.
@@ -196,13 +201,20 @@ def predict(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: 
         tile: width and height of tiles in input pixels, or None for whole frames.
         tile_overlap: in input pixels.
     """
+    need = predict_engine(work, chunk, tile, tile_overlap)
+    output = work.width * work.height * prod(network.scale for network in work.networks) ** 2
+    around = PIPELINE_FRAMES * 12 * output + int(ENCODER_FRAMES * 1.5 * output)
+    return replace(need, host=int(need.host + MARGIN * around))
+
+
+def predict_engine(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> Need:
+    """Return the peak memory of computing alone; arguments as for `predict`."""
     frame = prod(frame_size(work))
     pixels, passes = _cut(work, tile, tile_overlap)
     passes *= 8 if work.ensemble else 1
     scale = prod(network.scale for network in work.networks)
     network = _network_bytes(work, chunk, pixels, passes)
-    host = BASE + 2 * work.weights
-    host += chunk * CLIP_BYTES * frame + _pipeline_bytes(work.width * work.height * scale**2)
+    host = BASE + 2 * work.weights + chunk * CLIP_BYTES * frame
     if passes > 1:
         host += chunk * STORE_BYTES * frame * scale**2
     if work.device_memory is None:
@@ -215,15 +227,15 @@ def segment_frames(geometry: Geometry, seconds_per_frame: float) -> int:
 
     About 250 frames or a minute of work, whatever is less, but at least so many that the overlaps
     of a segment amid a long scene do not cost more than they must: 15 percent, or, where chunks are
-    too short for that, three percent on top of what chunks cost anyway.
+    too short for that, three percent on top of what chunks cost anyway. Always whole chunks.
     """
     wanted = min(SEGMENT_FRAMES, max(1, int(SEGMENT_SECONDS / max(seconds_per_frame, 1e-6))))
     step = geometry.chunk - geometry.overlap
     bearable = max(GOOD_OVERHEAD, 1.03 * geometry.chunk / step)
     # n whole chunks see n * chunk frames and keep n * step less what the first spends on context.
-    count = max(1, ceil(bearable * geometry.overlap / (bearable * step - geometry.chunk)))
-    least = count * step - geometry.overlap
-    return max(wanted, min(least, SEGMENT_FRAMES), 1)
+    least = max(1, ceil(bearable * geometry.overlap / (bearable * step - geometry.chunk)))
+    count = max(min(least, SEGMENT_FRAMES // step), (wanted + geometry.overlap) // step, 1)
+    return count * step - geometry.overlap
 
 
 def workers_that_fit(geometry: Geometry, limit: int) -> int:
@@ -249,10 +261,6 @@ def _network_bytes(work: Work, chunk: int, pixels: int, passes: int) -> int:
             held += chunk * 12 * pixels * (scale * network.scale) ** 2
         scale *= network.scale
     return held + max(peaks)
-
-
-def _pipeline_bytes(output_pixels: int) -> int:
-    return PIPELINE_FRAMES * 12 * output_pixels + int(ENCODER_FRAMES * 1.5 * output_pixels)
 
 
 def _cut(work: Work, tile: tuple[int, int] | None, tile_overlap: int) -> tuple[int, int]:
@@ -316,15 +324,6 @@ def _chunk_range(work: Work, wishes: Wishes) -> tuple[int, int]:
             )
         return wishes.chunk, wishes.chunk
     return least, max(least, min(wishes.cap, work.longest or wishes.cap))
-
-
-def _overhead(
-    work: Work, chunk: int, overlap: int, tile: tuple[int, int] | None, tile_overlap: int
-) -> float:
-    """Return computed over kept, in time and space together."""
-    whole = work.longest is not None and work.longest <= chunk
-    frames = 1.0 if whole else chunk / (chunk - overlap)
-    return frames * prod(_cut(work, tile, tile_overlap)) / prod(frame_size(work))
 
 
 def _too_little(work: Work, wishes: Wishes, overlap: int, limit: int) -> OutOfMemoryError:
