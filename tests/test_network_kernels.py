@@ -203,3 +203,13 @@ def test_packed_columns_multiply_as_the_matrix_does() -> None:
     assert panels.shape == (2, 3, 32, 2)
     restored = panels.transpose(1, 3, 0, 2).reshape(6, 64)[:, :40]
     np.testing.assert_array_equal(restored, matrix.bfloat16().float().numpy())
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1e30])
+def test_flows_that_are_no_numbers_touch_no_foreign_memory(wrong: float) -> None:
+    last, before, raw, flows = alignment_case(16, 8, torch.float32)
+    flows[...] = wrong
+    ordered = fused.in_offset_order(raw, 8, dim=1).contiguous(memory_format=torch.channels_last)
+    align = fused.FusedAlignment(torch.randn(16, 32, 3, 3), torch.ones(16), 8, dtype=last.dtype)
+    assert align(last, before, ordered, flows).shape == last.shape
+    assert fused.warp(last, flows[:1]).shape == last.shape

@@ -5,7 +5,7 @@ Tensors are (1, C, H, W) in channels-last memory, float32 or bfloat16, C a multi
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -61,8 +61,11 @@ def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int) -> N
         return
     pool = _pool(os.getpid(), threads)
     waiting = [pool.submit(work, a, b) for a, b in pairwise(edges)]
-    for future in waiting:
-        future.result()
+    try:
+        for future in waiting:
+            future.result()
+    finally:  # interrupted, the kernels still write to memory that is about to be freed
+        wait(waiting)
 
 
 def pack_columns(matrix: Tensor, dtype: torch.dtype) -> Tensor:
@@ -230,6 +233,7 @@ class FusedAlignment:
         assert is_packed(last)
         assert is_packed(before)
         assert is_packed(raw)
+        assert last.nbytes < 2**31, "places are 32-bit"
         out = empty_image(last, channels)
         addresses = np.array([last.data_ptr(), before.data_ptr()], np.int64)
         vectors = flows.contiguous().numpy()

@@ -28,7 +28,17 @@ MAX_RESIDUE = np.float32(10.0)
 LINE = 64
 """Bytes of a cache line. Scratch begins on one: vectors that lie across two cost twice."""
 
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+def compiled(function):
+    """Compile on first use; keep the result on disk where there is a place for it.
+
+    The cache notices changes of this file, not of `simd`: touch this one after changing that.
+    """
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        return numba.njit(**options)(function)
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -290,8 +300,8 @@ def warp(kind, image, flow, height, width, channels, out, first, last):
             left = np.float32(1) - du if 0 <= u0 < width else np.float32(0)
             right = du if u0 + 1 < width else np.float32(0)
             row_0 = image + min(max(v0, 0), height - 1) * width * pixel
-            row_1 = image + min(v0 + 1, height - 1) * width * pixel
-            at_1 = min(u0 + 1, width - 1) * pixel
+            row_1 = image + min(max(v0 + 1, 0), height - 1) * width * pixel
+            at_1 = min(max(u0 + 1, 0), width - 1) * pixel
             at_0 = min(max(u0, 0), width - 1) * pixel
             target = out + (y * width + x) * pixel
             for c in range(0, pixel, step):
