@@ -88,7 +88,7 @@ def test_a_flow_that_is_no_number_stays_inside_memory():
 
 def test_column_weight_turns_the_product_into_the_convolution():
     weight = torch.randn(3, 2 * CHANNELS, 3, 3)
-    x1, x2, raw, flow1, flow2 = (tensor.detach() for tensor in inputs())
+    x1, x2, raw, flow1, _ = (tensor.detach() for tensor in inputs())
     # No offset, no flow, half open masks: an ordinary convolution of half the input.
     zeros = torch.zeros_like(flow1)
     columns = deform_columns(x1, x2, torch.zeros_like(raw), zeros, zeros)
