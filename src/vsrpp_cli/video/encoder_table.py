@@ -75,6 +75,8 @@ class EncoderRow:
     deepest: int = 10
     """Bits a component that are chosen at most by default."""
     lossless: bool = False
+    limited_only: bool = False
+    """Has no way of saying that values use the full range, so they must not."""
     even: bool = False
     """Refuses odd sizes where chroma is subsampled."""
     largest: int = 16384
@@ -105,7 +107,7 @@ X265 = EncoderRow(
     coding="hevc",
     containers=COMMON,
     pix_fmts=(*PLANAR, *PLANAR_10, "yuv420p12le", "yuv422p12le", "yuv444p12le"),
-    quality=Quality(option="crf", factor=1.125, highest=51),
+    quality=Quality(option="crf", factor=1, highest=51),
     preset_option="preset",
     params="x265-params",
     fixed_params=(("log-level", "error"), ("open-gop", "0"), ("frame-threads", "2")),
@@ -119,7 +121,7 @@ SVT_AV1 = EncoderRow(
     coding="av1",
     containers=("mp4", "matroska", "webm"),
     pix_fmts=("yuv420p", "yuv420p10le"),
-    quality=Quality(option="crf", factor=1.4, highest=63, integer=True),
+    quality=Quality(option="crf", factor=1.25, highest=63, integer=True),
     preset_option="preset",
     presets=("12", "11", "10", "9", "8", "6", "5", "4", "3", "1"),
     own_presets=tuple(str(n) for n in range(14)),
@@ -168,6 +170,7 @@ PRORES = EncoderRow(
     ),
     profiles_444=((8, (("profile", "4444xq"),)), (51, (("profile", "4444"),))),
     fixed=(("vendor", "apl0"),),
+    limited_only=True,
 )
 
 FFV1 = EncoderRow(

@@ -168,7 +168,7 @@ def _settings(
         height=shape.height,
         time_base=info.time_base,
         frame_rate=info.frame_rate,
-        color=_color(info.color, pix_fmt),
+        color=_color(info.color, pix_fmt, limited_only=row.limited_only),
         sample_aspect_ratio=shape.sample_aspect_ratio,
         display_matrix=info.display_matrix,
         hdr=info.hdr,
@@ -217,7 +217,7 @@ def _wanted(info: SourceInfo, row: EncoderRow) -> PixelFormat:
     return wanted
 
 
-def _color(source: ColorSpec, pix_fmt: str) -> ColorSpec:
+def _color(source: ColorSpec, pix_fmt: str, *, limited_only: bool) -> ColorSpec:
     """Return how the output is tagged: as the source, with nothing left open."""
     form = describe(pix_fmt)
     if form.rgb:
@@ -231,6 +231,7 @@ def _color(source: ColorSpec, pix_fmt: str) -> ColorSpec:
     return replace(
         spec,
         primaries=spec.primaries if spec.primaries != "unknown" else primaries,
+        full_range=spec.full_range and not limited_only,
         transfer=spec.transfer if spec.transfer != "unknown" else transfer,
         siting=_siting(spec.siting, form),
         guessed=(),

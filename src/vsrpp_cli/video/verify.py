@@ -84,8 +84,7 @@ def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
         if found != wanted:
             raise VerificationError(f"the output's {name} is {found} instead of {wanted}")
     full = codec.color_range == FULL
-    # ProRes in MOV has no tag for the range; it is limited by definition.
-    if full != settings.color.full_range and settings.codec != "prores_ks":
+    if full != settings.color.full_range:
         raise VerificationError(f"the output's range is {'full' if full else 'limited'}")
 
 
