@@ -178,19 +178,22 @@ def test_an_unknown_matrix_is_refused_by_name():
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-@pytest.mark.parametrize(("matrix", "flag"), [("bt709", "709"), ("smpte170m", "170m")])
-def test_rgb_of_a_moving_picture_is_ffmpegs(tmp_path, matrix, flag):
-    spec = ColorSpec(matrix=matrix, full_range=False)
+@pytest.mark.parametrize(
+    ("matrix", "flag", "siting"),
+    [("bt709", "709", "left"), ("smpte170m", "170m", "center"), ("bt709", "709", "topleft")],
+)
+def test_rgb_of_a_moving_picture_is_ffmpegs(tmp_path, matrix, flag, siting):
+    spec = ColorSpec(matrix=matrix, full_range=False, siting=siting)
     path = tmp_path / "clip.mkv"
     scale = f"scale=out_color_matrix={'bt709' if flag == '709' else 'bt601'}:out_range=tv"
     ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=160x96", "-frames:v", "1")(
         "-vf", f"{scale},format=yuv420p", "-c:v", "ffv1", path
     )
-    zscale = f"zscale=matrixin={flag}:rangein=limited:chromalin=left:matrix=gbr:range=full"
+    zscale = f"zscale=matrixin={flag}:rangein=limited:chromalin={siting}:matrix=gbr:range=full"
     raw = ffmpeg("-i", path)(
         "-vf", f"{zscale}:filter=bilinear,format=gbrp16", "-f", "rawvideo", "-"
     )
     green, blue, red = np.frombuffer(raw, np.uint16).reshape(3, 96, 160) / 65535
     with av.open(str(path)) as container:
         rgb = frame_to_rgb(next(container.decode(video=0)), spec)
-    assert np.abs(rgb - np.stack([red, green, blue])).mean() * 255 < 0.1
+    assert np.abs(rgb - np.stack([red, green, blue])).mean() * 255 < 0.01

@@ -28,6 +28,7 @@ def color_of(
     grey.
     """
     rgb = frame.format.is_rgb or frame.format.has_palette
+    grey = frame.format.name.startswith(("gray", "ya", "mono"))
     matrix = "gbr" if rgb else _own_matrix(frame)
     primaries = _PRIMARIES_NAMES.get(frame.color_primaries, "unknown")
     transfer = _TRANSFER_NAMES.get(frame.color_trc, "unknown")
@@ -43,9 +44,9 @@ def color_of(
         transfer = default.transfer if transfer == "unknown" else transfer
     if matrix == "unknown":
         matrix = _guess_matrix(frame, primaries)
-        guessed.append("matrix")
+        guessed += [] if grey else ["matrix"]
     if full is None:
-        full = rgb or frame.format.name.startswith(("gray", "ya", "mono"))
+        full = rgb or grey
         if not full:
             guessed.append("range")
     if primaries == "unknown":
