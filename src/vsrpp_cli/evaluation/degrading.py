@@ -64,16 +64,10 @@ def degrade_input(
         VsrppError: input or output do not allow what the options ask.
     """
     downsampler(kind)
-    empty = output.is_dir() and not any(output.iterdir())
-    if os.path.lexists(output) and not empty and not options.overwrite:
-        raise OutputExistsError(f"{output} exists: give -y to replace it")
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"{output.absolute().parent} is no folder: create it first")
+    _refuse_nonsense(path, output, options)
     source = open_source(
         path, video_track=options.video_track, fps=options.fps, deinterlace=options.deinterlace
     )
-    if output.exists() and output.samefile(path):
-        raise UsageError(f"{output} is the input itself: give another name")
     info = source.info
     settings = resolve(
         info, _sized(info, options, factor), output, scale=1, threads=default_threads()
@@ -97,6 +91,16 @@ def degrade_input(
     said = (*info.notes, *scan.notes, *settings.notes, *settings.losses, *notes)
     reasons = tuple(choice.reason for choice in streams if choice.reason)
     return Degraded(str(output), scan.frames, settings.width, settings.height, said + reasons)
+
+
+def _refuse_nonsense(path: Path, output: Path, options: UpscaleOptions) -> None:
+    if path.exists() and output.exists() and output.samefile(path):
+        raise UsageError(f"{output} is the input itself: give another name")
+    empty = output.is_dir() and not any(output.iterdir())
+    if os.path.lexists(output) and not empty and not options.overwrite:
+        raise OutputExistsError(f"{output} exists: give -y to replace it")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"{output.absolute().parent} is no folder: create it first")
 
 
 def _sized(info: SourceInfo, options: UpscaleOptions, factor: int) -> UpscaleOptions:
