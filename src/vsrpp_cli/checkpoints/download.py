@@ -66,8 +66,12 @@ def verify(row: ModelRow) -> Path:
     if not found.startswith(row.digest):
         raise CheckpointError(
             f"{place} is not the file of model {row.name}: its SHA-256 begins with "
-            f"{found[:8]}, not with {row.digest}; remove it and run "
-            f"`vsrpp models download {row.name}`"
+            f"{found[:8]}, not with {row.digest}; "
+            + (
+                "install the package again"
+                if row.embedded
+                else f"remove it and run `vsrpp models download {row.name}`"
+            )
         )
     return place
 
