@@ -27,7 +27,14 @@ NOTHING = 1.0
 class Convolution(Protocol):
     """A 3x3 convolution of several images at once, and what follows it."""
 
-    def __call__(self, inputs: Sequence[Tensor], residual: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        inputs: Sequence[Tensor],
+        residual: Tensor | None = None,
+        *,
+        scratch: fused.Scratch | None = None,
+        role: str = "",
+    ) -> Tensor:
         """Return the result; arguments as of `fused.WinogradConv`."""
 
 
@@ -73,8 +80,16 @@ class LibraryConv:
         self.shuffled = shuffled
         self.stride = stride
 
-    def __call__(self, inputs: Sequence[Tensor], residual: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        inputs: Sequence[Tensor],
+        residual: Tensor | None = None,
+        *,
+        scratch: fused.Scratch | None = None,
+        role: str = "",
+    ) -> Tensor:
         """Return the result; arguments as of `fused.WinogradConv`."""
+        del scratch, role  # oneDNN brings its own memory
         x = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
         x = self._convolve(x)
@@ -144,8 +159,14 @@ class _Branch:
     """One propagation branch."""
 
     def __init__(
-        self, network: "BasicVSRPP", name: str, dtype: torch.dtype, make: ConvolutionMaker
+        self,
+        network: "BasicVSRPP",
+        name: str,
+        dtype: torch.dtype,
+        make: ConvolutionMaker,
+        scratch: fused.Scratch,
     ) -> None:
+        self.scratch = scratch
         channels = network.config.channels
         alignment = network.deform_align[name]
         assert isinstance(alignment, Alignment)
@@ -195,8 +216,9 @@ class _Branch:
         seen = fused.empty_image(current, fused.LANES).zero_()
         seen[:, :4] = flows.reshape(1, 4, *flows.shape[-2:])
         said = [fused.warp(past.last, flow_1), current, warped_2, seen]
-        for conv in self.offset:
+        for conv in self.offset[:-1]:
             said = [conv(said)]
+        said = [self.offset[-1](said, scratch=self.scratch, role="offsets")]
         return self.deform(past.last, second, said[0], flows)
 
 
@@ -214,7 +236,10 @@ class FusedStages:
         make: ConvolutionMaker = fused.WinogradConv if winograd else LibraryConv
         self.network = network
         self.dtype = dtype
-        self.branches = {name: _Branch(network, name, dtype, make) for name in BRANCHES}
+        self.scratch = fused.Scratch()
+        self.branches = {
+            name: _Branch(network, name, dtype, make, self.scratch) for name in BRANCHES
+        }
         channels, hr_channels = config.channels, config.hr_channels
         self.reconstruction = _Blocks(network.reconstruction, [channels] * 5, dtype, make)
         up1 = _weights(network.upsample1.upsample_conv)
@@ -260,8 +285,8 @@ class FusedStages:
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """See `streaming.Stages`."""
         x = self.reconstruction(features)
-        for conv in self.enlarging:
-            x = conv([x])
+        for index, conv in enumerate(self.enlarging):
+            x = conv([x], scratch=self.scratch, role=f"enlarged {index}")
         return self.last([x]).float() + self.network.enlarge(frame)
 
 
