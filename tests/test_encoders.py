@@ -59,6 +59,8 @@ DEEP = {"pix_fmt": "yuv420p10le", "bit_depth": 10}
         ("o.mp4", {"pix_fmt": "yuv444p"}, "libx264", "yuv444p"),
         ("o.mp4", {"pix_fmt": "rgb24"}, "libx264", "yuv420p"),
         ("o.mp4", {"pix_fmt": "gray"}, "libx264", "yuv420p"),
+        ("o.mp4", {"pix_fmt": "yuv411p"}, "libx264", "yuv420p"),
+        ("o.mp4", {"pix_fmt": "yuv422p"}, "libx264", "yuv422p"),
         ("o.mov", {"pix_fmt": "bgra", "has_alpha": True}, "prores_ks", "yuva444p10le"),
         ("o.webm", {"pix_fmt": "yuva420p", "has_alpha": True}, "libvpx-vp9", "yuva420p"),
     ],
@@ -121,6 +123,7 @@ def test_one_preset_knob_is_mapped_to_each_encoder(settle, codec, preset, option
         ({"preset": "fastest"}, UnknownNameError, "ultrafast"),
         ({"crf": 60}, UsageError, "from 0"),
         ({"pix_fmt": "yuv999p"}, UsageError, "yuv420p"),
+        ({"codec": "hevc_nvenc", "pix_fmt": "cuda"}, UsageError, r"takes|no encoder"),
         ({"encoder_options": (("nonsense", "1"),)}, UsageError, "nonsense"),
         ({"codec": "hevc", "encoder_options": (("nonsense", "1"),)}, UsageError, "nonsense"),
         ({"encoder_options": (("x264-params", "nope=3"),)}, UsageError, "nope"),
@@ -160,6 +163,22 @@ def test_beyond_what_h264_players_decode_others_are_offered(settle):
     assert "level 6" in note
     assert "--codec hevc" in note
     assert h264_level(20000, 20000, Fraction(25)) is None
+
+
+def test_what_few_players_decode_is_said(settle):
+    (note,) = settle("o.mp4", source={"pix_fmt": "yuv422p"}).notes
+    assert "--pix-fmt yuv420p" in note
+
+
+@pytest.mark.parametrize("codec", ["h264", "av1", "vp9", "ffv1"])
+def test_the_smallest_input_is_encoded(settle, codec):
+    settings = settle("o.mkv", codec=codec, source={"width": 1, "height": 1})
+    assert (settings.width, settings.height) == (4, 4)
+
+
+def test_another_encoder_takes_over_where_the_usual_one_refuses(settle):
+    settings = settle("o.mp4", source={"width": 1, "height": 1, **DEEP})
+    assert (settings.codec, settings.pix_fmt) == ("libx264", "yuv420p10le")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,20 @@ def test_variable_rates_late_starts_and_b_frames_keep_every_time_exactly(suffix,
     assert times(tmp_path / f"o{suffix}") == [p * TICKS for p in pts]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    "unit",
+    [Fraction(1, 24), Fraction(1001, 30000), Fraction(1, 14_112_000), Fraction(1, 1_000_000_000)],
+)
+def test_any_time_base_is_kept(unit, suffix, tmp_path):
+    step = round(Fraction(1, 24) / unit)
+    pts = tuple(7 * step + 1 + i * step + (i % 3 if step > 3 else 0) for i in range(9))
+    info = replace(probe(str(MP4)), time_base=unit)
+    produce(MP4, tmp_path / f"o{suffix}", scan=Scan(pts=pts, last_duration=step), info=info)
+    if suffix == ".mp4":
+        assert times(tmp_path / "o.mp4") == [p * unit for p in pts]
+
+
 def test_matroska_rounds_to_milliseconds(tmp_path):
     pts = tuple(123457 + 3003 * i + (i * i * 37) % 1500 for i in range(20))
     info = replace(probe(str(MP4)), time_base=TICKS)
@@ -250,8 +264,9 @@ def test_strict_refuses_losses_and_names_them_all(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_strict_accepts_what_is_kept(tmp_path):
-    assert choices(MKV, tmp_path / "o.mkv", strict=True)
+@pytest.mark.parametrize(("source", "suffix"), [(MKV, ".mkv"), (MP4, ".mp4"), (MP4, ".mkv")])
+def test_strict_accepts_what_is_kept(source, suffix, tmp_path):
+    assert choices(source, tmp_path / f"o{suffix}", strict=True)
 
 
 def test_what_is_not_wanted_is_left_out_and_no_loss(tmp_path):

@@ -160,13 +160,15 @@ def _encode_a_little(settings: EncodeSettings) -> None:
         for least, size in zip(TRIAL_SIZE, (settings.width, settings.height), strict=True)
     )
     small = replace(settings, width=width, height=height)
-    level = av.logging.get_level()
+    level, skipping = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)  # else a message may come late, out of an earlier trial
     try:
         with av.logging.Capture() as logs:
             got = _trial_packets(small)
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skipping)
     for _, _, message in logs:
         if any(complaint in message for complaint in COMPLAINTS):
             raise EncoderError(f"{settings.codec}: {message.strip()}")

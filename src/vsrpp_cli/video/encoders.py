@@ -6,11 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import av
+import numpy as np
 from av.codec.codec import UnknownCodecError
 
 from vsrpp_cli.errors import EncoderError, UnknownNameError, UsageError
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.video.codec import try_out
+from vsrpp_cli.video.color import rgb_to_frame
 from vsrpp_cli.video.encoder_table import (
     ALIASES,
     CONTAINERS,
@@ -59,9 +61,7 @@ def resolve(
         try:
             settings = _settings(info, options, container, row, scale=scale, threads=threads)
             try_out(settings, in_child=row.hardware)
-        except (EncoderError, UsageError) as error:
-            if len(candidates) == 1 and isinstance(error, UsageError):
-                raise
+        except EncoderError as error:
             failed.append(str(error))
         else:
             return settings
@@ -91,7 +91,11 @@ def _candidates(
 ) -> list[EncoderRow]:
     """Return the encoders to try, the best first."""
     if options.codec is None:
-        found = _rows(_default_coding(info, container))
+        usual = _default_coding(info, container)
+        # Those who say how to encode mean the usual encoder; for others any will do that works.
+        told = options.encoder_options or options.pix_fmt or options.preset
+        others = () if told else (coding for coding in container.codings if coding != usual)
+        found = [row for coding in (usual, *others) for row in _rows(coding)]
     else:
         found = _rows(_canonical(options.codec))
         fitting = [row for row in found if container.muxer in row.containers]
@@ -191,16 +195,24 @@ def _settings(
 
 def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow, container: str) -> str:
     if options.pix_fmt is not None:
-        offered = [f.name for f in av.Codec(row.encoder, "w").video_formats or ()]
+        formats = av.Codec(row.encoder, "w").video_formats or ()
+        offered = [f.name for f in formats if f.components]  # the others are handles of devices
         if options.pix_fmt not in offered:
             raise UsageError(
                 f"--pix-fmt {options.pix_fmt!r}: {row.encoder} takes {', '.join(offered)}"
             )
+        _try_conversion(options.pix_fmt, info.color)
         return options.pix_fmt
     wanted = _wanted(info, row)
     return closest(
         replace(wanted, alpha=wanted.alpha and container in row.alpha_containers), row.pix_fmts
     )
+
+
+def _try_conversion(pix_fmt: str, color: ColorSpec) -> None:
+    """Raise UsageError for a format that the encoder takes but no picture can be converted to."""
+    spec = _color(color, pix_fmt, limited_only=False)
+    rgb_to_frame(np.zeros((3, 16, 16), np.float32), pix_fmt, spec)
 
 
 def _wanted(info: SourceInfo, row: EncoderRow) -> PixelFormat:
@@ -214,6 +226,9 @@ def _wanted(info: SourceInfo, row: EncoderRow) -> PixelFormat:
     if source.rgb or source.gray:
         chroma = 1 if row.coding == "prores" and source.rgb else 2
         wanted = replace(wanted, rgb=False, gray=False, chroma_x=chroma, chroma_y=chroma)
+    if (wanted.chroma_x, wanted.chroma_y) not in ((1, 1), (2, 1), (2, 2)):
+        # DV's 4:1:1 and the like: enlarged, 4:2:0 has more of it than the source either way.
+        wanted = replace(wanted, chroma_x=2, chroma_y=2)
     return wanted
 
 
@@ -348,6 +363,11 @@ def _notes(
     notes = []
     if row.coding == "h264":
         notes += h264_note(settings.width, settings.height, info.frame_rate)
+    if row.coding == "h264" and settings.pix_fmt not in PLAYABLE_H264 and options.pix_fmt is None:
+        notes.append(
+            f"{settings.pix_fmt} as in the source: hardware decodes H.264 in yuv420p only, which "
+            "--pix-fmt yuv420p gives; HEVC is decoded in more formats (--codec hevc)"
+        )
     if options.codec is None and row.coding == "hevc" and info.bit_depth > 8:
         notes.append(
             f"the source has {info.bit_depth} bits a component: encoded as HEVC Main 10, "
@@ -360,6 +380,9 @@ def _notes(
     if row.hardware:
         notes.append(f"{row.encoder} may give slightly different files from run to run")
     return tuple(notes)
+
+
+PLAYABLE_H264 = ("yuv420p", "nv12")
 
 
 def _losses(

@@ -42,7 +42,7 @@ CODEC_TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
 MOST_INTERRUPTIONS = 100
 """How often reading the source is taken up again after an error."""
 
-FINEST_MOVIE_TIMESCALE = 1_000_000
+FINEST_MOVIE_TIMESCALE = 1_000_000_000
 
 
 def join(

@@ -77,7 +77,7 @@ def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
     tags = (codec.color_primaries, codec.color_trc, codec.colorspace)
     compared: tuple[tuple[str, object, object], ...] = (
         ("size", (codec.width, codec.height), (settings.width, settings.height)),
-        ("pixel format", opaque(codec.pix_fmt or ""), opaque(settings.pix_fmt)),
+        ("pixel format", stored(codec.pix_fmt or ""), stored(settings.pix_fmt)),
         ("primaries, transfer and matrix", tags, code_points(settings.color)[:3]),
     )
     for name, found, wanted in compared:
@@ -128,11 +128,21 @@ ROUNDED_DURATION = Fraction(2, 1000)
 """Seconds by which a duration may be off where containers count in milliseconds."""
 
 
-def opaque(pix_fmt: str) -> str:
-    """Return the pixel format without transparency and range, which not every header tells."""
-    plain = pix_fmt.replace("yuvj", "yuv").replace("yuva", "yuv")
+def stored(pix_fmt: str) -> str:
+    """Return the pixel format as headers tell it: not all tell layout, range or transparency."""
+    plain = STORED.get(pix_fmt, pix_fmt).replace("yuvj", "yuv").replace("yuva", "yuv")
     # ProRes 4444 is read as 12 bits, whatever was given.
     return plain.replace("yuv444p12", "yuv444p10")
+
+
+STORED = {
+    "nv12": "yuv420p",
+    "nv16": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p012le": "yuv420p12le",
+    "p210le": "yuv422p10le",
+}
+"""What pictures in the layouts of hardware are once they are encoded."""
 
 
 def is_cover(stream: av.VideoStream) -> bool:
