@@ -1,6 +1,6 @@
 """Make the picture of docs/models.md: one scene made small in three ways, and made large again.
 
-    python docs/make_model_pictures.py bird.mp4 docs/pictures/models.jpg
+    python docs/make_model_pictures.py bird.mp4 docs/images/models.jpg
 
 VIDEO is any sharp clip; the published picture is of `bird.mp4` from iagoCL/graxONo (CC0). Prints
 the mean PSNR (dB, Y) of each way over the frames.
