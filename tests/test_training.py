@@ -20,6 +20,7 @@ from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.training import curves, losses
 from vsrpp_cli.training.degradation import Degrade
+from vsrpp_cli.training.job import TrainingOptions, train
 from vsrpp_cli.training.prepare import PreparationSettings, prepare, scene_runs
 from vsrpp_cli.training.recipe import DataRecipe, Stage, load_recipe, parse_recipe
 from vsrpp_cli.training.sampler import Pack, Sampler
@@ -27,6 +28,7 @@ from vsrpp_cli.training.state import export
 from vsrpp_cli.training.synthesis import camera, flows, render
 from vsrpp_cli.training.trainer import Trainer
 
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 RECIPES = Path(__file__).parents[1] / "src/vsrpp_cli/training/recipes"
 
 TINY = """
@@ -382,37 +384,51 @@ def train_command(folder, *more):
     ]  # fmt: skip
 
 
-@pytest.mark.slow
-def test_a_killed_run_resumes_with_the_same_losses(tmp_path, pack_folder):
-    (tmp_path / "tiny.toml").write_text(recipe_text(steps=10, save_every=3))
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path, pack_folder):
     (tmp_path / "pack").symlink_to(pack_folder)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    whole, killed = (
-        train_command(tmp_path, "-o", str(tmp_path / run)) for run in ("whole", "killed")
-    )
-    subprocess.run(whole, check=True, env=environment)
-    with subprocess.Popen(killed, env=environment) as process:
-        while len(losses_of(tmp_path / "killed")) < 8 and process.poll() is None:
+    return tmp_path
+
+
+def train_here(folder, output):
+    options = TrainingOptions(folder, folder / output, pack=folder / "pack", row_every=1)
+    train(load_recipe(folder / "tiny.toml"), options, torch.device("cpu"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_run_resumes_with_the_same_losses(folder):
+    (folder / "tiny.toml").write_text(recipe_text(steps=10, save_every=3))
+    train_here(folder, "whole")
+    command = train_command(folder, "-o", str(folder / "killed"))
+    with subprocess.Popen(command, env=ONE_THREAD) as process:
+        while len(losses_of(folder / "killed")) < 8 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    subprocess.run(killed, check=True, env=environment)
-    assert losses_of(tmp_path / "killed") == losses_of(tmp_path / "whole")
+    assert len(losses_of(folder / "killed")) < 12
+    train_here(folder, "killed")
+    assert losses_of(folder / "killed") == losses_of(folder / "whole")
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(tmp_path, pack_folder):
-    (tmp_path / "tiny.toml").write_text(recipe_text(steps=2))
-    (tmp_path / "pack").symlink_to(pack_folder)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        train_command(tmp_path, "-o", str(tmp_path / "one")), check=True, env=environment
-    )
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_take_the_steps_of_one(folder):
+    (folder / "tiny.toml").write_text(recipe_text(steps=2))
+    train_here(folder, "one")
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
-    arguments = train_command(tmp_path, "-o", str(tmp_path / "two"))[3:]
+    arguments = train_command(folder, "-o", str(folder / "two"))[3:]
     subprocess.run(
-        [sys.executable, *launcher, "-m", "vsrpp_cli", *arguments], check=True, env=environment
+        [sys.executable, *launcher, "-m", "vsrpp_cli", *arguments], check=True, env=ONE_THREAD
     )
-    one, two = weights_of(tmp_path, "one", "two")
+    one, two = weights_of(folder, "one", "two")
     for name, tensor in one.state_dict().items():
         assert torch.allclose(tensor, two.state_dict()[name], atol=2e-4), name
 
