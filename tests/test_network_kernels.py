@@ -1,7 +1,12 @@
 """The fast CPU path, part by part, against the plain one."""
 
 import copy
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrpp_cli.network import deform, fused
+from vsrpp_cli.network import deform, fused, stages
 from vsrpp_cli.network.alignment import offsets_and_mask
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
@@ -55,6 +60,41 @@ def test_convolution_is_torchs(
     error = result - (expected + residual.float())
     assert error.abs().max() < (1e-4 if dtype == torch.float32 else 0.15)
     assert error.square().mean().sqrt() < (1e-5 if dtype == torch.float32 else 0.02)
+
+
+def test_library_convolution_does_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, bias = torch.randn(16, 16, 3, 3) / 12, torch.randn(16)
+    x = image(16, 9, 9, torch.float32)
+    convolve = LibraryConv(weight, bias, [16], dtype=torch.float32, slope=0.1)
+    expected = convolve([x])
+    monkeypatch.setattr(stages, "_convolve_and_activate", None)
+    torch.testing.assert_close(convolve([x]), expected)
+
+
+OTHER_PROCESSOR = """
+import torch
+from vsrpp_cli.network import fused
+torch.manual_seed(0)
+x = torch.randn(1, 16, 8, 8).bfloat16().contiguous(memory_format=torch.channels_last)
+weight, bias = torch.randn(16, 16, 3, 3) / 12, torch.randn(16)
+result = fused.WinogradConv(weight, bias, [16], dtype=torch.bfloat16)([x]).float()
+expected = torch.nn.functional.conv2d(x.float(), weight, bias, padding=1)
+print(float((result - expected).abs().max()))
+x[...] = float("nan")
+assert fused.warp(x, torch.zeros(1, 2, 8, 8)).isnan().all()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names an x86 processor")
+def test_bfloat16_is_right_without_instructions_for_it(tmp_path: Path) -> None:
+    features = "+avx,+avx2,+fma,+f16c,+bmi,+bmi2"
+    limited = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features}
+    environment = {**os.environ, **limited, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", OTHER_PROCESSOR]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.1
 
 
 def test_channels_that_fill_no_vector_are_padded() -> None:

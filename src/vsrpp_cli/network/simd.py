@@ -90,9 +90,26 @@ def _load(builder: Builder, address: Value, lanes: int, *, bf16: bool) -> Value:
 def _store(builder: Builder, value: Value, address: Value, lanes: int, *, bf16: bool) -> None:
     """Store a float32 vector, rounding to nearest even."""
     if bf16:
-        narrow = builder.fptrunc(value, ir.VectorType(_BF16, lanes))
-        value = builder.bitcast(narrow, ir.VectorType(_I16, lanes))
+        value = _rounded(builder, value, lanes)
     builder.store(value, _at(builder, address, value.type), align=2 if bf16 else 4)
+
+
+def _rounded(builder: Builder, value: Value, lanes: int) -> Value:
+    """Return the bits of float32 as bfloat16, rounded to nearest even; not a number stays so."""
+    narrow = ir.VectorType(_I16, lanes)
+    if _has_bf16_product():
+        return builder.bitcast(builder.fptrunc(value, ir.VectorType(_BF16, lanes)), narrow)
+    wide = ir.VectorType(_I32, lanes)
+
+    def number(bits: int) -> Value:
+        return ir.Constant(wide, [bits] * lanes)
+
+    bits = builder.bitcast(value, wide)
+    odd = builder.and_(builder.lshr(bits, number(16)), number(1))
+    up = builder.add(bits, builder.add(number(0x7FFF), odd))
+    wrong = builder.fcmp_unordered("uno", value, value)
+    up = builder.select(wrong, number(0x7FC00000), up)
+    return builder.trunc(builder.lshr(up, number(16)), narrow)
 
 
 def _splat(builder: Builder, scalar: Value, lanes: int = LANES) -> Value:

@@ -24,6 +24,10 @@ NOTHING = 1.0
 """Slopes of a leaky ReLU that make it a ReLU, and no ReLU at all."""
 
 
+_convolve_and_activate = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+"""What torch's own compiler calls; saves a pass over memory. Not in builds without oneDNN."""
+
+
 class Convolution(Protocol):
     """A 3x3 convolution of several images at once, and what follows it."""
 
@@ -98,10 +102,12 @@ class LibraryConv:
         return x if residual is None else x.add_(residual)
 
     def _convolve(self, x: Tensor) -> Tensor:
-        place = [1, 1], [self.stride, self.stride], [1, 1], 1
+        if _convolve_and_activate is None:
+            x = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=1)
+            return x if self.slope == NOTHING else F.leaky_relu_(x, self.slope)
         kind, scalars = ("none", []) if self.slope == NOTHING else ("leaky_relu", [self.slope])
-        # What torch's own compiler calls; it saves a pass over memory for the activation.
-        result: Tensor = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+        place = [1, 1], [self.stride, self.stride], [1, 1], 1
+        result: Tensor = _convolve_and_activate(
             x, self.weight, self.bias, *place, kind, scalars, ""
         )
         return result
