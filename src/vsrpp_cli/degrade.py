@@ -154,7 +154,9 @@ def bicubic_up_matrix(size: int, factor: int) -> Matrix:
     for row in range(size * factor):
         centre = (row + 0.5) / factor - 0.5
         columns = np.arange(4) + int(np.floor(centre)) - 1
-        np.add.at(matrix[row], _symmetric(columns, size), _cubic(columns.astype(np.float64) - centre))
+        np.add.at(
+            matrix[row], _symmetric(columns, size), _cubic(columns.astype(np.float64) - centre)
+        )
     return matrix
 
 
