@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support.clips import tiny_checkpoint, write_clip
@@ -33,12 +34,12 @@ def victim(case, folder, seed):
 
 
 @pytest.mark.parametrize(
-    ("phase", "delay"),
-    [("scan", 0), ("compute", 0), ("compute", 0.15), ("compute", 0.3), ("join", 0), ("verify", 0)],
+    ("phase", "done"),
+    [("scan", 0), ("compute", 0), ("compute", 6), ("compute", 14), ("join", 0), ("verify", 0)],
 )
-def test_a_killed_run_ends_as_an_uninterrupted_one(case, tmp_path, phase, delay):
+def test_a_killed_run_ends_as_an_uninterrupted_one(case, tmp_path, phase, done):
     runs = victim(case, tmp_path, seed=0)
-    runs.run(phase=phase, delay=delay)
+    runs.run(phase=phase, done=done, delay=0.02)
     assert runs.kills
     runs.assert_nothing_broken()
     runs.finish()
@@ -47,7 +48,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(case, tmp_path, phase, delay)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_asked_run_stops_after_its_segment_and_goes_on(case, tmp_path, number, code):
     runs = victim(case, tmp_path, seed=1)
-    assert runs.run(phase="compute", signal_number=number) == code
+    assert runs.run(phase="compute", done=6, signal_number=number) == code
     assert not runs.output.exists()
     runs.finish()
 
@@ -73,7 +74,7 @@ def test_a_crash_at_every_step_of_the_commit_protocol_recovers(case, tmp_path):
 def interrupted(case, tmp_path):
     """A run that was stopped after its first segments."""
     runs = victim(case, tmp_path, seed=2)
-    assert runs.run(phase="compute", delay=0.2, signal_number=signal.SIGINT) == 130
+    assert runs.run(phase="compute", done=6, signal_number=signal.SIGINT) == 130
     folder = runs.output.with_name("out.mp4.vsrpp")
     assert list((folder / "segments").iterdir())
     return runs, folder
@@ -172,6 +173,45 @@ def test_workers_and_join_give_the_same_file(case, tmp_path):
     vsrpp("join", folder, check=0)
     assert fingerprint(output) == fingerprint(expected)
     assert not folder.exists()
+
+
+def test_several_processes_give_the_same_file(case, tmp_path):
+    clip, expected, options = case
+    vsrpp("upscale", clip, tmp_path / "out.mp4", *options, "--workers", 2, check=0)
+    assert fingerprint(tmp_path / "out.mp4") == fingerprint(expected)
+
+
+def test_workers_end_with_their_driver_and_commit_nothing_more(case, tmp_path):
+    clip, expected, options = case
+    runs = Victim(clip, tmp_path / "out.mp4", expected, *options, "--workers", 2)
+    process = psutil.Popen(runs.command(), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    for line in process.stderr:
+        if json.loads(line).get("done", 0) and json.loads(line)["phase"] == "compute":
+            break
+    children = process.children(recursive=True)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    assert len(children) >= 2
+    journal = runs.output.with_name("out.mp4.vsrpp") / "journal.jsonl"
+    before = journal.read_bytes() if journal.exists() else b""
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+    assert (journal.read_bytes() if journal.exists() else b"") == before
+    runs.finish()
+
+
+def test_a_finished_run_that_kept_its_work_is_done_at_once_and_a_lost_output_rejoined(
+    case, tmp_path
+):
+    clip, expected, options = case
+    command = ("upscale", clip, tmp_path / "out.mp4", *options, "--keep-work")
+    vsrpp(*command, check=0)
+    (tmp_path / "out.mp4").unlink()
+    report = tmp_path / "report.json"
+    vsrpp(*command, "--report", report, check=0)
+    assert fingerprint(tmp_path / "out.mp4") == fingerprint(expected)
+    assert json.loads(report.read_text())["frames_computed"] == 0
 
 
 def small_disk(folder, size):

@@ -24,15 +24,18 @@ class Victim:
         return [VSRPP, "upscale", str(self.source), str(self.output), *self.options,
                 "--progress", "json"]  # fmt: skip
 
-    def run(self, *, phase=None, delay=0.0, signal_number=signal.SIGKILL):
-        """Run once; kill it `delay` seconds after it enters `phase`. Returns the exit code."""
+    def run(self, *, phase=None, done=0, delay=0.0, signal_number=signal.SIGKILL):
+        """Run once; kill it `delay` seconds after it has `done` frames of `phase`.
+
+        Returns the exit code.
+        """
         process = subprocess.Popen(
             self.command(), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
         )
         said = []
         for line in process.stderr:
             said.append(line)
-            if phase is not None and _phase(line) == phase:
+            if phase is not None and _reached(line, phase, done):
                 time.sleep(delay)
                 process.send_signal(signal_number)
                 self.kills.append((phase, round(delay, 3), signal_number))
@@ -65,11 +68,12 @@ class Victim:
         self.output.unlink()
 
 
-def _phase(line):
+def _reached(line, phase, done):
     try:
-        return json.loads(line).get("phase")
+        record = json.loads(line)
     except ValueError:
-        return None
+        return False
+    return record.get("phase") == phase and record.get("done", 0) >= done
 
 
 def fingerprint(path):

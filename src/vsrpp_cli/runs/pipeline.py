@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.errors import (
@@ -199,12 +198,16 @@ def _planned(run: Run) -> Plan:
         run.output,
         run.options,
         models=models,
-        on_scan=lambda done, total: run.say("scan", done, total),
+        on_scan=lambda done, total: _scanned(run, done, total),
     )
     disk.check(plan, work=run.folder.path, output=run.output)
+    return plan
+
+
+def _scanned(run: Run, done: int, total: int | None) -> None:
     if run.stop.requested:
         raise run.stop.error("stopped before the first frame; nothing is lost")
-    return plan
+    run.say("scan", done, total)
 
 
 def _resume(run: Run) -> Plan | None:
@@ -263,6 +266,7 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
     with run.phase("compute"):
         for segment in _workers(run, plan, missing, count):
             run.report.frames_computed += segment.frames
+            run.report.kernels = segment.kernels
             _note_events(run, segment)
     if run.stop.requested and run.report.frames_computed + count.before < plan.frames:
         raise run.stop.error(_how_to_go_on(run, plan))
@@ -278,7 +282,6 @@ def _workers(run: Run, plan: Plan, missing: list[int], on_frames: OnFrames) -> I
         return processes.run(plan, run.folder, missing, workers, run.stop, on_frames)
     with run.phase("load"):
         engine = serial.load_engine(plan)
-    run.report.kernels = engine.kernels
     return serial.run(plan, run.folder, missing, engine, run.stop, on_frames)
 
 
@@ -391,14 +394,12 @@ def _publish(run: Run, temporary: Path) -> None:
 
 def _is_published(run: Run) -> bool:
     """Whether the run was done but for cleaning up, also if it died before it could say so."""
-    verified: dict[str, Any] | None = None
-    for record in run.folder.journal.read():
-        if record["event"] == "published":
-            return True
-        if record["event"] == "verified":
-            verified = record
-    if verified is None or not run.output.exists():
+    records = {record["event"]: record for record in run.folder.journal.read()}
+    if "verified" not in records or not run.output.exists():
         return False
+    if "published" in records and run.output.is_dir():
+        return True  # a folder may hold other files of the user's besides the frames
+    verified = records["verified"]
     return measure(run.output) == (verified["size"], verified["digest"])
 
 

@@ -58,7 +58,9 @@ class Report:
             f"{self.output}: {self.frames} frames, {width}x{height}, "
             f"{self.output_bytes / 1e6:.1f} MB, {total:.1f} s"
             + (f" ({self.fps:.2f} frames/s while computing)" if self.frames_computed else ""),
-            f"{self.model} on {self.device}, {self.precision}, {self.kernels}",
+            ", ".join(
+                filter(None, (f"{self.model} on {self.device}", self.precision, self.kernels))
+            ),
         ]
         if self.segments_reused:
             lines.append(f"{self.segments_reused} of {self.segments} segments were there already")

@@ -44,6 +44,8 @@ class Finished:
     digest: str
     events: tuple[dict[str, Any], ...]
     seconds: float
+    kernels: str = ""
+    """Which way the networks were computed."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def compute(
             "frames": frames,
             "events": [to_json(event) for event in engine.events[before:]],
             "seconds": round(time.perf_counter() - started, 3),
+            "kernels": engine.kernels,
         },
     )
 
@@ -174,6 +177,7 @@ def _finished(record: dict[str, Any]) -> Finished:
         digest=record["digest"],
         events=tuple(record["events"]),
         seconds=record["seconds"],
+        kernels=record["kernels"],
     )
 
 
