@@ -200,9 +200,10 @@ def main() -> None:
     lines = table(best, arguments.frames)
     plain = BasicVSRPP()
     set_weights(plain)
-    counts = convolutions(plain.prepare(), clip[:3, :, :, :])
+    few = clip[:3]
+    counts = convolutions(plain.prepare(), few)
     for dtype in [torch.float32] if arguments.isa else [torch.bfloat16, torch.float32]:
-        alone = convolutions_alone(counts, dtype) / 3
+        alone = convolutions_alone(counts, dtype) / len(few)
         lines.append(f"| convolutions alone, oneDNN, {str(dtype)[6:]} | {alone:.2f} | | | |")
     publish(lines, width, height)
 

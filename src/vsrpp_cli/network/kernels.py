@@ -34,11 +34,10 @@ def compiled(function):
 
     The cache notices changes of this file, not of `simd`: touch this one after changing that.
     """
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @numba.njit(inline="always", error_model="numpy")
