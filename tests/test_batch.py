@@ -158,7 +158,8 @@ def ten(tmp_path_factory):
 def killed_and_repeated(ten, tiny):
     """Kill a batch in the middle of its longest item, then give the same command again."""
     outputs = ten.parent / "out"
-    command = ["batch", ten, outputs, "-m", tiny, "--segment", 3, "--report", ten.parent / "r.json"]
+    command = ["batch", ten, outputs, "-m", tiny, "--segment", 3, "--threads", 1]
+    command += ["--report", ten.parent / "r.json"]
     journal = outputs / "nested/long_x4.mp4.vsrpp/journal.jsonl"
     process = subprocess.Popen(
         [VSRPP, *map(str, command)], env=ENVIRONMENT, stderr=subprocess.DEVNULL
