@@ -7,7 +7,6 @@ before x for each of the nine taps of each group; masks (N, groups * 9, H, W).
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import deform_conv2d
 
 from vsrpp_cli.network.warp import normalised
 
@@ -31,6 +30,8 @@ def deform_torchvision(
         shape (N, C_out, H, W), dtype of `x`. The operator takes one dtype for all and computes
         sampling positions in it, so everything is brought to float32.
     """
+    from torchvision.ops import deform_conv2d  # noqa: PLC0415  slow to import, not for CPUs
+
     out: Tensor = deform_conv2d(
         x.float(), offset.float(), weight.float(), bias.float(), padding=1, mask=mask.float()
     )
