@@ -76,23 +76,21 @@ def psnr(one, other):
 
 
 def chunk_figures(made, whole, chunks):
-    """Return the mean, the worst frame beside a border, and the jump across borders.
+    """Return the mean, the worst frame beside a border, and figures of the jump across borders.
 
-    The jump: the mean change from frame to frame across a border over that of its neighbours, and
-    that over the same of the unbroken sequence, so that what the scene itself does is taken out.
+    The jump is the mean change from frame to frame across a border over that of its two neighbours.
+    After it stand that change, and the unbroken sequence's at the same place, in 8-bit code values.
     """
     each = [psnr(a, b) for a, b in zip(made, whole, strict=True)]
     borders = [chunk.keep_start for chunk in chunks[1:]]
     beside = [each[i] for border in borders for i in (border - 1, border)]
-    change = [float(np.abs(b - a).mean()) for a, b in pairwise(made)]
-    reference = [float(np.abs(b - a).mean()) for a, b in pairwise(whole)]
-    ratios = []
-    for border in borders:
-        around = [change[i] for i in (border - 3, border - 2, border, border + 1)]
-        expected = [reference[i] for i in (border - 3, border - 2, border, border + 1)]
-        own = reference[border - 1] / max(np.mean(expected), 1e-9)
-        ratios.append(change[border - 1] / max(np.mean(around), 1e-9) / max(own, 1e-9))
-    return psnr(made, whole), min(beside), max(ratios)
+    change = [255 * float(np.abs(b - a).mean()) for a, b in pairwise(made)]
+    unbroken = [255 * float(np.abs(b - a).mean()) for a, b in pairwise(whole)]
+    jump, border = max(
+        (change[i - 1] / max((change[i - 2] + change[i]) / 2, 1e-9), i) for i in borders
+    )
+    figures = f"{jump:.3f}", f"{change[border - 1]:.3f}", f"{unbroken[border - 1]:.3f}"
+    return f"{psnr(made, whole):.1f} dB", f"{min(beside):.1f} dB", *figures
 
 
 def tile_figures(made, whole, size, tile, overlap):
@@ -110,23 +108,21 @@ def tile_figures(made, whole, size, tile, overlap):
 
 def seams(network, path, size, count, precision):
     """Print the table of seams."""
-    chunk, tile = count // 2 + 4, (size[0] // 2 + 16, size[1] // 2 + 16)
+    chunk, tile = count // 2 + 4, tuple(max(64, side // 2 + 16) for side in size)
     print(
         f"{path.name}, {count} frames of {size[0]}x{size[1]}, {precision}; chunks of {chunk} "
         f"with overlap 4, tiles of {tile[0]}x{tile[1]} with overlap 16\n"
     )
-    print(
-        "| clip | cut into | mean | worst frame beside a chunk border | jump | band of 8 pixels |"
-    )
-    print("|---|---|---|---|---|---|")
+    print("| clip | cut into | mean | beside a chunk border | jump | change | unbroken | band |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, clip in clips(path, size, count).items():
         whole, _ = upscaled(network, clip, precision)
         made, chunks = upscaled(network, clip, precision, chunk=chunk)
-        mean, worst, jump = chunk_figures(made, whole, chunks)
-        print(f"| {name} | {len(chunks)} chunks | {mean:.1f} dB | {worst:.1f} dB | {jump:.3f} | |")
+        figures = " | ".join(chunk_figures(made, whole, chunks))
+        print(f"| {name} | {len(chunks)} chunks | {figures} | |", flush=True)
         made, _ = upscaled(network, clip, precision, tile=tile)
         mean, band = tile_figures(made, whole, size, tile, 16)
-        print(f"| {name} | 2x2 tiles | {mean:.1f} dB | | | {band:.1f} dB |", flush=True)
+        print(f"| {name} | 2x2 tiles | {mean:.1f} dB | | | | | {band:.1f} dB |", flush=True)
 
 
 def precision_table(network, path, size, count):

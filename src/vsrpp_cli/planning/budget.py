@@ -34,7 +34,7 @@ STEP_FEATURES = 14
 """Features' worth of memory that one step of a branch needs on top."""
 FLOW_NETWORK_BYTES = 700
 """Bytes for each pixel of the flow network while it runs."""
-RECONSTRUCTION = 2.6
+RECONSTRUCTION = 3.4
 """Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
 PIPELINE_FRAMES = 6
 """Output frames, float32, on their way through queues and conversion."""
