@@ -5,8 +5,8 @@ addressed by integers and the element type follows from the dtype of `kind`. Eac
 part of the work, `first` to `last`, so that threads can share it; none takes Python's lock.
 """
 
-# The loops of a kernel belong together: taken apart, they would pass a dozen addresses around.
-# ruff: noqa: PLR0913, PLR0917, C901, PLR0912
+# Kernels take addresses and sizes one by one: numba has no cheap record to put them in.
+# ruff: noqa: PLR0913, PLR0917
 # mypy: disable-error-code="no-untyped-def, untyped-decorator, call-arg, arg-type"
 
 import numba
@@ -44,6 +44,36 @@ def compiled(function):
 def aligned(address):
     """Return the first address from this one on that begins a cache line."""
     return (address + LINE - 1) // LINE * LINE
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _read_tile(kind, image, channels, height, width, y, x, scratch, target, stride):
+    """Transform the 6x6 pixels from y, x on, zeros outside, to 36 places `stride` apart."""
+    pixel = channels * kind.itemsize
+    step = LANES * kind.itemsize
+    source = image + (y * width + x) * pixel
+    row = width * pixel
+    if not (y >= 0 and x >= 0 and y + 6 <= height and x + 6 <= width):
+        for i in range(36):
+            py, px = y + i // 6, x + i % 6
+            there = 0 <= py < height and 0 <= px < width
+            for c in range(0, pixel, step):
+                origin = image + (py * width + px) * pixel + c if there else 0
+                simd.move(kind, origin, scratch + i * pixel + c)
+        source = scratch
+        row = 6 * pixel
+    for c in range(0, pixel, step):
+        simd.winograd_input(kind, source + c, row, pixel, target + c, stride)
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _place(y, x, width, c, c_out, shuffled):
+    """Return where channel c of a pixel lies in the result, in elements."""
+    if not shuffled:
+        return (y * width + x) * c_out + c
+    run = c_out // 4
+    quarter = c // run
+    return ((2 * y + quarter // 2) * 2 * width + 2 * x + quarter % 2) * run + c % run
 
 
 @compiled
@@ -94,32 +124,16 @@ def winograd(
     m = aligned(products.ctypes.data)
     scratch = aligned(patch.ctypes.data)
     done = aligned(pixels.ctypes.data)
-    run = c_out // 4
+    stride = BLOCK * c_in * size
     for block in range(first, last):
         count = min(BLOCK, tiles - block * BLOCK)
         for t in range(count):
             tile = block * BLOCK + t
-            y = tile // tiles_x * TILE - 1
-            x = tile % tiles_x * TILE - 1
-            inside = y >= 0 and x >= 0 and y + 6 <= height and x + 6 <= width
+            y, x = tile // tiles_x * TILE - 1, tile % tiles_x * TILE - 1
             at = v + t * c_in * size
             for j in range(len(inputs)):
-                pixel = channels[j] * size
-                source = inputs[j] + (y * width + x) * pixel
-                row = width * pixel
-                if not inside:
-                    for i in range(36):
-                        py = y + i // 6
-                        px = x + i % 6
-                        there = 0 <= py < height and 0 <= px < width
-                        for c in range(0, pixel, LANES * size):
-                            from_ = inputs[j] + (py * width + px) * pixel + c if there else 0
-                            simd.move(kind, from_, scratch + i * pixel + c)
-                    source = scratch
-                    row = 6 * pixel
-                for c in range(0, pixel, LANES * size):
-                    simd.winograd_input(kind, source + c, row, pixel, at + c, BLOCK * c_in * size)
-                at += pixel
+                _read_tile(kind, inputs[j], channels[j], height, width, y, x, scratch, at, stride)
+                at += channels[j] * size
         for column in range(0, c_out, COLUMNS):
             for i in range(36):
                 panel = weight + (i * ((c_out + COLUMNS - 1) // COLUMNS * COLUMNS) + column) * (
@@ -136,30 +150,49 @@ def winograd(
                 )
             for t in range(count):
                 tile = block * BLOCK + t
-                y = tile // tiles_x * TILE
-                x = tile % tiles_x * TILE
+                y, x = tile // tiles_x * TILE, tile % tiles_x * TILE
                 for c in range(column, min(column + COLUMNS, c_out), LANES):
                     simd.winograd_output(
                         m + (t * COLUMNS + c - column) * 4, BLOCK * COLUMNS * 4, done
                     )
                     for i in range(min(TILE, height - y)):
                         for k in range(min(TILE, width - x)):
-                            place = ((y + i) * width + x + k) * c_out + c
-                            if shuffled:
-                                quarter = c // run
-                                place = (
-                                    (2 * (y + i) + quarter // 2) * 2 * width
-                                    + 2 * (x + k)
-                                    + quarter % 2
-                                ) * run + c % run
+                            place = _place(y + i, x + k, width, c, c_out, shuffled) * size
                             simd.finish(
                                 kind,
                                 done + (i * TILE + k) * LANES * 4,
                                 bias + c * 4,
-                                residual + place * size if residual else 0,
+                                residual + place if residual else 0,
                                 slope,
-                                out + place * size,
+                                out + place,
                             )
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _table(half, plane, group):
+    """Return what `simd.locate` needs to know of each sample; `group` is a group's bytes."""
+    table = np.zeros((4, plane), np.int32)
+    taps = table.view(np.float32)
+    for s in range(2 * half):
+        taps[0, s] = np.float32(s % TAPS // 3 - 1)
+        taps[1, s] = np.float32(s % 3 - 1)
+        table[2, s] = s % half // TAPS * group
+        table[3, s] = s // half
+    return table
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _sample(kind, image, corner, plane, lanes, target):
+    """Sample a group of 2, 4, 8, 16 or another even number of channels."""
+    if lanes == 8:
+        simd.sample_8(kind, image, corner, plane, target)
+    elif lanes == 16:
+        simd.sample_16(kind, image, corner, plane, target)
+    elif lanes == 4:
+        simd.sample_4(kind, image, corner, plane, target)
+    else:
+        for c in range(0, lanes * kind.itemsize, 2 * kind.itemsize):
+            simd.sample_2(kind, image + c, corner, plane, target + c)
 
 
 @compiled
@@ -204,13 +237,7 @@ def align(
     columns = np.empty(BLOCK * depth * size + LINE, np.uint8)
     product = np.empty(BLOCK * COLUMNS * 4 + LINE, np.uint8)
     found = np.empty(8 * plane * 4 + LINE, np.uint8)
-    table = np.zeros((4, plane), np.int32)
-    taps = table.view(np.float32)
-    for s in range(2 * half):
-        taps[0, s] = np.float32(s % TAPS // 3 - 1)
-        taps[1, s] = np.float32(s % 3 - 1)
-        table[2, s] = s % half // TAPS * lanes * size
-        table[3, s] = s // half
+    table = _table(half, plane, lanes * size)
     a = aligned(columns.ctypes.data)
     sums = aligned(product.ctypes.data)
     corners = aligned(found.ctypes.data)
@@ -242,16 +269,7 @@ def align(
             at = a + t * depth * size
             for s in range(2 * half):
                 image = past[0] if s < half else past[1]
-                corner = corners + s * 4
-                if lanes == 8:
-                    simd.sample_8(kind, image, corner, plane, at)
-                elif lanes == 16:
-                    simd.sample_16(kind, image, corner, plane, at)
-                elif lanes == 4:
-                    simd.sample_4(kind, image, corner, plane, at)
-                else:
-                    for c in range(0, lanes * size, 2 * size):
-                        simd.sample_2(kind, image + c, corner, plane, at + c)
+                _sample(kind, image, corners + s * 4, plane, lanes, at)
                 at += lanes * size
         for column in range(0, channels, COLUMNS):
             simd.matrix_tile(
