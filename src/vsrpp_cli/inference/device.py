@@ -94,10 +94,12 @@ def cpu_capability() -> str:
 
 
 def default_threads() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use; fewer where `OMP_NUM_THREADS` says so."""
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores
 
 
 def device_name(device: torch.device) -> str:

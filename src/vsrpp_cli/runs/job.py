@@ -26,13 +26,13 @@ from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry, Wishes, Work, choose_geometry, segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
-from vsrpp_cli.runs.plan import VERSION, ComputeSpec, ModelRecord, Plan
+from vsrpp_cli.runs.plan import VERSION, ComputeSpec, Decoding, ModelRecord, Plan
 from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.version import __version__
 from vsrpp_cli.video.encoders import resolve
 from vsrpp_cli.video.frames_output import check_frame_count
 from vsrpp_cli.video.mux import plan_streams
-from vsrpp_cli.video.source import FrameSource, open_source
+from vsrpp_cli.video.source import FrameSource
 from vsrpp_cli.video.types import OutputPlan, Scan, SourceInfo
 
 DEFAULT_OVERLAP = 4
@@ -45,15 +45,13 @@ OnScan = Callable[[int, int | None], None]
 
 def open_input(path: Path, options: UpscaleOptions) -> FrameSource:
     """Open the input of a run as the options say."""
-    return open_source(path, **_decoding(options))
+    return _decoding(options).open(path)
 
 
-def _decoding(options: UpscaleOptions) -> dict[str, object]:
-    return {
-        "video_track": options.video_track,
-        "fps": options.fps,
-        "deinterlace": options.deinterlace,
-    }
+def _decoding(options: UpscaleOptions) -> Decoding:
+    return Decoding(
+        video_track=options.video_track, fps=options.fps, deinterlace=options.deinterlace
+    )
 
 
 def make_plan(

@@ -6,6 +6,7 @@ that a run gives the same frames wherever and however often it is interrupted.
 
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import from_json, to_json
 from vsrpp_cli.runs.durable import write_durably
+from vsrpp_cli.video.source import FrameSource, open_source
 from vsrpp_cli.video.types import OutputPlan, Scan, SourceInfo
 
 VERSION = 1
@@ -41,6 +43,25 @@ class ComputeSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How the source is opened, by whoever has to."""
+
+    video_track: int | None
+    fps: Fraction | None
+    deinterlace: str
+
+    def open(self, path: Path) -> FrameSource:
+        """Open the source.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return open_source(
+            path, video_track=self.video_track, fps=self.fps, deinterlace=self.deinterlace
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One run, decided."""
 
@@ -57,8 +78,7 @@ class Plan:
     geometry: Geometry
     segments: tuple[Segment, ...]
     output: OutputPlan
-    decoding: dict[str, Any]
-    """How the source is opened again: `video_track`, `fps`, `deinterlace`."""
+    decoding: Decoding
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from vsrpp_cli.runs.durable import disk_errors, fsync_tree, replace_durably
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.streams import ReadAhead, WriteBehind
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
-from vsrpp_cli.video.source import FrameSource, open_source
+from vsrpp_cli.video.source import FrameSource
 from vsrpp_cli.video.types import Frame
 from vsrpp_cli.video.writer import open_writer, segment_suffix
 
@@ -126,7 +126,7 @@ def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
 
 def reopen_source(plan: Plan) -> FrameSource:
     """Open the plan's input the way it was opened for planning."""
-    return open_source(Path(plan.source.path), **plan.decoding)
+    return plan.decoding.open(Path(plan.source.path))
 
 
 def _encode(

@@ -1,6 +1,7 @@
 """Frames through an encoder and back: what compression does to them, for training."""
 
 import io
+from typing import cast
 
 import av
 import numpy as np
@@ -32,7 +33,7 @@ def recompress(
     buffer = io.BytesIO()
     try:
         with av.open(buffer, "w", format="matroska") as container:
-            stream = container.add_stream(codec, rate=25)
+            stream = cast("av.VideoStream", container.add_stream(codec, rate=25))
             stream.height, stream.width = even.shape[1:3]
             stream.pix_fmt = "yuv420p"
             # One thread: the result must not depend on the machine.
@@ -41,9 +42,9 @@ def recompress(
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode(None))
         buffer.seek(0)
-        with av.open(buffer) as container:
-            decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        with av.open(buffer, "r") as result:
+            decoded = [f.to_ndarray(format="rgb24") for f in result.decode(video=0)]
     except (av.FFmpegError, ValueError) as error:
         raise EncoderError(f"{codec} cannot compress training clips: {error}") from error
     assert len(decoded) == count
-    return np.stack(decoded)[:, :height, :width]
+    return cast("NDArray[np.uint8]", np.stack(decoded)[:, :height, :width])
