@@ -327,7 +327,8 @@ class Trainer:
         loss, error = restoration, torch.zeros(())
         if batch.flow.shape[1] and batch.flow.shape == flows[0].shape:
             error = losses.known_flow(flows[0], batch.flow, batch.known)
-            loss = loss + recipe.flow * error
+            # Over all clips, so that processes that share a batch agree with one that has it all.
+            loss = loss + recipe.flow * error * batch.known.mean()
         if recipe.photometric and batch.flow.shape[1]:
             loss = loss + recipe.photometric * _photometric(batch, flows, recipe.smoothness)
         return loss, restoration, error
