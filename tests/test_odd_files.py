@@ -1,16 +1,12 @@
 """Files that break video tools: each is read, wholly and exactly, or refused in one clear line."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from support.odd import ODD
 from vsrpp_cli.errors import InputError
 from vsrpp_cli.video.source import open_source
 
-SHARED = Path(os.environ.get("VSRPP_SHARED", Path(__file__).parents[2] / "shared"))
-ODD = SHARED / "data" / "odd"
 pytestmark = pytest.mark.skipif(not ODD.is_dir(), reason="the collection of odd files is not here")
 
 FRAMES = {

@@ -21,10 +21,17 @@ TINY = NetworkConfig(
 )
 
 
-def tiny_checkpoint(path, *, config=TINY, seed=0):
-    """Write a random network as a published `.pth` and return the path."""
+def tiny_checkpoint(path, *, config=TINY, seed=0, neutral=False):
+    """Write a random network as a published `.pth` and return the path.
+
+    A neutral one adds nothing to what it enlarges bilinearly, or hands through at the same size.
+    """
     torch.manual_seed(seed)
-    state = {f"generator.{k}": v for k, v in BasicVSRPP(config).state_dict().items()}
+    network = BasicVSRPP(config)
+    if neutral:
+        torch.nn.init.zeros_(network.conv_last.weight)
+        torch.nn.init.zeros_(network.conv_last.bias)
+    state = {f"generator.{k}": v for k, v in network.state_dict().items()}
     torch.save({"state_dict": state | {"step_counter": torch.tensor(1)}, "meta": {}}, path)
     return path
 
