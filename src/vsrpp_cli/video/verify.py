@@ -41,7 +41,9 @@ def verify(
     try:
         with av.open(str(path)) as file:
             _verify_streams(file, output)
+        with av.open(str(path)) as file:
             _verify_picture(file, settings)
+        with av.open(str(path)) as file:
             _verify_shape(file, settings)
             _verify_duration(file, scan, source, settings)
             _verify_times(file, scan, source, settings)
@@ -74,6 +76,9 @@ def _verify_streams(file: InputContainer, output: OutputPlan) -> None:
 def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
     """Check size, pixel format and colour tags."""
     codec = file.streams.video[0].codec_context
+    if codec.pix_fmt is None:
+        # libavformat looks at a few seconds only, and a late video has no picture there.
+        next(file.decode(video=0), None)
     tags = (codec.color_primaries, codec.color_trc, codec.colorspace)
     compared: tuple[tuple[str, object, object], ...] = (
         ("size", (codec.width, codec.height), (settings.width, settings.height)),
