@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from support.clips import moving_picture, tiny_checkpoint, write_clip
@@ -393,6 +394,13 @@ def test_a_corrupt_checkpoint_ends_the_batch(batch, inputs, tmp_path):
     assert "damaged" in one_line(said)
 
 
+def test_a_checkpoint_of_another_network_ends_the_batch(batch, inputs, tmp_path):
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(8, 3, 7, 7)}}, tmp_path / "other.pth")
+    said = batch(inputs, tmp_path / "out", "-m", tmp_path / "other.pth", check=4)
+    assert "other.pth" in one_line(said)
+    assert not list(tmp_path.rglob("shot_x4*"))
+
+
 @pytest.mark.parametrize("kind", ["missing", "file", "empty"])
 def test_an_input_that_is_no_folder_of_things_is_unreadable(kind, batch, tmp_path):
     if kind == "file":
@@ -400,6 +408,11 @@ def test_an_input_that_is_no_folder_of_things_is_unreadable(kind, batch, tmp_pat
     if kind == "empty":
         (tmp_path / "in").mkdir()
     assert str(tmp_path / "in") in one_line(batch(tmp_path / "in", tmp_path / "out", check=3))
+
+
+def test_an_output_that_cannot_be_written_is_refused(batch, inputs, tmp_path):
+    (tmp_path / "file").touch()
+    assert "file" in one_line(batch(inputs, tmp_path / "file" / "out", check=2))
 
 
 def test_an_output_that_is_no_folder_is_wrong_usage(batch, inputs, tmp_path):
@@ -431,6 +444,14 @@ def test_frames_of_differing_sizes_cost_one_item(batch, inputs, tiny, tmp_path):
     Image.new("RGB", (40, 40)).save(inputs / "mixed" / "9.png")
     said = batch(inputs, tmp_path / "out", "-m", tiny, "--threads", 1, check=7)
     assert "frames differ in size" in said
+
+
+def test_sound_without_a_picture_costs_one_item(batch, inputs, tiny, tmp_path):
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=0.2", inputs / "sound.mp4"]
+    subprocess.run(command, check=True)
+    said = batch(inputs, tmp_path / "out", "-m", tiny, "--threads", 1, check=7)
+    assert "no video, only audio" in said
+    assert (tmp_path / "out" / "shot_x4").is_dir()
 
 
 def test_dry_run_shows_what_would_be_done(batch, inputs, tmp_path):

@@ -293,6 +293,9 @@ def test_bad_input_is_named_and_leaves_nothing(upscale, tmp_path, make, message)
         ("out", ["--codec", "gif"], "gif"),
         ("missing/out", [], "missing"),
         ("in", ["-y"], "input itself"),
+        ("out", ["--tile", 32], "at least 64"),
+        ("out", ["--device", "cuda:7"], "cuda:7"),
+        ("out", ["--model", "red4"], "did you mean reds4"),
     ],
 )
 def test_wrong_usage_is_refused(upscale, tmp_path, output, more, message):
@@ -300,6 +303,19 @@ def test_wrong_usage_is_refused(upscale, tmp_path, output, more, message):
     messages = upscale(tmp_path / "in", tmp_path / output, *more, check=2)
     assert message in messages
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in"]
+
+
+@pytest.mark.parametrize(("kind", "message"), [("corrupt", "damaged"), ("other", "conv1")])
+def test_an_unusable_checkpoint_is_refused(upscale, tmp_path, kind, message):
+    write_frames(tmp_path / "in", ["1.png"])
+    model = tmp_path / "bad.pth"
+    model.write_bytes(b"nothing" * 100)
+    if kind == "other":
+        torch.save({"state_dict": {"conv1.weight": torch.zeros(8, 3, 7, 7)}}, model)
+    messages = upscale(tmp_path / "in", tmp_path / "out", check=4, model=model)
+    assert model.name in messages
+    assert message in messages
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_input_of_the_installed_command_is_one_line(tiny, tmp_path):
