@@ -151,24 +151,56 @@ def gbr(path):
     return (np.fromfile(path, "<u2").reshape(2, 3, -1) / 65535)[:, [2, 0, 1]]
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-def test_rgb_and_the_mean_of_the_result_are_ffmpegs(case):
-    """As read by zscale, which goes by the tags of each file."""
+def as_ffmpeg_reads(source, output):
+    """Return RGB of the source, of it scaled by ffmpeg, and of the output, by each file's tags."""
     to_rgb = "zscale=matrix=gbr:range=full:filter=bilinear,format=gbrp16le"
     graph = f"[0:v]split[a][b];[a]{to_rgb}[small];"
     graph += f"[b]scale=iw*4:ih*4:flags=bicubic+accurate_rnd+full_chroma_int,{to_rgb}[scaled];"
     graph += f"[1:v]{to_rgb}[ours]"
-    command = ["ffmpeg", "-v", "error", "-i", case.source, "-i", case.output]
-    command += ["-filter_complex", graph]
-    files = {name: case.source.with_name(f"{name}.raw") for name in ("small", "scaled", "ours")}
-    for name, path in files.items():
-        command += ["-map", f"[{name}]", "-f", "rawvideo", path]
+    command = ["ffmpeg", "-v", "error", "-i", source, "-i", output, "-filter_complex", graph]
+    files = [source.with_name(f"{name}.raw") for name in ("small", "scaled", "ours")]
+    for path in files:
+        command += ["-map", f"[{path.stem}]", "-f", "rawvideo", path]
     subprocess.run(command, check=True)
+    return [gbr(path) for path in files]
+
+
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+
+
+@needs_ffmpeg
+def test_rgb_and_the_mean_of_the_result_are_ffmpegs(case):
+    small, scaled, ours = as_ffmpeg_reads(case.source, case.output)
     source = open_source(case.source)
     read = [f.rgb.reshape(3, -1) for f in source.read(source.scan(scenes=False), 0, 2)]
-    assert np.abs(np.stack(read) - gbr(files["small"]))[1].mean() * 255 < 0.5
-    means = gbr(files["ours"]).mean(2) - gbr(files["scaled"]).mean(2)
-    assert np.abs(means).max() * 255 < 0.5
+    assert np.abs(np.stack(read) - small)[1].mean() * 255 < 0.5
+    assert np.abs(ours.mean(2) - scaled.mean(2)).max() * 255 < 0.5
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("h264", ".mp4"),
+        ("h264", ".mkv"),
+        ("hevc", ".mov"),
+        ("av1", ".webm"),
+        ("vp9", ".webm"),
+        ("prores", ".mov"),
+    ],
+)
+@pytest.mark.parametrize(("matrix", "full"), [("smpte170m", True), ("bt2020nc", False)])
+def test_every_codec_keeps_the_mean_colour_and_says_how_to_read_it(
+    codec, suffix, matrix, full, run, tmp_path
+):
+    """By matrices that are not what players guess for the size of the result."""
+    spec = ColorSpec(matrix=matrix, full_range=full, primaries=PRIMARIES[matrix], transfer="bt709")
+    picture = code_values(photograph(), spec, 10, "420")
+    source = write(tmp_path / "in.mkv", spec, "yuv420p10le", [picture] * 2)
+    output = tmp_path / f"out{suffix}"
+    run(source, output, codec=codec)
+    _, scaled, ours = as_ffmpeg_reads(source, output)
+    assert np.abs(ours.mean(2) - scaled.mean(2)).max() * 255 < 0.5
 
 
 @pytest.fixture(scope="session")
