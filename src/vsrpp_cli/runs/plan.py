@@ -85,7 +85,8 @@ class Plan:
         """What the user should know: what was odd, guessed, or will be lost."""
         encode = self.output.encode
         reasons = (choice.reason for choice in self.output.streams if choice.reason)
-        return (*self.source.notes, *self.scan.notes, *encode.notes, *encode.losses, *reasons)
+        own = (*self.source.notes, *self.scan.notes)
+        return tuple(dict.fromkeys((*own, *encode.notes, *encode.losses, *reasons)))
 
     @property
     def frames(self) -> int:
