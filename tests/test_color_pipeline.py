@@ -3,7 +3,9 @@
 The network is a neutral one, which only enlarges, so that every difference is the colour path's.
 """
 
+import re
 import shutil
+import struct
 import subprocess
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,7 +19,9 @@ from support.clips import TINY, tiny_checkpoint
 from support.commands import ffprobe
 from support.odd import ODD
 from vsrpp_cli import UpscaleOptions, upscale
+from vsrpp_cli.errors import StrictError
 from vsrpp_cli.video.color import code_points
+from vsrpp_cli.video.hdr import insert_into_sample_entry
 from vsrpp_cli.video.source import open_source
 from vsrpp_cli.video.types import ColorSpec
 
@@ -210,10 +214,11 @@ def same_size(tmp_path_factory):
 
 
 @pytest.mark.parametrize("matrix", KR_KB)
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("bits", [8, 10])
-def test_a_photograph_at_444_comes_back_as_it_was(matrix, bits, run, same_size, tmp_path):
+def test_a_photograph_at_444_comes_back_as_it_was(matrix, full, bits, run, same_size, tmp_path):
     """Through a whole run with a network that hands frames through."""
-    spec = ColorSpec(matrix=matrix, full_range=False, primaries=PRIMARIES[matrix])
+    spec = ColorSpec(matrix=matrix, full_range=full, primaries=PRIMARIES[matrix])
     pix_fmt = "yuv444p" if bits == 8 else "yuv444p10le"
     given = code_values(photograph(), spec, bits, "444")
     source = write(tmp_path / "in.mkv", spec, pix_fmt, [given])
@@ -306,3 +311,46 @@ def test_mastering_display_and_light_level_pass_through_a_run(
     assert data.keys() == given_data.keys()
     for kind, values in given_data.items():
         assert data[kind] == pytest.approx(values, rel=1e-3, abs=2e-4), kind
+
+
+def light(path, *, codec="libx265", **options):
+    """Write two frames tagged PQ."""
+    spec = ColorSpec(matrix="bt2020nc", full_range=False, primaries="bt2020", transfer="smpte2084")
+    picture = code_values(photograph(), spec, 10, "420")
+    chosen = {"x265-params": "log-level=none", "preset": "ultrafast"} | options
+    return write(path, spec, "yuv420p10le", [picture] * 2, codec=codec, options=chosen)
+
+
+def refused(source, run, tmp_path):
+    """Return what `--strict` says of it."""
+    with pytest.raises(StrictError) as caught:
+        run(source, tmp_path / "out.mp4", strict=True)
+    return str(caught.value)
+
+
+def test_dolby_vision_is_reported_as_dropped(run, tmp_path):
+    """Profile 8.1: version 1.0, level 1, RPU and base layer, compatible with HDR10."""
+    source = light(tmp_path / "in.mp4")
+    record = bytes([1, 0, 8 << 1, 1 << 3 | 0b101, 1 << 4]) + bytes(19)
+    box = struct.pack(">I4s", 8 + len(record), b"dvvC") + record
+    source.write_bytes(insert_into_sample_entry(source.read_bytes(), box))
+    shown = ffprobe(source, "-show_streams")["streams"][0]["side_data_list"]
+    assert any(entry.get("dv_profile") == 8 for entry in shown)
+    assert "Dolby Vision metadata is dropped" in refused(source, run, tmp_path)
+
+
+def test_hdr10_plus_is_reported_as_dropped(run, tmp_path):
+    """An SEI message of SMPTE ST 2094-40 with one window before every picture."""
+    source = light(tmp_path / "in.hevc")
+    fields = [(1, 2), (400, 27), (0, 1), *[(100, 17)] * 4, (0, 4), (0, 10), (0, 1), (0, 1), (0, 1)]
+    bits = "".join(f"{value:0{size}b}" for value, size in fields)
+    bits += "0" * (-len(bits) % 8)
+    body = bytes.fromhex("b5003c00010401") + int(bits, 2).to_bytes(len(bits) // 8, "big")
+    message = bytes([4, len(body)]) + body + b"\x80"
+    message = re.sub(b"\0\0(?=[\0-\3])", b"\0\0\3", message)
+    sei = bytes.fromhex("000000014e01") + message
+    slices = re.compile(b"\0\0\1(?=[\0-\x3f])")
+    source.write_bytes(slices.sub(lambda found: sei + found[0], source.read_bytes()))
+    shown = ffprobe(source, "-show_frames")["frames"][0]["side_data_list"]
+    assert any("2094-40" in entry["side_data_type"] for entry in shown)
+    assert "HDR10+ metadata is dropped" in refused(source, run, tmp_path)
