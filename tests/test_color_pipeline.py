@@ -123,9 +123,12 @@ class Case:
     frames: list
 
 
-@pytest.fixture(
-    scope="module", params=CASES, ids=lambda c: f"{c[0]}-{'full' if c[1] else 'tv'}-{c[2]}-{c[3]}"
-)
+def case_name(case):
+    matrix, full, bits, chroma = case
+    return f"{matrix}-{'full' if full else 'limited'}-{bits}-{chroma}"
+
+
+@pytest.fixture(scope="module", params=CASES, ids=case_name)
 def case(request, run, tmp_path_factory):
     matrix, full, bits, chroma = request.param
     folder = tmp_path_factory.mktemp("case")
@@ -179,6 +182,8 @@ def test_rgb_and_the_mean_of_the_result_are_ffmpegs(case):
     read = [f.rgb.reshape(3, -1) for f in source.read(source.scan(scenes=False), 0, 2)]
     assert np.abs(np.stack(read) - small)[1].mean() * 255 < 0.5
     assert np.abs(ours.mean(2) - scaled.mean(2)).max() * 255 < 0.5
+    # Most of that is ffmpeg's: what it scales drifts from its own source by up to 0.47.
+    assert np.abs(ours.mean(2) - small.mean(2)).max() * 255 < 0.1
 
 
 @needs_ffmpeg
@@ -203,8 +208,9 @@ def test_every_codec_keeps_the_mean_colour_and_says_how_to_read_it(
     source = write(tmp_path / "in.mkv", spec, "yuv420p10le", [picture] * 2)
     output = tmp_path / f"out{suffix}"
     run(source, output, codec=codec)
-    _, scaled, ours = as_ffmpeg_reads(source, output)
+    small, scaled, ours = as_ffmpeg_reads(source, output)
     assert np.abs(ours.mean(2) - scaled.mean(2)).max() * 255 < 0.5
+    assert np.abs(ours.mean(2) - small.mean(2)).max() * 255 < 0.25
 
 
 @pytest.fixture(scope="session")
