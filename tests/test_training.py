@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,11 +274,13 @@ def test_impossible_recipes_are_refused(tmp_path, line, message):
 # Runs
 
 
-def test_training_lowers_the_loss(tmp_path, pack_folder):
-    recipe = tiny_recipe(steps=40, save_every=100)
-    Trainer(recipe, Pack(pack_folder), tmp_path).run(row_every=6)
-    rows = [row for row in curves.read(tmp_path / "log.csv") if not math.isnan(row.restoration)]
-    assert rows[-1].restoration < rows[0].restoration
+def test_training_brings_held_out_frames_nearer(tmp_path, pack_folder):
+    recipe = tiny_recipe(steps=40, save_every=100, validate_every=10)
+    # Single batches differ more than forty steps change: the held-out frames are always the same.
+    stages = (recipe.stages[0], replace(recipe.stages[1], rate=5e-3))
+    Trainer(replace(recipe, stages=stages), Pack(pack_folder), tmp_path).run(row_every=10)
+    measured = [row.psnr for row in curves.read(tmp_path / "log.csv") if not math.isnan(row.psnr)]
+    assert measured[-1] > measured[0] + 0.1
 
 
 def test_a_run_leaves_weights_that_load_a_record_and_a_picture(tmp_path, pack_folder):
