@@ -31,8 +31,8 @@ LARGE = 1_000_000
 HANG = 900
 """Seconds after which a file counts as hanging."""
 
-USUAL = ("colour matrix", "yuv444p as in the source", "the source has 1")
-"""How notes begin that say how untagged colour was taken and what was encoded: left out."""
+USUAL = ("colour matrix", "yuv444p as in the source", "the source has 1", "4320x2880 needs")
+"""How notes begin that say how colour was taken and what was encoded: left out."""
 
 
 @dataclass(frozen=True)

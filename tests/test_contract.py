@@ -13,6 +13,7 @@ from support.clips import tiny_checkpoint
 from support.commands import ffprobe, frame_hashes, packets
 from support.reading import natural, number, numbered, woven, write
 from vsrpp_cli.cli.main import execute
+from vsrpp_cli.video.source import open_source
 
 STREAMS = Path(__file__).parent / "data" / "streams" / "everything.mkv"
 B_FRAMES = {"preset": "veryfast", "bf": "3", "g": "24"}
@@ -98,6 +99,43 @@ def test_what_an_edit_list_hides_stays_hidden(upscale, tmp_path, suffix):
     assert numbers(output)[0] >= 7
     assert report["frames"] == len(numbers(source))
     assert np.allclose(times(output), times(source), atol=0.51 * MILLISECOND)
+
+
+def lavfi(path, *options, length=0.6):
+    """Write seconds of FFmpeg's moving test picture, with a tone."""
+    inputs = [f"testsrc2=s=64x48:r=25:d={length}", f"sine=d={length}"]
+    command = ["ffmpeg", "-v", "error"]
+    for text in inputs:
+        command += ["-f", "lavfi", "-i", text]
+    subprocess.run([*command, *options, str(path)], check=True)
+    return path
+
+
+def test_repeated_frames_of_theora_are_no_damage(tmp_path):
+    path = lavfi(tmp_path / "in.ogv", "-c:v", "libtheora", "-an")
+    source = open_source(path)
+    scan = source.scan(scenes=False)
+    read = [frame.rgb.mean(0) * 255 for frame in source.read(scan, 0, scan.frames)]
+    assert not scan.damaged
+    wanted = shown(path, 64, 48, "rgb24").mean(-1)
+    assert len(read) == len(wanted) > 9
+    assert np.abs(np.stack(read) - wanted).mean((1, 2)).max() < 6
+
+
+@pytest.mark.parametrize(("suffix", "length"), [("mp4", 0.6), ("mp4", 1.6), ("mkv", 1.6)])
+def test_recordings_put_together_with_cat(upscale, tmp_path, suffix, length):
+    part = lavfi(tmp_path / "p.ts", "-c:v", "libx264", "-bf", "3", "-c:a", "aac", length=length)
+    source = tmp_path / "in.ts"
+    source.write_bytes(2 * part.read_bytes())
+    output, report = upscale(source, f"out.{suffix}")
+    count = len(packets(part, "v"))
+    assert report["frames"] == len(times(output)) == 2 * count
+    sound, one = packets(output, "a"), packets(part, "a")
+    assert len(sound) == 2 * len(one)
+    if length > 1:  # the second part's sound begins with its picture, but for the parts' lengths
+        heard = float(sound[len(one)][1]) - float(sound[0][1])
+        seen = times(output)[count] - times(output)[0]
+        assert abs(heard - seen) < 0.05
 
 
 # Shape

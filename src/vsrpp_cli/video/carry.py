@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -91,6 +92,32 @@ def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None
     target.disposition = source.disposition
 
 
+class Continued:
+    """Puts the sound of recordings that were put together one behind the other.
+
+    What begins a second or more before the latest is a new count, as it is for pictures.
+    """
+
+    def __init__(self, unit: Fraction) -> None:
+        self._second = 1 / unit
+        self._moved = 0
+        self._end: int | None = None
+
+    def place(self, packet: av.Packet[Stream]) -> None:
+        """Move a packet to behind the old count where that has ended."""
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is None:
+            return
+        if self._end is not None and begin + self._moved <= self._end - self._second:
+            self._moved = self._end - begin
+        if packet.pts is not None:
+            packet.pts += self._moved
+        if packet.dts is not None:
+            packet.dts += self._moved
+        end = begin + self._moved + (packet.duration or 0)
+        self._end = end if self._end is None else max(self._end, end)
+
+
 class Copier:
     """Moves packets in time and changes nothing else."""
 
@@ -108,7 +135,7 @@ class Copier:
         # MP4 wants each packet later than the one before. Matroska does not, and where its
         # milliseconds are longer than packets (TrueHD) the steps would add up.
         strict = output.format.name in ("mp4", "mov") and not self._spans
-        self._least_step = 1 if strict else 0
+        self._least_step = self._one_tick(source) if strict else 0
         self._held: av.Packet[Stream] | None = None
         self._last_dts: int | None = None
         self._next: int | None = None
@@ -137,6 +164,11 @@ class Copier:
             self._held.duration = max(0, packet.pts - (self._held.pts or 0))
         yield from self._release()
         self._held = packet
+
+    def _one_tick(self, source: Stream) -> int:
+        """Return the source's units after which sound in MP4, counted in samples, has moved on."""
+        rate = getattr(source.codec_context, "sample_rate", 0)
+        return math.ceil(1 / (rate * self._unit)) if rate else 1
 
     def _keeps(self, begin: int, duration: int) -> bool:
         begins = begin * self._unit

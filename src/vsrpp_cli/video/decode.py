@@ -154,7 +154,9 @@ class TrackDecoder:
                     failures = 0
                     if packet.size == 0 and packet.pts is None:
                         return
-                    yield packet
+                    # Theora says "the same again" by an empty packet, which would end decoding.
+                    if packet.size:
+                        yield packet
             except (OSError, av.error.FFmpegError):
                 self.errors += failures == 0
                 failures += 1

@@ -21,7 +21,14 @@ from av.container import Flags, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from vsrpp_cli.errors import EncoderError
-from vsrpp_cli.video.carry import AudioConverter, Carrier, Copier, SubtitleConverter, copy_facts
+from vsrpp_cli.video.carry import (
+    AudioConverter,
+    Carrier,
+    Continued,
+    Copier,
+    SubtitleConverter,
+    copy_facts,
+)
 from vsrpp_cli.video.choices import NOT_GLOBAL, odd_tags, plan_streams
 from vsrpp_cli.video.hdr import insert_into_sample_entry, iso_boxes
 from vsrpp_cli.video.matroska import set_display_size
@@ -347,9 +354,14 @@ def _sound_packets(
 ) -> Iterator[AnyPacket]:
     """Yield packets of some streams as far as the source can be read."""
     streams = [source.streams[index] for index in indices]
+    sound = {s.index: Continued(s.time_base) for s in streams if s.type == "audio" and s.time_base}
     for _ in range(MOST_INTERRUPTIONS):
         try:
-            yield from (packet for packet in source.demux(*streams) if packet.size)
+            for packet in source.demux(*streams):
+                if packet.stream_index in sound:
+                    sound[packet.stream_index].place(packet)
+                if packet.size:
+                    yield packet
         except av.error.FFmpegError as error:
             reason = error.strerror
         else:
