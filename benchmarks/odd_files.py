@@ -3,9 +3,9 @@
     python benchmarks/odd_files.py FOLDER MODEL [--frames 3]
 
 Every file of the folder is scanned wholly, then its first frames are upscaled by the command (in
-this process); of pictures with more than a million pixels one frame. The output is decoded again and
-its frames are counted. Prints the table of "57 odd files" in docs/formats.md, and ends with 1
-if a file's outcome is neither an output as reported nor an error of one line.
+this process); of pictures with more than a million pixels one frame. The output is decoded again
+and its frames are counted. Prints the table of "57 odd files" in docs/input.md, and ends with 1 if
+a file's outcome is neither an output as reported nor an error of one line.
 """
 
 import argparse
