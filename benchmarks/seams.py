@@ -1,7 +1,8 @@
 """Seams of chunks and tiles, and what half precision costs, on a real clip.
 
     python benchmarks/seams.py [CLIP] [--model compact] [--size 160x112] [--frames 24]
-                               [--only seams|precision]
+                               [--only seams|precision] [--overlap 4] [--tile-overlap 16]
+                               [--tile 80x80]
 
 The clip is halved in size where it is large enough, so that compression vanishes, and cropped in
 its middle. Compared are chunks and tiles with the whole sequence untiled at the same precision.
@@ -12,6 +13,7 @@ Prints the tables of the sections "Seams" and "Precision" of docs/benchmarks.md.
 import argparse
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.inference.device import default_threads, has_fast_bfloat16
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.planning.budget import TILE_OVERLAP
 from vsrpp_cli.planning.chunks import plan_segments
 from vsrpp_cli.planning.tiles import grid
 from vsrpp_cli.video.source import open_source
@@ -46,7 +49,8 @@ def shrunk(clip, by):
 def clips(path, size, count):
     """Return the three clips by name, (T, 3, H, W) each, in [0, 1]."""
     frames = decode(path, count)
-    by = 2 if frames.shape[3] > 2 * size[0] + count else 1
+    large = frames.shape[3] > 2 * size[0] + count and frames.shape[2] >= 2 * size[1]
+    by = 2 if large else 1
     width, height = size[0] * by, size[1] * by
     top, left = (frames.shape[2] - height) // 2, (frames.shape[3] - width - count) // 2
     crop = frames[:, :, top : top + height]
@@ -75,22 +79,45 @@ def psnr(one, other):
     return 150.0 if error < 1e-15 else -10 * np.log10(error)
 
 
-def chunk_figures(made, whole, chunks):
-    """Return the mean, the worst frame beside a border, and figures of the jump across borders.
+class ChunkFigures(NamedTuple):
+    """How far chunks are from the whole sequence; PSNR in dB, changes in 8-bit code values."""
 
-    The jump is the mean change from frame to frame across a border over that of its two neighbours.
-    After it stand that change, and the unbroken sequence's at the same place, in 8-bit code values.
-    """
+    mean: float
+    beside: float
+    """The worst kept frame beside a chunk border."""
+    jump: float
+    """The mean change from frame to frame across a border over that of its two neighbours."""
+    unbroken_jump: float
+    """The same of the whole sequence at the same place."""
+    change: float
+    """The mean change across that border."""
+    unbroken_change: float
+
+    def __str__(self) -> str:
+        """Return the figures as columns of the table."""
+        changes = (self.jump, self.unbroken_jump, self.change, self.unbroken_change)
+        return " | ".join(
+            [f"{self.mean:.1f} dB", f"{self.beside:.1f} dB", *(f"{c:.3f}" for c in changes)]
+        )
+
+
+def chunk_figures(made, whole, chunks):
+    """Return the figures of a sequence made in chunks; of the border with the largest jump."""
     each = [psnr(a, b) for a, b in zip(made, whole, strict=True)]
     borders = [chunk.keep_start for chunk in chunks[1:]]
     beside = [each[i] for border in borders for i in (border - 1, border)]
-    change = [255 * float(np.abs(b - a).mean()) for a, b in pairwise(made)]
-    unbroken = [255 * float(np.abs(b - a).mean()) for a, b in pairwise(whole)]
-    jump, border = max(
-        (change[i - 1] / max((change[i - 2] + change[i]) / 2, 1e-9), i) for i in borders
+    changes, unbroken = (
+        [255 * float(np.abs(b - a).mean()) for a, b in pairwise(clip)] for clip in (made, whole)
     )
-    figures = f"{jump:.3f}", f"{change[border - 1]:.3f}", f"{unbroken[border - 1]:.3f}"
-    return f"{psnr(made, whole):.1f} dB", f"{min(beside):.1f} dB", *figures
+
+    def jump(of, i):
+        return of[i - 1] / max((of[i - 2] + of[i]) / 2, 1e-9)
+
+    worst = max(borders, key=lambda i: jump(changes, i))
+    return ChunkFigures(
+        psnr(made, whole), min(beside), jump(changes, worst), jump(unbroken, worst),
+        changes[worst - 1], unbroken[worst - 1],
+    )  # fmt: skip
 
 
 def tile_figures(made, whole, size, tile, overlap):
@@ -106,23 +133,24 @@ def tile_figures(made, whole, size, tile, overlap):
     return psnr(made, whole), band
 
 
-def seams(network, path, size, count, precision):
+def seams(network, path, size, count, precision, *, overlap, tile, tile_overlap):
     """Print the table of seams."""
-    chunk, tile = count // 2 + 4, tuple(max(64, side // 2 + 16) for side in size)
+    chunk = count // 2 + overlap
+    tile = tile or tuple(max(64, side // 2 + tile_overlap) for side in size)
     print(
-        f"{path.name}, {count} frames of {size[0]}x{size[1]}, {precision}; chunks of {chunk} "
-        f"with overlap 4, tiles of {tile[0]}x{tile[1]} with overlap 16\n"
+        f"{path.name}, {count} frames of {size[0]}x{size[1]}, {precision}; chunks of {chunk} with "
+        f"overlap {overlap}, tiles of {tile[0]}x{tile[1]} with overlap {tile_overlap}\n"
     )
-    print("| clip | cut into | mean | beside a chunk border | jump | change | unbroken | band |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| clip | cut into | mean | beside | jump | unbroken | change | unbroken | band |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, clip in clips(path, size, count).items():
         whole, _ = upscaled(network, clip, precision)
-        made, chunks = upscaled(network, clip, precision, chunk=chunk)
-        figures = " | ".join(chunk_figures(made, whole, chunks))
+        made, chunks = upscaled(network, clip, precision, chunk=chunk, overlap=overlap)
+        figures = chunk_figures(made, whole, chunks)
         print(f"| {name} | {len(chunks)} chunks | {figures} | |", flush=True)
-        made, _ = upscaled(network, clip, precision, tile=tile)
-        mean, band = tile_figures(made, whole, size, tile, 16)
-        print(f"| {name} | 2x2 tiles | {mean:.1f} dB | | | | | {band:.1f} dB |", flush=True)
+        made, _ = upscaled(network, clip, precision, tile=tile, tile_overlap=tile_overlap)
+        mean, band = tile_figures(made, whole, size, tile, tile_overlap)
+        print(f"| {name} | tiles | {mean:.1f} dB | | | | | | {band:.1f} dB |", flush=True)
 
 
 def precision_table(network, path, size, count):
@@ -144,6 +172,9 @@ def main():
     parser.add_argument("--model", default="compact")
     parser.add_argument("--size", default="160x112")
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--overlap", type=int)
+    parser.add_argument("--tile")
+    parser.add_argument("--tile-overlap", type=int, default=TILE_OVERLAP)
     parser.add_argument("--only", choices=["seams", "precision"])
     given = parser.parse_args()
     (model,) = resolve_chain(given.model, offline=True)
@@ -151,7 +182,14 @@ def main():
     width, height = map(int, given.size.split("x"))
     if given.only != "precision":
         precision = "bf16" if has_fast_bfloat16() else "fp32"
-        seams(network, given.clip, (width, height), given.frames, precision)
+        overlap = (
+            (model.row.overlap if model.row else 8) if given.overlap is None else given.overlap
+        )
+        tile = tuple(map(int, given.tile.split("x"))) if given.tile else None
+        seams(
+            network, given.clip, (width, height), given.frames, precision,
+            overlap=overlap, tile=tile, tile_overlap=given.tile_overlap,
+        )  # fmt: skip
     if given.only != "seams":
         precision_table(network, given.clip, (width, height), min(given.frames, 4))
 

@@ -3,7 +3,12 @@ import pytest
 from vsrpp_cli.checkpoints.registry import MODELS
 from vsrpp_cli.errors import OutOfMemoryError, UsageError
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.streaming import FADE
 from vsrpp_cli.planning.budget import (
+    GOOD_CONTEXT,
+    LEAST_OVERLAP,
+    STATE_FEATURES,
+    TILE_OVERLAP,
     Geometry,
     Wishes,
     Work,
@@ -100,7 +105,9 @@ def test_more_memory_never_makes_for_more_work():
     costs = []
     for limit in (7, 8, 12, 16, 24, 48):
         geometry = _geometry(work, limit * GB)
-        costs.append(_tile_cost(work, geometry) * geometry.chunk / (geometry.chunk - 4))
+        costs.append(
+            _tile_cost(work, geometry) * geometry.chunk / (geometry.chunk - geometry.overlap)
+        )
     assert costs == sorted(costs, reverse=True)
 
 
@@ -156,7 +163,7 @@ def test_chains_need_what_each_of_their_networks_needs():
 
 def test_tiles_of_same_size_networks_overlap_by_more_for_their_features_are_smaller():
     geometry = _geometry(_work(1920, 1080, (SAME_SIZE,)))
-    assert geometry.tile_overlap == 64
+    assert geometry.tile_overlap == 4 * TILE_OVERLAP
 
 
 def test_segments_last_about_a_minute_and_hold_at_most_250_frames():
@@ -175,3 +182,26 @@ def test_workers_that_do_not_fit_are_not_started():
 def test_geometry_survives_the_plan_file():
     geometry = _geometry(_work(1280, 720))
     assert from_json(Geometry, to_json(geometry)) == geometry
+
+
+def test_long_chunks_have_all_the_context_wanted_and_short_ones_enough():
+    long = _geometry(_work(), overlap=8, cap=100)
+    assert (long.chunk, long.overlap) == (100, 8)
+    medium = _geometry(_work(), overlap=8, cap=60)
+    assert LEAST_OVERLAP < medium.overlap < 8
+    assert medium.chunk / (medium.chunk - medium.overlap) <= GOOD_CONTEXT
+    short = _geometry(_work(1920, 1080), overlap=8)
+    assert short.overlap == LEAST_OVERLAP
+
+
+def test_context_that_was_asked_for_is_kept_to():
+    assert _geometry(_work(1920, 1080), overlap=6, overlap_given=True).overlap == 6
+    assert _geometry(_work(), overlap=2, overlap_given=True).overlap == 2
+
+
+def test_models_without_temporal_context_get_none():
+    assert _geometry(_work(), overlap=0).overlap == 0
+
+
+def test_what_is_carried_over_a_border_is_accounted_for():
+    assert STATE_FEATURES == 2 * 2 + 2 * FADE

@@ -355,7 +355,8 @@ def test_memory_running_out_midway_gives_each_frame_once(network):
 def test_the_end_of_the_ladder_names_the_sizes_tried():
     engine = _engine(_failing(_out_of_memory(lambda _: True)), tile_overlap=16)
     with pytest.raises(
-        OutOfMemoryError, match=r"12 frames of 200x64; 12 frames of 128x64; 8 frames"
+        OutOfMemoryError,
+        match=r"12 frames of 200x64; 12 frames of 100x64; 12 frames of 96x64; 8 frames",
     ):
         _run(engine, _frames(12, 200, 64))
 

@@ -1,12 +1,14 @@
 """Chunks through the network: frames streamed, forward state carried."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.network.streaming import BranchState
+from vsrpp_cli.network.streaming import FADE, BranchState
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["4x", "same-size"])
@@ -89,6 +91,19 @@ def test_overlap_behind_kept_frames_brings_a_carried_chunk_close(network: BasicV
 
     assert error(3) < error(1) < error(0)
     assert error(3) < 1e-6
+
+
+def test_backward_features_of_the_overlap_count_less_and_less_in_the_next_chunk(
+    network: BasicVSRPP,
+) -> None:
+    clip = moving_clip(network, 12)
+    _, state = run(network, clip[:10], range(6))
+    assert len(state.ahead) == FADE
+    own, _ = run(network, clip[6:], state=replace(state, ahead=()))
+    noise = tuple((one + 0.1, two - 0.1) for one, two in state.ahead)
+    faded, _ = run(network, clip[6:], state=replace(state, ahead=noise))
+    moved = (faded - own).abs().mean((1, 2, 3))[:FADE]
+    assert (moved[1:] < moved[:-1]).all()
 
 
 def test_without_state_the_past_is_missed(network: BasicVSRPP) -> None:

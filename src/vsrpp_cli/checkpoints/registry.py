@@ -146,7 +146,6 @@ _ROWS = (
         "network. Several times faster than the published models, and less sharp.",
         source="trained by this project on openly licensed video",
         frame_cap=60,
-        overlap=4,
         automatic_on=("cpu",),
     ),
     ModelRow(

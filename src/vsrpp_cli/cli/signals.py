@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.stop import StopNow, StopToken
 
 HINT = "stopping when the segment under way is safe; once more to stop now"
 
@@ -16,13 +16,14 @@ def stoppable(token: StopToken, say: Callable[[str], None]) -> Iterator[None]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if token.requested:
-            raise token.error("stopped: give the same command again to go on")
+            raise StopNow
         token.request(number)
         say(HINT)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with token.stopping_now():
+            yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.checkpoints.registry import DEFAULT_FRAME_CAP, DEFAULT_OVERLAP, ModelRow
+from vsrpp_cli.checkpoints.registry import ModelRow
 from vsrpp_cli.degrade import bicubic_upsample
 from vsrpp_cli.inference.device import device_memory
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.wishes import wishes_of
 from vsrpp_cli.metrics import Picture
-from vsrpp_cli.planning.budget import SEGMENT_FRAMES, Wishes, Work, choose_geometry
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.planning.budget import SEGMENT_FRAMES, Work, choose_geometry
 from vsrpp_cli.planning.chunks import Chunk, Segment, plan_segments
 from vsrpp_cli.runs.plan import ComputeSpec
 from vsrpp_cli.video.scenes import CutDetector, small_luma
@@ -176,11 +178,7 @@ class Network:
         if not self._ordinary:
             return _Cut([Segment(0, (Chunk(0, len(frames), 0, len(frames)),))])
         cuts = find_cuts(frames)
-        rows = [model.row for model in self._models if model.row is not None]
-        wishes = Wishes(
-            overlap=max((row.overlap for row in rows), default=DEFAULT_OVERLAP),
-            cap=min((row.frame_cap for row in rows), default=DEFAULT_FRAME_CAP),
-        )
+        wishes = wishes_of(self._models, UpscaleOptions())
         geometry = choose_geometry(self._work(frames, cuts), wishes, default_limit())
         segments = plan_segments(
             len(frames),

@@ -91,7 +91,10 @@ def _converted(state: BranchState | None, dtype: torch.dtype) -> BranchState | N
     if state is None or state.forward_1.last.dtype == dtype:
         return state
     return replace(
-        state, forward_1=_cast(state.forward_1, dtype), forward_2=_cast(state.forward_2, dtype)
+        state,
+        forward_1=_cast(state.forward_1, dtype),
+        forward_2=_cast(state.forward_2, dtype),
+        ahead=tuple((one.to(dtype), two.to(dtype)) for one, two in state.ahead),
     )
 
 

@@ -22,15 +22,12 @@ from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
 from vsrpp_cli.inference.tiling import FrameStore, cut, pad, weights
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.planning.budget import requirement
+from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
 from vsrpp_cli.planning.chunks import Chunk, shorten
 from vsrpp_cli.planning.tiles import Tile, grid, padded
 
 CONTEXT = 4
 """Frames of context after memory ran out, where the chunks so far do not tell how many."""
-
-LEAST_TILE_OVERLAPS = 8
-"""Tiles are not made smaller than so many overlaps when memory runs out."""
 
 
 class Engine:

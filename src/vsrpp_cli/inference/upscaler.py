@@ -15,13 +15,10 @@ from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.inference.window import LookAhead, Picture
+from vsrpp_cli.inference.wishes import wishes_of
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.planning.budget import Geometry, Wishes, Work, choose_geometry
+from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry
 from vsrpp_cli.planning.chunks import open_chunks
-
-OVERLAP = 4
-CAP = 100
-"""Frames of context, and frames a chunk at most, for models without a registry row."""
 
 
 class Upscaler:
@@ -106,10 +103,6 @@ class Upscaler:
             yield _bytes(frame) if as_bytes else frame
 
     def _geometry(self, width: int, height: int) -> Geometry:
-        rows = [model.row for model in self._models if model.row is not None]
-        overlap = self._options.overlap
-        if overlap is None:
-            overlap = max((row.overlap for row in rows), default=OVERLAP)
         work = Work(
             width=width,
             height=height,
@@ -119,13 +112,7 @@ class Upscaler:
             ensemble=self._options.ensemble,
             device_memory=device_memory(self.device),
         )
-        wishes = Wishes(
-            overlap=overlap,
-            cap=min((row.frame_cap for row in rows), default=CAP),
-            chunk=self._options.chunk,
-            tile=self._options.tile,
-            tile_overlap=self._options.tile_overlap,
-        )
+        wishes = wishes_of(self._models, self._options)
         return choose_geometry(work, wishes, self._options.memory_limit or default_limit())
 
     def _engine(self, geometry: Geometry) -> Engine:

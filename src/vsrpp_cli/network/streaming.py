@@ -3,6 +3,10 @@
 Backward branches need the whole chunk before the first frame can leave; forward branches need only
 what came before. So a chunk that continues another one needs overlap behind its kept frames alone:
 what lies before them is in the `BranchState` the other chunk left.
+
+What backward branches made of the overlap, for want of context a little off, is not thrown away:
+the next chunk fades from it to its own. Without that, the error of a chunk's last frames would end
+all at once, which shows where nothing moves.
 """
 
 from collections.abc import Iterator
@@ -14,6 +18,11 @@ from torch import Tensor
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 """In the order they run; each sees the spatial features and all branches before it."""
+BACKWARD_1, BACKWARD_2 = 1, 3
+"""Where a frame's features hold those of the backward branches, its spatial ones being first."""
+
+FADE = 3
+"""Frames over which a chunk fades from what the one before made of them; more only cost memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,10 @@ class BranchState:
 
     forward_1: Past
     forward_2: Past
+
+    ahead: tuple[tuple[Tensor, Tensor], ...] = ()
+    """Features of `backward_1` and `backward_2` of the frames that follow, (1, C, h, w) each: made
+    with less and less context."""
 
 
 class Stages(Protocol):
@@ -87,6 +100,7 @@ class ChunkRun(Iterator[Tensor]):
         self._resume_at = keep.stop if resume_at is None else resume_at
         self._before = state
         self._state: BranchState | None = None
+        self._ahead: tuple[tuple[Tensor, Tensor], ...] = ()
         count = len(clip)
         self._forward_flows: list[Tensor | None] = [None] * count
         self._backward_flows: list[Tensor | None] = [None] * count
@@ -114,9 +128,13 @@ class ChunkRun(Iterator[Tensor]):
         self._find_flows()
         for frame, features in zip(self._clip, self._features, strict=True):
             features.append(self._stages.extract(frame[None]))
-        self._backward("backward_1")
+        self._backward("backward_1", 0)
         forward_1 = self._forward_1()
-        self._backward("backward_2")
+        self._backward("backward_2", 1)
+        self._ahead = tuple(
+            (features[BACKWARD_1], features[BACKWARD_2])
+            for features in self._features[self._resume_at : self._resume_at + FADE]
+        )
         self._drop(range(self._keep.stop, len(self._clip)))
         yield from self._forward_2(forward_1)
 
@@ -133,13 +151,22 @@ class ChunkRun(Iterator[Tensor]):
                     self._backward_flows[i - 1] = stages.flow(earlier, pyramid, size)
             earlier = pyramid
 
-    def _backward(self, name: str) -> None:
+    def _backward(self, name: str, number: int) -> None:
         past: Past | None = None
         last = len(self._clip) - 1
         for i in range(last, -1, -1):
             flow_before = self._backward_flows[i + 1] if i < last else None
             past = self._step(name, i, past, self._backward_flows[i], flow_before)
             self._features[i].append(past.last)
+        self._fade(number)
+
+    def _fade(self, number: int) -> None:
+        """Begin with the features the chunk before made, and fade to those just computed."""
+        ahead = () if self._before is None else self._before.ahead
+        # Squared: the less context those features had, the less they count.
+        for i, (features, known) in enumerate(zip(self._features, ahead, strict=False)):
+            share = (1 - (i + 1) / (len(ahead) + 1)) ** 2
+            features[-1] = torch.lerp(features[-1], known[number], share)
 
     def _forward_1(self) -> Past:
         """Run the branch over the whole chunk; return its memory just before `resume_at`."""
@@ -177,7 +204,7 @@ class ChunkRun(Iterator[Tensor]):
 
     def _state_after(self, i: int, forward_1: Past, forward_2: Past) -> BranchState:
         frame = self._stages.flow_input(self._clip[i : i + 1]).clone()
-        return BranchState(frame, self._forward_flows[i], forward_1, forward_2)
+        return BranchState(frame, self._forward_flows[i], forward_1, forward_2, self._ahead)
 
     def _drop(self, frames: range) -> None:
         """Free the features of frames that nobody needs any more."""

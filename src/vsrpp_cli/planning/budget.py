@@ -17,8 +17,11 @@ from vsrpp_cli.planning.tiles import axis_length, check, padded, spans
 
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
-TILE_OVERLAP = 16
+TILE_OVERLAP = 24
 """Pixels, at the resolution features have, by which tiles reach beyond the middle of a border."""
+
+LEAST_TILE_OVERLAPS = 6
+"""Tiles nobody asked for have sides of at least so many overlaps: smaller ones begin to show."""
 
 BASE = 860 << 20
 """Bytes of a process that has loaded everything and computed nothing."""
@@ -28,8 +31,9 @@ CLIP_BYTES = 24
 """Bytes for each frame of a chunk and pixel: the decoded frame and the clip made of it."""
 STORE_BYTES = 6
 """Bytes for each kept frame and output pixel where tiles or ensemble passes are put together."""
-STATE_FEATURES = 4
-"""Features the forward branches carry over a chunk's border, for each tile."""
+STATE_FEATURES = 10
+"""Features carried over a chunk's border, for each tile: two of each forward branch, and one of
+each backward branch for each of the `streaming.FADE` frames behind the border."""
 STEP_FEATURES = 14
 """Features' worth of memory that one step of a branch needs on top."""
 FLOW_NETWORK_BYTES = 700
@@ -46,6 +50,10 @@ GOOD_TILING = 1.2
 """Computed pixels for each one of the frame; tilings that cost more are the last resort."""
 GOOD_OVERHEAD = 1.15
 """Computed frames for each kept one that segments are made long enough to keep to."""
+GOOD_CONTEXT = 1.12
+"""The same for chunks within a segment: context beyond the least must not make it more."""
+LEAST_OVERLAP = 4
+"""Frames of context below which borders of chunks begin to show."""
 SEGMENT_FRAMES = 250
 SEGMENT_SECONDS = 60
 
@@ -123,8 +131,11 @@ class Wishes:
     """What of the geometry is given."""
 
     overlap: int
+    """Frames of context beside kept ones."""
     cap: int
     """Chunks that see more frames are not worth their memory."""
+    overlap_given: bool = False
+    """Whether the user wants so much context and no less; otherwise short chunks have less."""
     chunk: int | None = None
     tile: str = "auto"
     """As `--tile` has it."""
@@ -147,6 +158,8 @@ class Need:
 def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
     """Return the geometry that computes least within `limit` bytes of the machine's memory.
 
+    Chunks that come out long get the context that is wanted, short ones at least `LEAST_OVERLAP`.
+
     Raises:
         OutOfMemoryError: not even the smallest chunks and tiles fit.
         UsageError: a tile or overlap that was asked for cannot be.
@@ -154,26 +167,35 @@ def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
     overlap = wishes.tile_overlap
     if overlap is None:
         overlap = TILE_OVERLAP * requirement(work.networks)[1]
+    least = wishes
+    if not wishes.overlap_given:
+        least = replace(wishes, overlap=min(LEAST_OVERLAP, wishes.overlap))
     fitting = []
     for tile in _tiles(work, wishes, overlap):
-        if chunk := _longest_chunk(work, wishes, tile, overlap, limit):
+        if chunk := _longest_chunk(work, least, tile, overlap, limit):
             in_space = prod(_cut(work, tile, overlap)) / prod(frame_size(work))
             whole = work.longest is not None and work.longest <= chunk
-            in_time = 1.0 if whole else chunk / (chunk - wishes.overlap)
-            rank = in_space > GOOD_TILING, in_space * in_time, -chunk
+            in_time = 1.0 if whole else chunk / (chunk - least.overlap)
+            rank = in_space > GOOD_TILING, in_time > GOOD_CONTEXT, in_space * in_time, -chunk
             fitting.append((rank, chunk, tile))
     if not fitting:
-        raise _too_little(work, wishes, overlap, limit)
+        raise _too_little(work, least, overlap, limit)
     _, chunk, tile = min(fitting, key=lambda option: option[0])
     need = predict(work, chunk, tile, overlap)
     return Geometry(
         chunk=chunk,
-        overlap=wishes.overlap,
+        overlap=_context(chunk, least.overlap, wishes.overlap),
         tile_w=tile and tile[0],
         tile_h=tile and tile[1],
         tile_overlap=overlap,
         memory=need.host + need.device,
     )
+
+
+def _context(chunk: int, least: int, wanted: int) -> int:
+    """Return frames of context for chunks of so many frames: as wanted where that costs little."""
+    bearable = int(chunk * (1 - 1 / GOOD_CONTEXT))
+    return max(least, min(wanted, bearable))
 
 
 def requirement(networks: Iterable[NetworkSize]) -> tuple[int, int]:
@@ -284,7 +306,7 @@ def _tiles(work: Work, wishes: Wishes, overlap: int) -> Sequence[tuple[int, int]
     if (given := tile_size(wishes.tile)) is not None:
         check(given, overlap, minimum)
         return (None if given[0] >= size[0] and given[1] >= size[1] else given,)
-    least = max(minimum, 4 * overlap)
+    least = max(minimum, LEAST_TILE_OVERLAPS * overlap)
     widths, heights = (_lengths(side, overlap, multiple, least) for side in size)
     return [None, *((w, h) for w in widths for h in heights if (w, h) != size)]
 

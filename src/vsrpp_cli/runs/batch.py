@@ -32,7 +32,7 @@ from vsrpp_cli.runs.journal import Journal
 from vsrpp_cli.runs.pipeline import upscale
 from vsrpp_cli.runs.progress import OnProgress, ignore
 from vsrpp_cli.runs.report import Report
-from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.stop import TEXT, StopToken
 from vsrpp_cli.runs.workfolder import WorkFolder
 
 JOURNAL = ".vsrpp-batch.jsonl"
@@ -180,7 +180,7 @@ class _Batch:
     def stop_if_asked(self) -> None:
         """End the batch between two items if somebody wants that."""
         if self._stop.requested:
-            raise self._stop.error("stopped: give the same command again to go on")
+            raise self._stop.error(TEXT)
 
     def do(self, item: Item, outcome: Outcome, on_progress: OnProgress) -> None:
         """Do one item; what goes wrong stands in `outcome`, unless it is a signal to end.
@@ -190,7 +190,8 @@ class _Batch:
         """
         started = time.perf_counter()
         try:
-            outcome.report = self._upscale(item, on_progress)
+            with self._stop.stopping_now():
+                outcome.report = self._upscale(item, on_progress)
             outcome.status = DONE if outcome.report else SKIPPED
         except VsrppError as error:
             ending = isinstance(error, _ENDINGS)

@@ -22,9 +22,10 @@ from vsrpp_cli.inference.device import (
     resolve_precision,
 )
 from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.wishes import wishes_of
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.planning.budget import Geometry, Wishes, Work, choose_geometry, segment_frames
+from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry, segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
 from vsrpp_cli.runs.plan import VERSION, ComputeSpec, Decoding, ModelRecord, Plan
 from vsrpp_cli.runs.speed import seconds_per_frame
@@ -34,10 +35,6 @@ from vsrpp_cli.video.frames_output import check_frame_count
 from vsrpp_cli.video.mux import plan_streams
 from vsrpp_cli.video.source import FrameSource
 from vsrpp_cli.video.types import OutputPlan, Scan, SourceInfo
-
-DEFAULT_OVERLAP = 4
-DEFAULT_CAP = 100
-"""Frames of context, and frames a chunk at most, of models without a registry row."""
 
 OnScan = Callable[[int, int | None], None]
 """Called with frames scanned and the estimated total."""
@@ -141,10 +138,6 @@ def _geometry(
     compute: ComputeSpec,
     options: UpscaleOptions,
 ) -> Geometry:
-    rows = [model.row for model in models if model.row is not None]
-    overlap = options.overlap
-    if overlap is None:
-        overlap = max((row.overlap for row in rows), default=DEFAULT_OVERLAP)
     return choose_geometry(
         Work(
             width=info.width,
@@ -156,13 +149,7 @@ def _geometry(
             longest=longest_scene(scan),
             device_memory=device_memory(torch.device(compute.device)),
         ),
-        Wishes(
-            chunk=options.chunk,
-            overlap=overlap,
-            cap=min((row.frame_cap for row in rows), default=DEFAULT_CAP),
-            tile=options.tile,
-            tile_overlap=options.tile_overlap,
-        ),
+        wishes_of(models, options),
         options.memory_limit or default_limit(),
     )
 

@@ -1,9 +1,20 @@
 """Asking a run to stop, from a signal handler or another thread."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vsrpp_cli.errors import Interrupted, Terminated, VsrppError
+
+TEXT = "stopped: give the same command again to go on"
+
+
+class StopNow(BaseException):
+    """Raised by a signal handler wherever the main thread is.
+
+    Not an `Exception`, lest a handler for whatever a library may raise takes it for a failure.
+    """
 
 
 @dataclass
@@ -29,3 +40,11 @@ class StopToken:
         """Return the error to raise: `Terminated` after SIGTERM, else `Interrupted`."""
         kind = Terminated if self.signal_number == signal.SIGTERM else Interrupted
         return kind(text)
+
+    @contextmanager
+    def stopping_now(self) -> Iterator[None]:
+        """Turn a `StopNow` from within into the error to raise."""
+        try:
+            yield
+        except StopNow:
+            raise self.error(TEXT) from None
