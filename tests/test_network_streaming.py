@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.network.streaming import FADE, BranchState
+from vsrpp_cli.network.storage import OnHost
+from vsrpp_cli.network.streaming import FADE, BranchState, joined
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["4x", "same-size"])
@@ -135,3 +136,80 @@ def test_state_is_known_only_after_the_last_kept_frame(network: BasicVSRPP) -> N
 def test_frames_outside_the_clip_cannot_be_kept(network: BasicVSRPP, keep: range | slice) -> None:
     with pytest.raises(ValueError, match="cannot keep"):
         network.run(moving_clip(network, 3), keep=keep)
+
+
+class Scrambled(OnHost):
+    """Keeps tensors with every bit inverted: computing with one that was not got back shows."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self.puts = self.gets = 0
+
+    def put(self, tensor: Tensor) -> Tensor:
+        self.puts += 1
+        return _inverted(super().put(tensor))
+
+    def get(self, tensor: Tensor) -> Tensor:
+        self.gets += 1
+        return super().get(_inverted(tensor))
+
+
+def _inverted(tensor: Tensor) -> Tensor:
+    bits = torch.int32 if tensor.element_size() == 4 else torch.int16
+    return tensor.view(bits).bitwise_not().view(tensor.dtype)
+
+
+@pytest.mark.parametrize("storage", [OnHost(torch.device("cpu")), Scrambled()], ids=type)
+def test_features_kept_elsewhere_change_no_bit(network: BasicVSRPP, storage: OnHost) -> None:
+    clip = moving_clip(network, 7)
+    head, state = run(network, clip[:5], range(3))
+    tail, _ = run(network, clip[3:], state=state)
+    kept = storage.put(clip)
+    chunk = network.run(kept[:5], keep=range(3), storage=storage)
+    there = torch.stack(list(chunk))
+    rest = torch.stack(list(network.run(kept[3:], state=chunk.state, storage=storage)))
+    assert torch.equal(torch.cat([there, rest]), torch.cat([head, tail]))
+
+
+def test_every_feature_is_put_away_and_the_state_with_them(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 5)
+    storage = Scrambled()
+    chunk = network.run(storage.put(clip), keep=range(3), storage=storage)
+    next(chunk)
+    # Flows both ways, spatial features, three branches: for all frames, before the first is out.
+    assert storage.puts > 2 * 4 + 4 * 5
+    list(chunk)
+    _, state = run(network, clip, range(3))
+    for kept, expected in zip(chunk.state.tensors(), state.tensors(), strict=True):
+        assert torch.equal(_inverted(kept), expected)
+
+
+def test_clips_in_one_batch_are_what_each_is_alone(network: BasicVSRPP) -> None:
+    clip = moving_clip(network, 7)
+    clips = torch.stack([clip, clip.flip(-1), clip.flip(0)], dim=1)
+    alone = [network.run(clips[:5, n], keep=range(3)) for n in range(3)]
+    together = network.run(clips[:5], keep=range(3))
+    expected = torch.stack([torch.stack(list(one)) for one in alone], dim=1)
+    torch.testing.assert_close(torch.stack(list(together)), expected, atol=1e-5, rtol=0)
+    put_together = joined([one.state for one in alone]).tensors()
+    for state, wanted in zip(together.state.tensors(), put_together, strict=True):
+        torch.testing.assert_close(state, wanted, atol=1e-4, rtol=1e-4)
+    rest = torch.stack(list(network.run(clips[3:], state=together.state)))
+    for n, one in enumerate(alone):
+        tail, _ = run(network, clips[3:, n], state=one.state)
+        torch.testing.assert_close(rest[:, n], tail, atol=1e-5, rtol=0)
+
+
+def test_kernels_for_one_clip_refuse_several() -> None:
+    config = NetworkConfig(
+        channels=16,
+        blocks=1,
+        deform_groups=4,
+        extract_blocks=1,
+        reconstruct_blocks=1,
+        hr_channels=16,
+        spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
+    )
+    network = BasicVSRPP(config).prepare(kernels="fused")
+    with pytest.raises(ValueError, match="one clip at a time, not 2"):
+        network.run(torch.zeros(3, 2, 3, 64, 64))

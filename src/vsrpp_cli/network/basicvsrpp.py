@@ -16,6 +16,7 @@ from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample
 from vsrpp_cli.network.spynet import Spynet
+from vsrpp_cli.network.storage import Storage
 from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, Past, Stages
 from vsrpp_cli.network.warp import warp
 
@@ -121,6 +122,7 @@ class BasicVSRPP(nn.Module):
         keep: range | slice | None = None,
         state: BranchState | None = None,
         resume_at: int | None = None,
+        storage: Storage | None = None,
     ) -> ChunkRun:
         """Compute some frames of a chunk one after another, without gradients.
 
@@ -130,8 +132,10 @@ class BasicVSRPP(nn.Module):
         bit, if both chunks reach to where the sequence ends.
 
         Args:
-            clip: the chunk, shape (T, 3, H, W), RGB, [0, 1], float32, on the network's device; H
-                and W as `forward` wants them. Not to be written to until the last frame is out.
+            clip: the chunk, shape (T, 3, H, W), RGB, [0, 1], float32, on the network's device (or
+                as `storage` keeps it); H and W as `forward` wants them. Not to be written to until
+                the last frame is out. With kernels "library" also (T, N, 3, H, W): N clips that
+                share every call of the network, and nothing else.
             keep: which of its T frames to hand out, one after another without gaps (step 1); all
                 by default. The others are context.
             state: of an earlier chunk of the same frame size whose kept frames ended just before
@@ -139,24 +143,30 @@ class BasicVSRPP(nn.Module):
                 border, so no context is needed before `keep.start`.
             resume_at: the frame of this clip that the next chunk begins with, if not `keep.stop`
                 but one before it: where all frames of a chunk are wanted for another network.
+            storage: where to keep what is not being computed with; on the device by default. A
+                `state` must come from a run with the same storage.
 
         Returns:
-            an iterator over the kept frames in order: each (3, scale * H, scale * W), float32, not
-            clamped, on the network's device, a tensor of its own. The first `next()` does most of
-            the work (flows, features and three of the four branches for the whole chunk), the
-            others the last branch and the reconstruction of one frame each. Once the last kept
-            frame is out, its attribute `state` is the `BranchState` for the chunk that begins at
-            `keep.stop` (or `resume_at`); it holds two features for each forward branch and one
-            frame, on the network's device and in its dtype, and stays valid as long as it is kept.
+            an iterator over the kept frames in order: each (3, scale * H, scale * W), or (N, 3,
+            ...) of N clips, float32, not clamped, on the network's device, a tensor of its own. The
+            first `next()` does most of the work (flows, features and three of the four branches for
+            the whole chunk), the others the last branch and the reconstruction of one frame each.
+            Once the last kept frame is out, its attribute `state` is the `BranchState` for the
+            chunk that begins at `keep.stop` (or `resume_at`); it holds two features for each
+            forward branch and one frame, as `storage` keeps them, in the network's dtype, and stays
+            valid as long as it is kept.
 
         Raises:
-            ValueError: `keep` is empty or not inside the clip, or `resume_at` is not among
-                `1..keep.stop`.
+            ValueError: `keep` is empty or not inside the clip, `resume_at` is not among
+                `1..keep.stop`, or the network's kernels take one clip at a time.
         """
+        if self._stages is not None and clip.dim() == 5 and clip.shape[1] > 1:
+            raise ValueError(f"these kernels take one clip at a time, not {clip.shape[1]}")
         kept = _kept(keep, len(clip))
         if resume_at is not None and not 1 <= resume_at <= kept.stop:
             raise ValueError(f"cannot resume at frame {resume_at} when keeping {kept}")
-        return ChunkRun(self._stages or self, clip, kept, state, resume_at)
+        stages = self._stages or self
+        return ChunkRun(stages, clip, kept, state, resume_at=resume_at, storage=storage)
 
     def flow_input(self, frames: Tensor) -> Tensor:
         """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""
@@ -187,11 +197,11 @@ class BasicVSRPP(nn.Module):
         return _split(forward, n), _split(backward, n)
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
-        """Return the flow network's pyramid of one flow input (1, 3, h, w)."""
+        """Return the flow network's pyramid of flow inputs (N, 3, h, w)."""
         return self.spynet.pyramid(frame)
 
     def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
-        """Return the flow (1, 2, *size) from one pyramid's image to another's."""
+        """Return the flow (N, 2, *size) from one pyramid's images to another's."""
         return self.spynet.flow(reference, other, size)
 
     def extract(self, frames: Tensor) -> Tensor:

@@ -102,5 +102,6 @@ def resize_flow(flow: Tensor, size: torch.Size) -> Tensor:
     if (height, width) == tuple(size):
         return flow
     flow = F.interpolate(flow, tuple(size), mode="bilinear", align_corners=False)
-    ratio = flow.new_tensor([size[1] / width, size[0] / height])
-    return flow * ratio.view(1, 2, 1, 1)
+    # Plain numbers, not a tensor of them: to copy one to a GPU is to wait for all it has to do.
+    x, y = flow.unbind(1)
+    return torch.stack([x * (size[1] / width), y * (size[0] / height)], dim=1)

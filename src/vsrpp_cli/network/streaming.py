@@ -9,12 +9,14 @@ the next chunk fades from it to its own. Without that, the error of a chunk's la
 all at once, which shows where nothing moves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from vsrpp_cli.network.storage import OnDevice, Storage
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 """In the order they run; each sees the spatial features and all branches before it."""
@@ -29,45 +31,85 @@ FADE = 3
 class Past:
     """What a branch remembers: its features of the last frame and of the one before that.
 
-    Shape (1, C, h, w) each, in the network's dtype; `before` is None where there is no such frame.
+    Shape (N, C, h, w) each, in the network's dtype; `before` is None where there is no such frame.
     """
 
     last: Tensor
     before: Tensor | None
 
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Past":
+        """Return the same with every tensor changed."""
+        return Past(change(self.last), None if self.before is None else change(self.before))
+
 
 @dataclass(frozen=True, slots=True)
 class BranchState:
-    """All that the frames after some frame need to know of it and of those before it."""
+    """All that the frames after some frame need to know of it and of those before it.
+
+    For the N clips that were computed together; kept as the run's `Storage` keeps tensors.
+    """
 
     frame: Tensor
-    """That frame as the flow network sees it, shape (1, 3, h, w), float32."""
+    """That frame as the flow network sees it, shape (N, 3, h, w), float32."""
 
     flow: Tensor | None
-    """From it to the frame before, shape (1, 2, h, w), float32; None if it was the first."""
+    """From it to the frame before, shape (N, 2, h, w), float32; None if it was the first."""
 
     forward_1: Past
     forward_2: Past
 
     ahead: tuple[tuple[Tensor, Tensor], ...] = ()
-    """Features of `backward_1` and `backward_2` of the frames that follow, (1, C, h, w) each: made
+    """Features of `backward_1` and `backward_2` of the frames that follow, (N, C, h, w) each: made
     with less and less context."""
+
+    def changed(
+        self, features: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor]
+    ) -> "BranchState":
+        """Return the same with features changed by the one, frame and flow by the other."""
+        return BranchState(
+            frame=others(self.frame),
+            flow=None if self.flow is None else others(self.flow),
+            forward_1=self.forward_1.changed(features),
+            forward_2=self.forward_2.changed(features),
+            ahead=tuple((features(one), features(two)) for one, two in self.ahead),
+        )
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, always in the same order."""
+        found: list[Tensor] = []
+
+        def note(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.changed(note, note)
+        return found
+
+
+def joined(states: Sequence[BranchState]) -> BranchState:
+    """Return the states of several clips, of the same frames and dtypes, as those of one batch."""
+    parts = zip(*(state.tensors() for state in states), strict=True)
+
+    def put(_: Tensor) -> Tensor:
+        return torch.cat(next(parts))
+
+    return states[0].changed(put, put)
 
 
 class Stages(Protocol):
     """The parts of a network, however they are computed; shapes as in `basicvsrpp.BasicVSRPP`."""
 
     def flow_input(self, frames: Tensor) -> Tensor:
-        """Return frames (1, 3, H, W) as the flow network sees them, (1, 3, h, w), float32."""
+        """Return frames (N, 3, H, W) as the flow network sees them, (N, 3, h, w), float32."""
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
         """Return what `flow` needs to know of one flow input."""
 
     def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
-        """Return the flow between two pyramids, (1, 2, *size), float32."""
+        """Return the flow between two pyramids, (N, 2, *size), float32."""
 
     def extract(self, frame: Tensor) -> Tensor:
-        """Return the spatial features (1, C, h, w) of a frame (1, 3, H, W)."""
+        """Return the spatial features (N, C, h, w) of a frame (N, 3, H, W)."""
 
     def step(
         self,
@@ -77,10 +119,10 @@ class Stages(Protocol):
         flow_1: Tensor | None,
         flow_before: Tensor | None,
     ) -> Tensor:
-        """Return a branch's features of its next frame, (1, C, h, w)."""
+        """Return a branch's features of its next frame, (N, C, h, w)."""
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
-        """Return one output frame, (1, 3, scale * H, scale * W), float32."""
+        """Return one output frame, (N, 3, scale * H, scale * W), float32."""
 
 
 class ChunkRun(Iterator[Tensor]):
@@ -92,16 +134,21 @@ class ChunkRun(Iterator[Tensor]):
         clip: Tensor,
         keep: range,
         state: BranchState | None,
+        *,
         resume_at: int | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self._stages = stages
-        self._clip = clip
+        self._single = clip.dim() == 4
+        self._clip = clip.unsqueeze(1) if self._single else clip
         self._keep = keep
         self._resume_at = keep.stop if resume_at is None else resume_at
         self._before = state
+        self._storage = storage or OnDevice()
         self._state: BranchState | None = None
         self._ahead: tuple[tuple[Tensor, Tensor], ...] = ()
         count = len(clip)
+        # All that is kept for more than a step goes through the storage: put, and got when needed.
         self._forward_flows: list[Tensor | None] = [None] * count
         self._backward_flows: list[Tensor | None] = [None] * count
         self._features: list[list[Tensor]] = [[] for _ in range(count)]
@@ -122,12 +169,13 @@ class ChunkRun(Iterator[Tensor]):
 
     def __next__(self) -> Tensor:
         with torch.inference_mode():
-            return next(self._frames)
+            frame = next(self._frames)
+        return frame[0] if self._single else frame
 
     def _compute(self) -> Iterator[Tensor]:
         self._find_flows()
-        for frame, features in zip(self._clip, self._features, strict=True):
-            features.append(self._stages.extract(frame[None]))
+        for i, features in enumerate(self._features):
+            features.append(self._storage.put(self._stages.extract(self._frame(i))))
         self._backward("backward_1", 0)
         forward_1 = self._forward_1()
         self._backward("backward_2", 1)
@@ -140,15 +188,15 @@ class ChunkRun(Iterator[Tensor]):
 
     def _find_flows(self) -> None:
         """Fill in the flows: forward ones to the frame before, backward ones to the next."""
-        stages, before = self._stages, self._before
-        earlier = None if before is None else stages.pyramid(before.frame)
-        for i, frame in enumerate(self._clip):
-            small = stages.flow_input(frame[None])
+        stages, before, put = self._stages, self._before, self._storage.put
+        earlier = None if before is None else stages.pyramid(self._storage.get(before.frame))
+        for i in range(len(self._clip)):
+            small = stages.flow_input(self._frame(i))
             pyramid, size = stages.pyramid(small), small.shape[-2:]
             if earlier is not None:
-                self._forward_flows[i] = stages.flow(pyramid, earlier, size)
+                self._forward_flows[i] = put(stages.flow(pyramid, earlier, size))
                 if i:
-                    self._backward_flows[i - 1] = stages.flow(earlier, pyramid, size)
+                    self._backward_flows[i - 1] = put(stages.flow(earlier, pyramid, size))
             earlier = pyramid
 
     def _backward(self, name: str, number: int) -> None:
@@ -157,39 +205,47 @@ class ChunkRun(Iterator[Tensor]):
         for i in range(last, -1, -1):
             flow_before = self._backward_flows[i + 1] if i < last else None
             past = self._step(name, i, past, self._backward_flows[i], flow_before)
-            self._features[i].append(past.last)
+            self._features[i].append(self._storage.put(past.last))
         self._fade(number)
 
     def _fade(self, number: int) -> None:
         """Begin with the features the chunk before made, and fade to those just computed."""
         ahead = () if self._before is None else self._before.ahead
+        get, put = self._storage.get, self._storage.put
         # Squared: the less context those features had, the less they count.
         for i, (features, known) in enumerate(zip(self._features, ahead, strict=False)):
             share = (1 - (i + 1) / (len(ahead) + 1)) ** 2
-            features[-1] = torch.lerp(features[-1], known[number], share)
+            features[-1] = put(torch.lerp(get(features[-1]), get(known[number]), share))
 
     def _forward_1(self) -> Past:
         """Run the branch over the whole chunk; return its memory just before `resume_at`."""
-        past = None if self._before is None else self._before.forward_1
-        kept = past
+        kept = None if self._before is None else self._before.forward_1
+        past = None if kept is None else kept.changed(self._storage.get)
         for i in range(len(self._clip)):
             past = self._step("forward_1", i, past, *self._flows_to_past(i))
-            self._features[i].append(past.last)
-            kept = past if i == self._resume_at - 1 else kept
+            self._features[i].append(self._storage.put(past.last))
+            if i == self._resume_at - 1:
+                kept = past.changed(self._storage.put)
         assert kept is not None
         return kept
 
     def _forward_2(self, forward_1: Past) -> Iterator[Tensor]:
         """Run the last branch up to the last kept frame, handing out frames as they are done."""
-        past = None if self._before is None else self._before.forward_2
+        before = None if self._before is None else self._before.forward_2
+        past = None if before is None else before.changed(self._storage.get)
         for i in range(self._keep.stop):
             past = self._step("forward_2", i, past, *self._flows_to_past(i))
-            features = [*self._features[i], past.last]
+            features = self._features[i]
             self._drop(range(i, i + 1))
             if i == self._resume_at - 1:
                 self._state = self._state_after(i, forward_1, past)
             if i >= self._keep.start:
-                yield self._stages.reconstruct(features, self._clip[i : i + 1])[0]
+                features = [*map(self._storage.get, features), past.last]
+                yield self._stages.reconstruct(features, self._frame(i))
+
+    def _frame(self, i: int) -> Tensor:
+        """Return frame `i` of all clips, (N, 3, H, W), where it can be computed with."""
+        return self._storage.get(self._clip[i])
 
     def _flows_to_past(self, i: int) -> tuple[Tensor | None, Tensor | None]:
         if i:
@@ -199,12 +255,19 @@ class ChunkRun(Iterator[Tensor]):
     def _step(
         self, name: str, i: int, past: Past | None, flow: Tensor | None, flow_before: Tensor | None
     ) -> Past:
-        state = self._stages.step(name, self._features[i], past, flow, flow_before)
+        """Take a branch one frame on; flows and features come from the storage, `past` does not."""
+        get = self._storage.get
+        features = [get(feature) for feature in self._features[i]]
+        flows = (None if known is None else get(known) for known in (flow, flow_before))
+        state = self._stages.step(name, features, past, *flows)
         return Past(state, None if past is None else past.last)
 
     def _state_after(self, i: int, forward_1: Past, forward_2: Past) -> BranchState:
-        frame = self._stages.flow_input(self._clip[i : i + 1]).clone()
-        return BranchState(frame, self._forward_flows[i], forward_1, forward_2, self._ahead)
+        put = self._storage.put
+        frame = put(self._stages.flow_input(self._frame(i)).clone())
+        return BranchState(
+            frame, self._forward_flows[i], forward_1, forward_2.changed(put), self._ahead
+        )
 
     def _drop(self, frames: range) -> None:
         """Free the features of frames that nobody needs any more."""
