@@ -43,6 +43,8 @@ if arguments.isa:  # both are read when the libraries are loaded
         os.environ["NUMBA_CPU_NAME"] = "haswell"
         os.environ["NUMBA_CPU_FEATURES"] = "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+popcnt"
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; for both sides
+
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402

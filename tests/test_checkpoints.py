@@ -331,3 +331,12 @@ def test_metadata_that_contradicts_the_weights_is_refused(
     config = json.dumps({**json.loads(to_metadata(TINY)["config"]), "max_residue_magnitude": 5})
     save_file(weights, path, metadata={"config": config})
     assert "max_residue_magnitude = 5" in refusal(path)
+
+
+def test_loading_a_network_does_not_load_torchs_compiler():
+    code = (
+        "import sys; from pathlib import Path; from vsrpp_cli.checkpoints.load import load_network;"
+        "load_network(Path(sys.argv[1])); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    weights = Path(__file__).parents[1] / "weights" / "compact-x4.safetensors"
+    subprocess.run([sys.executable, "-c", code, str(weights)], check=True)

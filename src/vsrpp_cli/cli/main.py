@@ -28,6 +28,11 @@ COMMANDS = {
 }
 """Commands and their short help; each lives in a module of its name and is imported when run."""
 
+SPINS = 1000
+"""How often an idle thread of OpenMP looks for work before it sleeps, if nobody said; read by the
+library when torch is imported. Its default, milliseconds' worth, takes a core from our kernels'
+threads and from every other program: on two cores a frame took three times as long."""
+
 VERBOSE = 2
 """At this many `-v` errors come with their traceback."""
 
@@ -73,6 +78,7 @@ def run(args: Sequence[str] | None = None) -> NoReturn:
 def execute(args: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     logging.getLogger("libav").setLevel(logging.CRITICAL)
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     try:
         result = main.main(list(args), prog_name="vsrpp", standalone_mode=False)
     except click.exceptions.Exit as stop:
