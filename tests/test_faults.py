@@ -222,25 +222,3 @@ def test_a_finished_run_that_kept_its_work_is_done_at_once_and_a_lost_output_rej
     vsrpp(*command, "--report", report, check=0)
     assert fingerprint(tmp_path / "out.mp4") == fingerprint(expected)
     assert json.loads(report.read_text())["frames_computed"] == 0
-
-
-def small_disk(folder, size):
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=True)
-    return folder
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-def test_a_disk_that_fills_up_ends_with_5_and_loses_nothing(case, tmp_path):
-    clip, expected, options = case
-    disk = small_disk(tmp_path / "disk", "70m")
-    try:
-        filler = disk / "filler"
-        command = ("upscale", clip, tmp_path / "out.mp4", *options, "--work-dir", disk)
-        filler.write_bytes(bytes(68 << 20))
-        assert "bytes" in assert_one_line(vsrpp(*command, check=5))
-        filler.unlink()
-        vsrpp(*command, check=0)
-        assert fingerprint(tmp_path / "out.mp4") == fingerprint(expected)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -1,6 +1,9 @@
 """Estimating the room a run needs before it starts, and watching it while it goes."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import DiskFullError
@@ -24,6 +27,15 @@ BITS_PER_PIXEL = {
 OTHER_BITS_PER_PIXEL = 0.15
 
 
+@dataclass(frozen=True)
+class Done:
+    """What of the segments is there already."""
+
+    frames: int = 0
+    size: int = 0
+    """Bytes."""
+
+
 def output_bytes(settings: EncodeSettings, frames: int) -> int:
     """Return the estimated size of the encoded video in bytes."""
     bits = BITS_PER_PIXEL.get(settings.codec, OTHER_BITS_PER_PIXEL)
@@ -31,7 +43,7 @@ def output_bytes(settings: EncodeSettings, frames: int) -> int:
     return int(settings.width * settings.height * frames * bits * deep / 8)
 
 
-def needed(plan: Plan, *, work: Path, output: Path, missing: float = 1.0) -> dict[Path, int]:
+def needed(plan: Plan, *, work: Path, output: Path, done: Done = Done()) -> dict[Path, int]:
     """Return bytes the run will still need at each existing place, by the place.
 
     Segments stand in the work folder until the joined file beside the output has been verified, so
@@ -41,31 +53,72 @@ def needed(plan: Plan, *, work: Path, output: Path, missing: float = 1.0) -> dic
         plan: the run.
         work: the work folder, existing or not.
         output: the output, existing or not.
-        missing: share of the segments that is still to be computed.
+        done: the finished segments, whose size is known.
     """
-    video = output_bytes(plan.output.encode, plan.frames)
+    segments = output_bytes(plan.output.encode, max(0, plan.frames - done.frames))
     source = Path(plan.source.path)
     beside = source.stat().st_size if source.is_file() else 0  # sound and subtitles at most
-    wanted = {_existing(work): int(video * missing)}
+    joined = done.size + segments + beside
     place = _existing(output.absolute().parent)
     if _device(place) == _device(_existing(work)):
-        return {place: wanted[_existing(work)] + video + beside}
-    return {**wanted, place: video + beside}
+        return {place: segments + joined}
+    return {_existing(work): segments, place: joined}
 
 
-def check(plan: Plan, *, work: Path, output: Path, missing: float = 1.0) -> None:
+def check(plan: Plan, *, work: Path, output: Path, done: Done = Done()) -> None:
     """Make sure that there is room for what is still to come.
 
     Raises:
         DiskFullError: there is not; the message names the bytes.
     """
-    for place, wanted in needed(plan, work=work, output=output, missing=missing).items():
+    for place, wanted in needed(plan, work=work, output=output, done=done).items():
         free = shutil.disk_usage(place).free
         if free < wanted + MARGIN:
             raise DiskFullError(
                 f"{place} has {free:,} bytes free, about {wanted + MARGIN:,} are needed: "
                 "make room or give --work-dir on another disk"
             )
+
+
+@contextmanager
+def naming_bytes(
+    plan: Plan, *, work: Path, output: Path, done: Callable[[], Done]
+) -> Iterator[None]:
+    """Let errors about a full disk say how much room the rest of the run needs.
+
+    Args:
+        plan: the run.
+        work: the work folder.
+        output: the output.
+        done: called when it has happened.
+
+    Raises:
+        DiskFullError: what was raised inside, with the bytes needed and free at each full place.
+    """
+    try:
+        yield
+    except DiskFullError as error:
+        room = needed(plan, work=work, output=output, done=done())
+        short = [
+            f"about {wanted + MARGIN:,} bytes are needed at {place}, {free:,} are free"
+            for place, wanted in room.items()
+            if (free := shutil.disk_usage(place).free) < wanted + MARGIN
+        ]
+        raise DiskFullError("; ".join([str(error), *short])) from error
+
+
+def watch(folder: Path, wanted: int) -> None:
+    """Make sure that the next segment, of about `wanted` bytes, will find room in `folder`.
+
+    Raises:
+        DiskFullError: it will not; better to say so before it is computed.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise DiskFullError(
+            f"no space left for {folder}, where the next segment takes about {wanted:,} bytes: "
+            "make room and give the same command again to go on"
+        )
 
 
 def _existing(path: Path) -> Path:

@@ -17,8 +17,12 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
     """Turn the operating system's refusals to write at `path` into errors of ours.
+
+    Args:
+        path: what is written.
+        size: its bytes, where they are known.
 
     Raises:
         DiskFullError: no space, quota or file size left.
@@ -28,8 +32,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
+            bytes_ = "" if size is None else f", {size:,} bytes"
             raise DiskFullError(
-                f"no space left for {path}: make room and give the same command again to go on"
+                f"no space left for {path}{bytes_}: "
+                "make room and give the same command again to go on"
             ) from error
         if error.errno in _REFUSED:
             raise UsageError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
@@ -62,9 +68,13 @@ def replace_durably(source: Path, target: Path) -> None:
 def write_durably(path: Path, data: bytes) -> None:
     """Write a whole file so that it is there completely, or not at all."""
     temporary = path.with_name(f"{path.name}.tmp")
-    with disk_errors(path):
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        replace_durably(temporary, path)
+    with disk_errors(path, len(data)):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            replace_durably(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # half a file only takes up room
+            raise

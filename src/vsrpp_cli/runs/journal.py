@@ -14,18 +14,35 @@ from vsrpp_cli.runs.durable import disk_errors, fsync_path
 
 
 class Journal:
-    """The file `journal.jsonl` of a work folder."""
+    """The file `journal.jsonl` of a work folder.
+
+    Remembers what it has read, so that neither reading nor appending costs more the longer the
+    journal is; what other processes append is read when it is there.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._forget()
+
+    def _forget(self) -> None:
+        self._records: list[dict[str, Any]] = []
+        self._end = 0
+        """Where the last whole line ends."""
+        self._last = b""
+        """That line: as long as it stands where it stood, so does all before it."""
 
     def read(self) -> list[dict[str, Any]]:
         """Return all whole records, oldest first."""
         try:
-            data = self.path.read_bytes()
+            handle = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError:
+            self._forget()
             return []
-        return _parse(data)[0]
+        try:
+            self._catch_up(handle)
+        finally:
+            os.close(handle)
+        return list(self._records)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one record and make it durable before returning.
@@ -34,21 +51,34 @@ class Journal:
             DiskFullError: there is no room; the journal is as it was before.
         """
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        with disk_errors(self.path):
+        with disk_errors(self.path, len(line)):
             new = not self.path.exists()
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 # Several `vsrpp worker` processes may commit to one journal.
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                _append_line(handle, line)
+                self._catch_up(handle)
+                _write_line(handle, line, self._end)
+                self._catch_up(handle)
             finally:
                 os.close(handle)
             if new:
                 fsync_path(self.path.parent)
 
+    def _catch_up(self, handle: int) -> None:
+        """Read what has been added since the last time; all of it if that is no longer there."""
+        size = os.fstat(handle).st_size
+        if _read(handle, self._end - len(self._last), self._end) != self._last:
+            self._forget()
+        records, last, end = _parse(_read(handle, self._end, size))
+        if records:
+            self._records += records
+            self._last = last
+            self._end += end
 
-def _append_line(handle: int, line: bytes) -> None:
-    end = _parse(_read_all(handle))[1]
+
+def _write_line(handle: int, line: bytes, end: int) -> None:
+    """Write a line at `end`, in the place of anything torn, and make it durable."""
     os.ftruncate(handle, end)
     try:
         written = 0
@@ -60,15 +90,19 @@ def _append_line(handle: int, line: bytes) -> None:
         raise
 
 
-def _read_all(handle: int) -> bytes:
-    os.lseek(handle, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(handle), "rb") as file:
-        return file.read()
+def _read(handle: int, start: int, stop: int) -> bytes:
+    """Return the bytes `start:stop`, as far as they are there."""
+    blocks = []
+    while start < stop and (block := os.pread(handle, stop - start, start)):
+        blocks.append(block)
+        start += len(block)
+    return b"".join(blocks)
 
 
-def _parse(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """Return the whole records at the beginning of `data`, and where they end."""
-    records, end = [], 0
+def _parse(data: bytes) -> tuple[list[dict[str, Any]], bytes, int]:
+    """Return the whole records at the beginning of `data`, the last one's line, and its end."""
+    records: list[dict[str, Any]] = []
+    start, end = 0, 0
     while (stop := data.find(b"\n", end)) >= 0:
         try:
             record = json.loads(data[end:stop])
@@ -77,5 +111,5 @@ def _parse(data: bytes) -> tuple[list[dict[str, Any]], int]:
         if not isinstance(record, dict):
             break
         records.append(record)
-        end = stop + 1
-    return records, end
+        start, end = end, stop + 1
+    return records, data[start:end], end

@@ -7,13 +7,14 @@ says so. Only then is the work folder removed.
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.errors import (
+    DiskFullError,
     OutputExistsError,
     ResumeRefusedError,
     UsageError,
@@ -22,6 +23,7 @@ from vsrpp_cli.errors import (
 )
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.durable import disk_errors, fsync_tree
@@ -34,6 +36,7 @@ from vsrpp_cli.runs.segments import (
     OnFrames,
     finished_segments,
     measure,
+    noted,
     remove_partial,
     segment_path,
 )
@@ -178,10 +181,10 @@ def _start(run: Run) -> Plan:
     run.folder.clear()
     try:
         plan = _planned(run)
+        plan.write(run.folder.plan)
     except BaseException:
         run.folder.remove()  # without a plan there is nothing to go on with
         raise
-    plan.write(run.folder.plan)
     return plan
 
 
@@ -241,6 +244,7 @@ def _describe(run: Run, plan: Plan) -> None:
     report.threads = plan.compute.threads
     report.geometry = to_json(plan.geometry)
     report.segments = len(plan.segments)
+    report.computed_per_kept = round(computed_per_kept(plan.segments), 3)
     report.notes += plan.notes
 
 
@@ -248,13 +252,19 @@ def _finish(run: Run, plan: Plan) -> None:
     remove_partial(run.folder)
     done = finished_segments(plan, run.folder)
     run.report.segments_reused = len(done)
-    missing = 1 - sum(s.frames for s in done.values()) / plan.frames
-    disk.check(plan, work=run.folder.path, output=run.output, missing=missing)
+    frames = sum(segment.frames for segment in done.values())
+    there = disk.Done(frames, sum(segment.size for segment in done.values()))
+    disk.check(plan, work=run.folder.path, output=run.output, done=there)
     if done:
-        frames = sum(segment.frames for segment in done.values())
         run.say("resume", frames, plan.frames, f"{len(done)} of {len(plan.segments)} segments")
-    _compute(run, plan, done)
-    _end(run, plan)
+    with naming_bytes(plan, run.folder, run.output):
+        _compute(run, plan, done)
+        _end(run, plan)
+
+
+def naming_bytes(plan: Plan, folder: WorkFolder, output: Path) -> AbstractContextManager[None]:
+    """Let errors about a full disk, raised inside, say how much room the rest of the run needs."""
+    return disk.naming_bytes(plan, work=folder.path, output=output, done=lambda: noted(folder))
 
 
 def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
@@ -263,16 +273,20 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
     if not missing:
         return
     count = _Counter(run, plan.frames, sum(segment.frames for segment in done.values()))
-    with run.phase("compute"):
-        for segment in _workers(run, plan, missing, count):
+    with run.phase("compute"), closing(_workers(run, plan, missing, count)) as computed:
+        for segment in computed:
             run.report.frames_computed += segment.frames
             run.report.kernels = segment.kernels
             _note_events(run, segment)
+            if run.report.frames_computed + count.before < plan.frames:
+                disk.watch(run.folder.segments, segment.size)
     if run.stop.requested and run.report.frames_computed + count.before < plan.frames:
         raise run.stop.error(_how_to_go_on(run, plan))
 
 
-def _workers(run: Run, plan: Plan, missing: list[int], on_frames: OnFrames) -> Iterator[Finished]:
+def _workers(
+    run: Run, plan: Plan, missing: list[int], on_frames: OnFrames
+) -> Generator[Finished, None, None]:
     workers = min(run.options.workers, len(missing))
     fitting = max(1, (run.options.memory_limit or default_limit()) // max(1, plan.geometry.memory))
     if plan.compute.device == "cpu" and workers > fitting:
@@ -332,7 +346,8 @@ def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool
         missing = set(range(len(plan.segments))) - set(finished_segments(plan, folder))
         if missing:
             raise UsageError(f"segments are missing: {', '.join(map(str, sorted(missing)))}")
-        _end(run, plan)
+        with naming_bytes(plan, folder, output):
+            _end(run, plan)
     report.segments_reused = len(plan.segments)
     report.output_bytes = measure_size(output)
     report.status = "done"
@@ -389,7 +404,9 @@ def _publish(run: Run, temporary: Path) -> None:
         )
     with disk_errors(run.output):
         publish(temporary, run.output)
-    run.folder.journal.append({"event": "published"})
+    with suppress(DiskFullError):
+        # The result has its name; that it is the verified one is known without this line, too.
+        run.folder.journal.append({"event": "published"})
 
 
 def _is_published(run: Run) -> bool:

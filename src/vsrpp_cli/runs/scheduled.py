@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.runs.pipeline import join
+from vsrpp_cli.runs.pipeline import join, naming_bytes
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.segments import worker
@@ -38,7 +38,7 @@ def compute(path: str, indices: Sequence[int]) -> Iterator[tuple[int, int]]:
     total = sum(plan.segments[k].keep_stop - plan.segments[k].keep_start for k in indices)
     done = 0
     yield done, total
-    with folder.locked(shared=True):
+    with folder.locked(shared=True), naming_bytes(plan, folder, Path(plan.output.path)):
         engine = load_engine(plan)
         for index in indices:
             done += worker(plan, folder, index, engine).frames

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.disk import Done
 from vsrpp_cli.runs.durable import disk_errors, fsync_tree, replace_durably
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.streams import ReadAhead, WriteBehind
@@ -100,16 +102,21 @@ def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
     """Make a segment durable, give it its name, and note it: in that order.
 
     Raises:
-        DiskFullError: there is no room.
+        DiskFullError: there is no room; nothing of the segment is left to take up more.
     """
     target = segment_path(plan, folder, computed.record["index"])
-    with disk_errors(target):
-        fsync_tree(computed.partial)
-        size, digest = measure(computed.partial)
+    try:
+        with disk_errors(target):
+            fsync_tree(computed.partial)
+            size, digest = measure(computed.partial)
+            remove(target)
+            replace_durably(computed.partial, target)
+        record = {**computed.record, "size": size, "digest": digest}
+        folder.journal.append(record)
+    except DiskFullError:
+        remove(computed.partial)
         remove(target)
-        replace_durably(computed.partial, target)
-    record = {**computed.record, "size": size, "digest": digest}
-    folder.journal.append(record)
+        raise
     return _finished(record)
 
 
@@ -185,15 +192,24 @@ def finished_segments(
     plan: Plan, folder: WorkFolder, *, only: int | None = None
 ) -> dict[int, Finished]:
     """Return the segments that the journal names and that are on disk, whole and unchanged."""
-    noted: dict[int, Finished] = {}
+    named: dict[int, Finished] = {}
     for record in folder.journal.read():
         if record.get("event") == "segment" and only in (None, record["index"]):
-            noted[record["index"]] = _finished(record)
+            named[record["index"]] = _finished(record)
     return {
         index: segment
-        for index, segment in noted.items()
+        for index, segment in named.items()
         if index < len(plan.segments) and _is_whole(segment_path(plan, folder, index), segment)
     }
+
+
+def noted(folder: WorkFolder) -> Done:
+    """Return what the journal says is done, without looking at the segments themselves."""
+    records = {r["index"]: r for r in folder.journal.read() if r.get("event") == "segment"}
+    return Done(
+        sum(record["frames"] for record in records.values()),
+        sum(record["size"] for record in records.values()),
+    )
 
 
 def _is_whole(path: Path, segment: Finished) -> bool:

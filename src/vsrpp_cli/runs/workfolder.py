@@ -65,10 +65,11 @@ class WorkFolder:
 
     def clear(self) -> None:
         """Remove everything but the lock, which this process holds."""
-        for child in self.path.iterdir():
-            if child.name != "lock":
-                remove(child)
-        self.segments.mkdir()
+        with disk_errors(self.path):
+            for child in self.path.iterdir():
+                if child.name != "lock":
+                    remove(child)
+            self.segments.mkdir()
 
     def remove(self) -> None:
         """Remove the folder; the journal goes last, so that a crash in between is understood."""

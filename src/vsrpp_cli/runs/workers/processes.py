@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -19,7 +19,14 @@ import torch
 
 from vsrpp_cli.errors import VsrppError, WorkerError
 from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segments import Computed, Finished, OnFrames, commit, compute
+from vsrpp_cli.runs.segments import (
+    Computed,
+    Finished,
+    OnFrames,
+    commit,
+    compute,
+    remove_partial,
+)
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workers.serial import load_engine
 from vsrpp_cli.runs.workfolder import WorkFolder
@@ -116,7 +123,7 @@ def run(
     workers: int,
     stop: StopToken,
     on_frames: OnFrames,
-) -> Iterator[Finished]:
+) -> Generator[Finished, None, None]:
     """Compute the segments in `workers` processes, committing and yielding each as it ends.
 
     When told to stop, no further segment is given out; those under way are finished.
@@ -135,6 +142,7 @@ def run(
                 team.hand_out()
     finally:
         team.close()
+        remove_partial(folder)  # of workers that were ended amid a segment
 
 
 def _device(plan: Plan, number: int) -> str:

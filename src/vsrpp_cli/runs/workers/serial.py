@@ -1,6 +1,6 @@
 """One worker in this process: the segments one after another on one device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def run(
     engine: Engine,
     stop: StopToken,
     on_frames: OnFrames | None = None,
-) -> Iterator[Finished]:
+) -> Generator[Finished, None, None]:
     """Compute and commit the segments until told to stop, yielding each when it is safe."""
     for index in indices:
         if stop.requested:
