@@ -117,14 +117,15 @@ geometry_options = _stack([
     click.option("--chunk", type=int, metavar="FRAMES",
                  help="Frames one network call sees, overlap included.  [default: from memory]"),
     click.option("--overlap", type=int, metavar="FRAMES",
-                 help="Frames of context on each side.  [default: the model's]"),
+                 help="Frames of context on each side.  [default: 4 to 8, from memory]"),
     click.option("--segment", type=int, metavar="FRAMES",
                  help="Frames a segment, the unit of resume.  [default: about a minute]"),
     click.option("--scenes", type=click.Choice(["auto", "off"]), default="auto",
                  show_default=True, help="Whether scene cuts bound chunks."),
     click.option("--tile", default="auto", show_default=True, metavar="auto|off|N|WxH",
                  help="Spatial tiles, in input pixels."),
-    click.option("--tile-overlap", type=int, metavar="PIXELS"),
+    click.option("--tile-overlap", type=int, metavar="PIXELS",
+                 help="How far tiles reach over their borders.  [default: 24]"),
     click.option("--memory-limit", type=BYTES, help="E.g. 8G.  [default: a share of the machine]"),
 ])  # fmt: skip
 
