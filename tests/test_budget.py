@@ -153,6 +153,39 @@ def test_a_device_with_memory_of_its_own_has_a_limit_of_its_own():
     assert large.tile is None
 
 
+GPU = {"precision": "fp16", "device_memory": 24 * GB}
+
+
+def test_tiles_are_computed_together_as_far_as_the_device_has_memory():
+    batches = []
+    for memory in (3, 4, 8, 24, 80):
+        work = _work(1280, 720, (PUBLISHED,), "fp16", device_memory=memory * GB)
+        geometry = _geometry(work, 64 * GB, tile="320x256", chunk=15)
+        need = predict(work, 15, geometry.tile, geometry.tile_overlap, geometry.batch)
+        assert need.fits(64 * GB, memory * GB)
+        batches.append(geometry.batch)
+    assert batches == sorted(batches)
+    assert batches[0] == 1 < batches[-1]
+
+
+def test_batches_are_no_larger_than_needed_for_their_number():
+    work = _work(1280, 720, (PUBLISHED,), **GPU)
+    tiles = grid(frame_size(work), (480, 270), 24)
+    geometry = _geometry(work, 64 * GB, tile="480x270", chunk=9)
+    assert (len(tiles), geometry.batch) == (12, 6)
+
+
+def test_where_the_machine_itself_computes_tiles_go_one_by_one():
+    assert _geometry(_work(1280, 720), 64 * GB, tile="320x256").batch == 1
+
+
+def test_a_larger_batch_is_predicted_to_need_more_of_the_device_and_none_of_the_machine():
+    work = _work(1280, 720, (PUBLISHED,), **GPU)
+    one, four = (predict(work, 9, (320, 256), 24, batch) for batch in (1, 4))
+    assert one.device < four.device < 4 * one.device
+    assert one.host == four.host
+
+
 def test_chains_need_what_each_of_their_networks_needs():
     assert requirement((SAME_SIZE, PUBLISHED)) == (256, 4)
     assert requirement((PUBLISHED, SAME_SIZE)) == (64, 1)

@@ -4,55 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from support.tiny import TINY, TINY_SAME_SIZE, Failing, failing, moving_frames, tiny_network
 from vsrpp_cli.errors import GuardError, InputError, OutOfMemoryError, RunError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.retreat import is_out_of_memory
-from vsrpp_cli.inference.tiling import FrameStore, pad
+from vsrpp_cli.inference.tiling import FrameStore, pad, shares
 from vsrpp_cli.inference.upscaler import Upscaler
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 
 CPU = torch.device("cpu")
-TINY = NetworkConfig(
-    channels=8,
-    blocks=1,
-    deform_groups=2,
-    extract_blocks=1,
-    reconstruct_blocks=1,
-    hr_channels=8,
-    spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
-)
-TINY_SAME_SIZE = NetworkConfig(
-    channels=8,
-    blocks=1,
-    same_size=True,
-    deform_groups=2,
-    extract_blocks=1,
-    reconstruct_blocks=1,
-    hr_channels=8,
-    spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
-)
-
-
-def _network(config=TINY, seed=1):
-    torch.manual_seed(seed)
-    return BasicVSRPP(config).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def network():
-    return _network()
-
-
-def _frames(count, width=64, height=64, seed=0):
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    made = []
-    for i in range(count):
-        planes = [np.sin((x + i) / 5 + c) * np.cos((y - 0.5 * i) / (6 + c)) for c in range(3)]
-        made.append((np.stack(planes) * 0.4 + 0.5).astype(np.float32))
-    return made
+    return tiny_network()
 
 
 def _whole(count):
@@ -77,14 +43,14 @@ def _psnr(one, other):
 
 
 def test_one_chunk_without_tiles_is_the_network_clamped(network):
-    frames = _frames(4)
+    frames = moving_frames(4)
     with torch.inference_mode():
         expected = network(torch.from_numpy(np.stack(frames))[None])[0].clamp(0, 1).numpy()
     assert np.abs(_run(_engine(network), frames) - expected).max() < 1e-5
 
 
 def test_chunks_that_carry_on_are_near_the_whole_sequence(network):
-    frames = _frames(12)
+    frames = moving_frames(12)
     (segment,) = plan_segments(12, (), chunk=7, overlap=3, segment=12)
     assert len(segment.chunks) > 1
     whole = _run(_engine(network), frames)
@@ -92,7 +58,7 @@ def test_chunks_that_carry_on_are_near_the_whole_sequence(network):
 
 
 def test_tiles_are_near_the_whole_frame(network):
-    frames = _frames(3, 150, 100)
+    frames = moving_frames(3, 150, 100)
     whole = _run(_engine(network), frames)
     tiled = _run(_engine(network, tile=(96, 72), tile_overlap=16), frames)
     assert tiled.shape == whole.shape
@@ -100,7 +66,7 @@ def test_tiles_are_near_the_whole_frame(network):
 
 
 def test_tiles_carry_their_own_state_over_chunks(network):
-    frames = _frames(8, 100, 64)
+    frames = moving_frames(8, 100, 64)
     (segment,) = plan_segments(8, (), chunk=5, overlap=2, segment=8)
     whole = _run(_engine(network), frames)
     tiled = _run(_engine(network, tile=(72, 64), tile_overlap=16), frames, segment.chunks)
@@ -109,18 +75,18 @@ def test_tiles_carry_their_own_state_over_chunks(network):
 
 def test_frames_below_the_minimum_are_padded_and_cropped(network):
     for width, height in ((20, 30), (63, 65), (1, 1)):
-        made = _run(_engine(network), _frames(2, width, height))
+        made = _run(_engine(network), moving_frames(2, width, height))
         assert made.shape == (2, 3, 4 * height, 4 * width)
 
 
 def test_same_size_networks_take_sizes_that_are_no_multiple_of_four():
-    made = _run(_engine(_network(TINY_SAME_SIZE)), _frames(2, 70, 41))
+    made = _run(_engine(tiny_network(TINY_SAME_SIZE)), moving_frames(2, 70, 41))
     assert made.shape == (2, 3, 41, 70)
 
 
 def test_networks_are_chained(network):
-    polisher = _network(TINY_SAME_SIZE, 2)
-    frames = _frames(3)
+    polisher = tiny_network(TINY_SAME_SIZE, 2)
+    frames = moving_frames(3)
     engine = _engine(network, polisher)
     assert engine.scale == 4
     expected = _run(_engine(polisher), _run(_engine(network), frames))
@@ -128,8 +94,8 @@ def test_networks_are_chained(network):
 
 
 def test_chains_carry_the_state_of_each_network_over_chunks(network):
-    engine = _engine(network, _network(TINY_SAME_SIZE, 2))
-    frames = _frames(6)
+    engine = _engine(network, tiny_network(TINY_SAME_SIZE, 2))
+    frames = moving_frames(6)
     (segment,) = plan_segments(6, (), chunk=5, overlap=2, segment=6)
     parts = _run(engine, frames, segment.chunks)
     assert _psnr(parts, _run(engine, frames)) > 55
@@ -137,7 +103,7 @@ def test_chains_carry_the_state_of_each_network_over_chunks(network):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_is_near_float32(network, precision):
-    frames = _frames(2)
+    frames = moving_frames(2)
     made = _run(_engine(network, precision=precision), frames)
     assert _psnr(made, _run(_engine(network), frames)) > 55
 
@@ -156,7 +122,7 @@ def test_views_of_the_ensemble_are_undone():
 
 
 def test_the_ensemble_is_the_mean_of_its_views(network):
-    frames = _frames(2, 64, 72)
+    frames = moving_frames(2, 64, 72)
     clip = torch.from_numpy(np.stack(frames))
     views = []
     for view in range(VIEWS):
@@ -169,8 +135,9 @@ def test_the_ensemble_is_the_mean_of_its_views(network):
 def test_the_store_keeps_values_and_adds_shares():
     store = FrameStore(1, 8, 6)
     frame = torch.rand(3, 6, 8)
+    (share,) = shares(frame[None], torch.full((1, 6, 8), 1 / 8))
     for _ in range(8):
-        store.add(0, frame, torch.full((6, 8), 1 / 8), 0, 0)
+        store.add(0, share, 0, 0)
     (stored,) = store.frames(7, 5)
     assert stored.shape == (3, 5, 7)
     assert np.abs(stored - frame[:, :5, :7].numpy()).max() < 1.5e-4
@@ -178,8 +145,9 @@ def test_the_store_keeps_values_and_adds_shares():
 
 def test_full_white_does_not_overflow_the_store():
     store = FrameStore(1, 4, 4)
+    (share,) = shares(torch.ones(1, 3, 4, 4), torch.full((1, 4, 4), 1 / 8))
     for _ in range(8):
-        store.add(0, torch.ones(3, 4, 4), torch.full((4, 4), 1 / 8), 0, 0)
+        store.add(0, share, 0, 0)
     assert next(store.frames(4, 4)).min() > 0.999
 
 
@@ -190,7 +158,7 @@ def test_padding_reflects_where_there_is_enough_to_reflect():
 
 
 def test_a_segment_gives_the_same_whatever_came_before(network):
-    frames = _frames(10)
+    frames = moving_frames(10)
     first, second = plan_segments(10, (), chunk=9, overlap=2, segment=5)
     engine = _engine(network)
     _run(engine, frames[first.start : first.stop], first.chunks)
@@ -203,7 +171,7 @@ def test_no_more_frames_are_read_than_the_chunk_at_hand_sees(network):
     read = []
 
     def source():
-        for i, frame in enumerate(_frames(12)):
+        for i, frame in enumerate(moving_frames(12)):
             read.append(i)
             yield frame
 
@@ -215,28 +183,7 @@ def test_no_more_frames_are_read_than_the_chunk_at_hand_sees(network):
 
 def test_a_source_that_ends_too_soon_is_an_error(network):
     with pytest.raises(RunError, match="after 3 frames, 5 were expected"):
-        _run(_engine(network), _frames(3), _whole(5))
-
-
-class _Failing(BasicVSRPP):
-    """A network whose extraction fails in some way at some calls."""
-
-    def __init__(self, config, fail):
-        super().__init__(config)
-        self.fail = fail
-
-    def __deepcopy__(self, memo):
-        other = _Failing(self.config, self.fail)
-        other.load_state_dict(self.state_dict())
-        return other
-
-    def extract(self, frames):
-        return self.fail(super().extract(frames), frames)
-
-
-def _failing(fail):
-    torch.manual_seed(1)
-    return _Failing(TINY, fail).eval().requires_grad_(False)
+        _run(_engine(network), moving_frames(3), _whole(5))
 
 
 def _spoiled_below_fp32(features, frames):
@@ -244,8 +191,8 @@ def _spoiled_below_fp32(features, frames):
 
 
 def test_what_is_no_number_is_recomputed_in_float32(network):
-    frames = _frames(3)
-    engine = _engine(_failing(_spoiled_below_fp32), precision="bf16")
+    frames = moving_frames(3)
+    engine = _engine(failing(_spoiled_below_fp32), precision="bf16")
     made = _run(engine, frames)
     assert np.array_equal(made, _run(_engine(network), frames))
     (event,) = _problems(engine)
@@ -253,7 +200,7 @@ def test_what_is_no_number_is_recomputed_in_float32(network):
 
 
 def test_a_single_spoiled_frame_recomputes_the_rest_of_its_chunk(network):
-    frames = _frames(4)
+    frames = moving_frames(4)
     calls = []
 
     def spoil_the_last(features, _):
@@ -261,8 +208,8 @@ def test_a_single_spoiled_frame_recomputes_the_rest_of_its_chunk(network):
         return features * (float("nan") if len(calls) == 4 else 1)
 
     with pytest.raises(GuardError):
-        _run(_engine(_failing(lambda f, _: f * float("nan")), precision="bf16"), frames)
-    engine = _engine(_failing(spoil_the_last), precision="bf16")
+        _run(_engine(failing(lambda f, _: f * float("nan")), precision="bf16"), frames)
+    engine = _engine(failing(spoil_the_last), precision="bf16")
     made = _run(engine, frames)
     assert np.isfinite(made).all()
     assert [e.kind for e in _problems(engine)] == ["guard"]
@@ -271,19 +218,19 @@ def test_a_single_spoiled_frame_recomputes_the_rest_of_its_chunk(network):
 
 def test_what_stays_wrong_in_float32_fails_with_the_frame_named():
     with pytest.raises(GuardError, match=r"frame 0: .*not numbers"):
-        _run(_engine(_failing(lambda f, _: f * float("nan"))), _frames(2))
+        _run(_engine(failing(lambda f, _: f * float("nan"))), moving_frames(2))
 
 
 def test_without_the_guard_nothing_is_looked_at():
-    engine = _engine(_failing(lambda f, _: f * float("nan")), guard=False)
-    assert np.isnan(_run(engine, _frames(2))).any()
+    engine = _engine(failing(lambda f, _: f * float("nan")), guard=False)
+    assert np.isnan(_run(engine, moving_frames(2))).any()
 
 
 def test_a_shift_of_brightness_is_a_warning(network):
     brighter = copy.deepcopy(network)
     brighter.conv_last.bias += 0.3
     engine = _engine(brighter)
-    _run(engine, _frames(2))
+    _run(engine, moving_frames(2))
     (event,) = _problems(engine)
     assert event.kind == "drift"
     assert "red" in event.text
@@ -299,8 +246,8 @@ def _out_of_memory(when):
 
 
 def test_smaller_tiles_are_taken_when_memory_runs_out(network):
-    frames = _frames(4, 300, 100)
-    engine = _engine(_failing(_out_of_memory(lambda f: f.shape[-1] > 200)), tile_overlap=8)
+    frames = moving_frames(4, 300, 100)
+    engine = _engine(failing(_out_of_memory(lambda f: f.shape[-1] > 200)), tile_overlap=8)
     made = _run(engine, frames)
     assert _psnr(made, _run(_engine(network), frames)) > 45
     assert [e.kind for e in _problems(engine)] == ["memory"]
@@ -308,18 +255,18 @@ def test_smaller_tiles_are_taken_when_memory_runs_out(network):
 
 
 def test_the_smaller_geometry_stays(network):
-    frames = _frames(8, 200, 64)
+    frames = moving_frames(8, 200, 64)
     (segment,) = plan_segments(8, (), chunk=5, overlap=1, segment=8)
-    engine = _engine(_failing(_out_of_memory(lambda f: f.shape[-1] > 150)), tile_overlap=8)
+    engine = _engine(failing(_out_of_memory(lambda f: f.shape[-1] > 150)), tile_overlap=8)
     made = _run(engine, frames, segment.chunks)
     assert len(_problems(engine)) == 1
     assert _psnr(made, _run(_engine(network), frames)) > 45
 
 
 def test_shorter_chunks_are_taken_when_tiles_cannot_be_smaller(network):
-    frames = _frames(24)
+    frames = moving_frames(24)
 
-    class Shorter(_Failing):
+    class Shorter(Failing):
         def run(self, clip, **options):
             if len(clip) > 12:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -336,7 +283,7 @@ def test_shorter_chunks_are_taken_when_tiles_cannot_be_smaller(network):
 
 
 def test_memory_running_out_midway_gives_each_frame_once(network):
-    frames = _frames(10, 200, 64)
+    frames = moving_frames(10, 200, 64)
     (segment,) = plan_segments(10, (), chunk=6, overlap=2, segment=10)
     calls = []
 
@@ -346,19 +293,19 @@ def test_memory_running_out_midway_gives_each_frame_once(network):
             raise MemoryError
         return features
 
-    engine = _engine(_failing(fail), tile_overlap=8)
+    engine = _engine(failing(fail), tile_overlap=8)
     made = _run(engine, frames, segment.chunks)
     assert len(made) == 10
     assert _psnr(made, _run(_engine(network), frames)) > 45
 
 
 def test_the_end_of_the_ladder_names_the_sizes_tried():
-    engine = _engine(_failing(_out_of_memory(lambda _: True)), tile_overlap=16)
+    engine = _engine(failing(_out_of_memory(lambda _: True)), tile_overlap=16)
     with pytest.raises(
         OutOfMemoryError,
         match=r"12 frames of 200x64; 12 frames of 100x64; 12 frames of 96x64; 8 frames",
     ):
-        _run(engine, _frames(12, 200, 64))
+        _run(engine, moving_frames(12, 200, 64))
 
 
 def test_other_failures_are_not_taken_for_lack_of_memory():
@@ -366,7 +313,7 @@ def test_other_failures_are_not_taken_for_lack_of_memory():
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="do not match"):
-        _run(_engine(_failing(fail)), _frames(2))
+        _run(_engine(failing(fail)), moving_frames(2))
     assert not is_out_of_memory(RuntimeError("shapes"))
 
 
@@ -378,28 +325,30 @@ def test_real_lack_of_memory_is_recognised():
 
 def test_an_abandoned_segment_leaves_the_engine_usable(network):
     engine = _engine(network)
-    made = engine.upscale(iter(_frames(4)), _whole(4))
+    made = engine.upscale(iter(moving_frames(4)), _whole(4))
     next(made)
     made.close()
-    assert len(_run(engine, _frames(2))) == 2
+    assert len(_run(engine, moving_frames(2))) == 2
 
 
 @pytest.fixture(scope="module")
 def upscaler(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.pth"
-    torch.save(_network().state_dict(), path)
+    torch.save(tiny_network().state_dict(), path)
     return Upscaler(str(path), device="cpu", precision="fp32", chunk=9)
 
 
 def test_the_upscaler_gives_bytes_for_bytes(upscaler):
-    frames = [np.rint(f.transpose(1, 2, 0) * 255).astype(np.uint8) for f in _frames(3, 60, 50)]
+    frames = [
+        np.rint(f.transpose(1, 2, 0) * 255).astype(np.uint8) for f in moving_frames(3, 60, 50)
+    ]
     made = list(upscaler.upscale_frames(frames))
     assert [f.shape for f in made] == [(200, 240, 3)] * 3
     assert made[0].dtype == np.uint8
 
 
 def test_the_upscaler_takes_streams_of_unknown_length(upscaler, network):
-    frames = _frames(14)
+    frames = moving_frames(14)
     made = np.stack(list(upscaler.upscale_frames(iter(frames))))
     assert _psnr(made, _run(_engine(network), frames)) > 60
     assert list(upscaler.upscale_frames([])) == []

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from support.tiny import Scrambled, inverted
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.network.storage import OnHost
@@ -138,27 +139,6 @@ def test_frames_outside_the_clip_cannot_be_kept(network: BasicVSRPP, keep: range
         network.run(moving_clip(network, 3), keep=keep)
 
 
-class Scrambled(OnHost):
-    """Keeps tensors with every bit inverted: computing with one that was not got back shows."""
-
-    def __init__(self) -> None:
-        super().__init__(torch.device("cpu"))
-        self.puts = self.gets = 0
-
-    def put(self, tensor: Tensor) -> Tensor:
-        self.puts += 1
-        return _inverted(super().put(tensor))
-
-    def get(self, tensor: Tensor) -> Tensor:
-        self.gets += 1
-        return super().get(_inverted(tensor))
-
-
-def _inverted(tensor: Tensor) -> Tensor:
-    bits = torch.int32 if tensor.element_size() == 4 else torch.int16
-    return tensor.view(bits).bitwise_not().view(tensor.dtype)
-
-
 @pytest.mark.parametrize("storage", [OnHost(torch.device("cpu")), Scrambled()], ids=type)
 def test_features_kept_elsewhere_change_no_bit(network: BasicVSRPP, storage: OnHost) -> None:
     clip = moving_clip(network, 7)
@@ -181,7 +161,7 @@ def test_every_feature_is_put_away_and_the_state_with_them(network: BasicVSRPP) 
     list(chunk)
     _, state = run(network, clip, range(3))
     for kept, expected in zip(chunk.state.tensors(), state.tensors(), strict=True):
-        assert torch.equal(_inverted(kept), expected)
+        assert torch.equal(inverted(kept), expected)
 
 
 def test_clips_in_one_batch_are_what_each_is_alone(network: BasicVSRPP) -> None:

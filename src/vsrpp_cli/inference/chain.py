@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from vsrpp_cli.inference.device import DTYPES, choose_kernels
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.streaming import BranchState, ChunkRun, Past
+from vsrpp_cli.network.storage import OnDevice, Storage
+from vsrpp_cli.network.streaming import BranchState, ChunkRun, joined
 
 States = tuple[BranchState | None, ...]
 """What the networks of a chain go on from, one entry each."""
@@ -41,6 +41,10 @@ class Chain:
         chosen = (choose_kernels(self._device, precision, n.config) for n in self._originals)
         return list(dict.fromkeys(chosen))
 
+    def batches(self, precision: str) -> bool:
+        """Tell whether several clips can share a run: kernels of our own take one at a time."""
+        return self.kernels(precision) == ["library"]
+
     def _prepared(self, network: BasicVSRPP, precision: str) -> BasicVSRPP:
         # A copy, for the float32 original may be needed to check or to recompute.
         return copy.deepcopy(network).prepare(
@@ -49,33 +53,47 @@ class Chain:
             kernels=choose_kernels(self._device, precision, network.config),
         )
 
-    def run(self, clip: Tensor, keep: range, states: States, precision: str) -> "ChainRun":
-        """Return an iterator over the kept frames of a clip; see `BasicVSRPP.run`.
+    def run(
+        self,
+        clip: Tensor,
+        keep: range,
+        states: States,
+        precision: str,
+        storage: Storage | None = None,
+    ) -> "ChainRun":
+        """Return an iterator over the kept frames of clips, (N, 3, sH, sW); see `BasicVSRPP.run`.
 
         Args:
-            clip: shape (T, 3, H, W), [0, 1], float32, on any device.
+            clip: shape (T, N, 3, H, W), [0, 1], float32, as `storage` keeps it.
             keep: the kept frames.
-            states: of the chunk that ended before this clip's first frame, or `start()`.
+            states: of the chunk that ended before these clips' first frame, or `start()`.
             precision: `fp32`, `fp16` or `bf16`; states of another one are converted.
+            storage: where to keep what is not being computed with; on the device by default.
         """
-        return ChainRun(self, clip.to(self._device), keep, states, precision)
+        return ChainRun(self, clip, keep, states, precision, storage or OnDevice())
 
 
 class ChainRun(Iterator[Tensor]):
     """The kept frames of one chunk as the last network of the chain makes them."""
 
     def __init__(
-        self, chain: Chain, clip: Tensor, keep: range, states: States, precision: str
+        self,
+        chain: Chain,
+        clip: Tensor,
+        keep: range,
+        states: States,
+        precision: str,
+        storage: Storage,
     ) -> None:
         *earlier, last = chain.networks(precision)
-        converted = [_converted(state, DTYPES[precision]) for state in states]
+        states = converted(states, precision, storage)
         self._earlier_states: list[BranchState] = []
-        for network, state in zip(earlier, converted, strict=False):
+        for network, state in zip(earlier, states, strict=False):
             # The next network wants all frames, but goes on where this chunk's kept ones end.
-            run = network.run(clip, state=state, resume_at=keep.stop)
-            clip = torch.stack([frame.clamp(0, 1) for frame in run])
+            run = network.run(clip, state=state, resume_at=keep.stop, storage=storage)
+            clip = torch.stack([storage.put(frame.clamp(0, 1)) for frame in run])
             self._earlier_states.append(run.state)
-        self._last: ChunkRun = last.run(clip, keep=keep, state=converted[-1])
+        self._last: ChunkRun = last.run(clip, keep=keep, state=states[-1], storage=storage)
 
     def __next__(self) -> Tensor:
         return next(self._last)
@@ -86,18 +104,33 @@ class ChainRun(Iterator[Tensor]):
         return (*self._earlier_states, self._last.state)
 
 
-def _converted(state: BranchState | None, dtype: torch.dtype) -> BranchState | None:
-    """Return a state with its features in another precision; flows and frame stay float32."""
-    if state is None or state.forward_1.last.dtype == dtype:
-        return state
-    return replace(
-        state,
-        forward_1=_cast(state.forward_1, dtype),
-        forward_2=_cast(state.forward_2, dtype),
-        ahead=tuple((one.to(dtype), two.to(dtype)) for one, two in state.ahead),
+def converted(states: States, precision: str, storage: Storage) -> States:
+    """Return states with their features in another precision; flows and frame stay float32."""
+    dtype = DTYPES[precision]
+
+    def cast(kept: Tensor) -> Tensor:
+        return storage.put(storage.get(kept).to(dtype))
+
+    return tuple(
+        state
+        if state is None or state.forward_1.last.dtype == dtype
+        else state.changed(cast, lambda kept: kept)
+        for state in states
     )
 
 
-def _cast(past: Past, dtype: torch.dtype) -> Past:
-    before = None if past.before is None else past.before.to(dtype)
-    return Past(past.last.to(dtype), before)
+def only(states: States, number: int) -> States:
+    """Return the states of one clip out of a batch, as those of a batch of one."""
+
+    def one(kept: Tensor) -> Tensor:
+        return kept[number : number + 1]
+
+    return tuple(None if state is None else state.changed(one, one) for state in states)
+
+
+def together(parts: Sequence[States]) -> States:
+    """Return the states of several clips, none at its start, as those of one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    networks = zip(*parts, strict=True)
+    return tuple(joined([state for state in of if state is not None]) for of in networks)

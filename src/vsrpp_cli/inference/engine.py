@@ -1,8 +1,8 @@
 """From the frames of a segment to its upscaled frames: chunk after chunk, tile after tile.
 
-Each tile of a chunk (and each view of the ensemble) is one pass through the chain of networks, with
-a state of its own that is carried to the next chunk. Where a chunk is a single pass, frames leave
-as they are reconstructed; where it is several, they are put together first.
+Each batch of tiles of a chunk (in each view of the ensemble) is one pass through the chain of
+networks, with a state of its own that is carried to the next chunk. Where a chunk is one tile in
+one view, frames leave as they are reconstructed; otherwise they are put together first.
 """
 
 import gc
@@ -12,18 +12,21 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vsrpp_cli.errors import GuardError, RunError
+from vsrpp_cli.errors import RunError
 from vsrpp_cli.inference.chain import Chain, States
 from vsrpp_cli.inference.device import has_fast_bfloat16
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.guard import Guard
+from vsrpp_cli.inference.passes import Batch, Finish, Pass
 from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
-from vsrpp_cli.inference.tiling import FrameStore, cut, pad, weights
+from vsrpp_cli.inference.tiling import FrameStore, pad, shares, weights
+from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.storage import OnDevice, OnHost, Storage
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
-from vsrpp_cli.planning.chunks import Chunk, shorten
+from vsrpp_cli.planning.chunks import Chunk, shorten, split_evenly
 from vsrpp_cli.planning.tiles import Tile, grid, padded
 
 CONTEXT = 4
@@ -33,7 +36,7 @@ CONTEXT = 4
 class Engine:
     """A chain of networks on one device, in one geometry."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  settings, each with a name
         self,
         networks: Sequence[BasicVSRPP],
         *,
@@ -42,6 +45,7 @@ class Engine:
         threads: int | None = None,
         tile: tuple[int, int] | None = None,
         tile_overlap: int = 16,
+        batch: int = 1,
         ensemble: bool = False,
         guard: bool = True,
     ) -> None:
@@ -54,6 +58,7 @@ class Engine:
             threads: of the CPU, set for the whole process; None leaves them as they are.
             tile: width and height of tiles in input pixels, overlap included; None for none.
             tile_overlap: input pixels by which tiles reach beyond the middle of their borders.
+            batch: tiles that share each call of the network, where its kernels take several.
             ensemble: average over the eight flips and transpositions.
             guard: look for frames that are black or not numbers, and recompute them in float32.
         """
@@ -66,8 +71,15 @@ class Engine:
         self._overlap = tile_overlap
         self._minimum, self._multiple = requirement(n.config for n in networks)
         least = max(self._minimum, LEAST_TILE_OVERLAPS * tile_overlap)
-        self._ladder = Ladder(tile=tile, least_tile=least)
-        self._states: dict[tuple[Tile, int], States] = {}
+        self._ladder = Ladder(
+            tile=tile,
+            least_tile=least,
+            batch=batch if self._chain.batches(precision) else 1,
+            apart=device.type == "cuda",
+        )
+        self._on_host: Storage = OnHost(device)
+        self._ahead: int | None = None
+        self._states: dict[tuple[Sequence[Tile], int], States] = {}
         self.events: list[Event] = []
         """What happened so far that a user should know."""
         self._note_slow_ways()
@@ -159,56 +171,92 @@ class Engine:
         tiles = grid(size, self._ladder.tile, self._overlap, self._multiple, self._minimum)
         height, width = height * self.scale, width * self.scale
         if len(tiles) * self._views == 1:
-            for frame in self._pass(clip, chunk, (tiles[0], 0), guard):
-                yield frame[:, :height, :width].cpu().contiguous().numpy()
+            yield from self._streamed(clip, chunk, guard, tiles, (height, width))
         else:
-            store = self._assemble(clip, chunk, tiles, guard)
+            store = self._assemble(clip, chunk, guard, tiles)
             del clip
             yield from store.frames(width, height)
         self._warn_of_drift(guard, chunk)
 
+    def _streamed(
+        self,
+        clip: Tensor,
+        chunk: Chunk,
+        guard: Guard | None,
+        tiles: Sequence[Tile],
+        size: tuple[int, int],
+    ) -> Iterator[Picture]:
+        """Yield the frames of a chunk made of a single pass, cropped to height and width."""
+
+        def cropped(frames: Tensor, _: slice) -> Tensor:
+            return frames.clamp_(0, 1)[..., : size[0], : size[1]].contiguous()
+
+        for frames in self._pass(clip, chunk, guard, (tiles, 0), cropped):
+            yield frames[0].numpy()
+
     @torch.inference_mode()
     def _assemble(
-        self, clip: Tensor, chunk: Chunk, tiles: Sequence[Tile], guard: Guard | None
+        self, clip: Tensor, chunk: Chunk, guard: Guard | None, tiles: Sequence[Tile]
     ) -> FrameStore:
         """Return the frames of a chunk made of several passes."""
         scale = self.scale
         height, width = clip.shape[-2:]
         store = FrameStore(chunk.keep_stop - chunk.keep_start, width * scale, height * scale)
-        for tile in tiles:
-            weight = torch.outer(weights(tile.y, scale), weights(tile.x, scale)) / self._views
-            weight = weight.to(self._device)
-            part = cut(clip, tile)
+        for start, stop in split_evenly(0, len(tiles), self._ladder.batch):
+            batch = tiles[start:stop]
             for view in range(self._views):
-                seen = transform(part, view)
-                for index, frame in enumerate(self._pass(seen, chunk, (tile, view), guard)):
-                    place = tile.y.start * scale, tile.x.start * scale
-                    store.add(index, restore(frame, view), weight, *place)
+                finish = self._sharing(batch, view)
+                for index, made in enumerate(self._pass(clip, chunk, guard, (batch, view), finish)):
+                    for tile, share in zip(batch, made, strict=True):
+                        store.add(index, share, tile.y.start * scale, tile.x.start * scale)
         return store
+
+    def _sharing(self, tiles: Sequence[Tile], view: int) -> Finish:
+        """Return what makes a view of some tiles' frames contributions to a store."""
+        scale = self.scale
+        weight = torch.stack(
+            [torch.outer(weights(t.y, scale), weights(t.x, scale)) / self._views for t in tiles]
+        )
+        weight = send(weight, self._device)
+
+        def shared(frames: Tensor, which: slice) -> Tensor:
+            return shares(restore(frames.clamp_(0, 1), view), weight[which])
+
+        return shared
 
     @torch.inference_mode()
     def _pass(
-        self, clip: Tensor, chunk: Chunk, key: tuple[Tile, int], guard: Guard | None
+        self,
+        clip: Tensor,
+        chunk: Chunk,
+        guard: Guard | None,
+        key: tuple[Sequence[Tile], int],
+        finish: Finish,
     ) -> Iterator[Tensor]:
-        """Yield the kept frames of one tile in one view, clamped; carry its states on."""
-        keep = range(chunk.keep_start - chunk.start, chunk.keep_stop - chunk.start)
-        states = self._states.get(key) or self._chain.start()
-        precision = self._precision
-        run = self._chain.run(clip, keep, states, precision)
-        for index in keep:
-            frame = next(run)
-            while guard and (fault := guard.fault(frame, clip[index])):
-                if precision == "fp32":
-                    raise GuardError(
-                        f"frame {chunk.start + index}: {fault}, in float32 too; "
-                        "the model or the input may be damaged (--guard off to keep it)"
-                    )
-                self._note("guard", f"{fault} in {precision}: recomputed in float32", chunk)
-                precision = "fp32"
-                run = self._chain.run(clip, keep, states, precision)
-                for _ in range(keep.start, index + 1):
-                    frame = next(run)
-            yield frame.clamp_(0, 1)
+        """Yield what `finish` makes of kept frames of some tiles in a view; carry states on."""
+        tiles, view = key
+        storage: Storage = OnDevice()
+        if self._ladder.on_host:
+            storage = self._on_host
+            tiled = storage.put(transform(arrange(clip, tiles), view))
+        else:
+            tiled = transform(upload(clip, tiles, self._device), view)
+        batch = Batch(
+            clip=tiled,
+            keep=range(chunk.keep_start - chunk.start, chunk.keep_stop - chunk.start),
+            first=chunk.start,
+            states=self._states.get(key) or self._chain.start(),
+        )
+        run = Pass(
+            self._chain,
+            batch,
+            self._precision,
+            storage,
+            downloads=Downloads(self._device, self._ahead),
+            guard=guard,
+            on_fault=lambda text: self._note("guard", text, chunk),
+        )
+        yield from run.frames(finish)
         self._states[key] = run.states
 
     def _padded(self, width: int, height: int) -> tuple[int, int]:

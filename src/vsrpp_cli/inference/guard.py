@@ -13,6 +13,26 @@ DRIFT = 0.05
 """Change of a channel's mean over a chunk, of full range, that is worth a warning."""
 
 
+def look(outputs: Tensor, given: Tensor) -> Tensor:
+    """Return what `Guard.fault` wants to know about frames, without waiting for a GPU.
+
+    Args:
+        outputs: shape (N, 3, sH, sW), float32, before they are clamped to [0, 1].
+        given: the input frames, shape (N, 3, H, W), in [0, 1], on the same device.
+
+    Returns:
+        shape (N, 7), on the device: means of red, green and blue of the output, the same of the
+        input, and a value that is below `BLACK` only if all of the output is.
+    """
+    made, brightness = outputs.mean(dim=(2, 3)), given.mean(dim=(2, 3))
+    peak = made.amax(dim=1, keepdim=True)
+    # Looking for the brightest pixel is another pass over the frame. Nothing is cheaper on a GPU
+    # than to do it; on a CPU, where asking costs nothing, it is done only if the mean is dark.
+    if outputs.is_cuda or bool((peak < BLACK).any()):
+        peak = outputs.amax(dim=(1, 2, 3)).unsqueeze(1)
+    return torch.cat([made, brightness, peak], dim=1)
+
+
 @dataclass
 class Guard:
     """Watches the frames of one chunk; costs one pass over each."""
@@ -21,19 +41,16 @@ class Guard:
     _made: Tensor = field(default_factory=lambda: torch.zeros(3))
     _frames: int = 0
 
-    def fault(self, output: Tensor, given: Tensor) -> str | None:
+    def fault(self, facts: Tensor) -> str | None:
         """Return what is wrong with a frame, or None.
 
         Args:
-            output: shape (3, sH, sW), float32, before it is clamped to [0, 1].
-            given: the input frame, shape (3, H, W), in [0, 1].
+            facts: shape (7,), on the CPU: the frame's row of what `look` returned.
         """
-        made, brightness = output.mean(dim=(1, 2)).cpu(), given.mean(dim=(1, 2)).cpu()
+        made, brightness, peak = facts[:3], facts[3:6], facts[6]
         if not bool(torch.isfinite(made).all()):
             return "values that are not numbers"
-        # The mean first: looking for the brightest pixel is another pass over the frame.
-        dark = float(made.max()) < BLACK and float(brightness.max()) > NOT_BLACK
-        if dark and float(output.max()) < BLACK:
+        if float(peak) < BLACK and float(brightness.max()) > NOT_BLACK:
             return "a black frame from one that is not"
         self._given += brightness
         self._made += made

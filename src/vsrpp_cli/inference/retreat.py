@@ -1,6 +1,7 @@
 """The ladder that is taken when memory runs out in spite of the plan.
 
-Smaller tiles first, then shorter chunks; after the last rung the run fails with the sizes tried.
+Tiles one after another, then smaller tiles, then shorter chunks, then, where the device has memory
+of its own, features kept in the machine's; after the last rung the run fails with the sizes tried.
 """
 
 from dataclasses import dataclass, field
@@ -34,8 +35,14 @@ class Ladder:
     """Width and height of tiles in input pixels; None for whole frames."""
     least_tile: int
     """Tiles are not made smaller than this."""
+    batch: int = 1
+    """Tiles computed together."""
+    apart: bool = False
+    """Whether the device's memory is not the machine's, which then can hold features for it."""
     most: int | None = None
     """Frames a chunk may see; None for as many as the plan says."""
+    on_host: bool = False
+    """Whether features are kept in the machine's memory."""
     tried: list[str] = field(default_factory=list)
 
     def step_down(self, size: tuple[int, int], seen: int, overlap: int) -> str:
@@ -49,7 +56,10 @@ class Ladder:
         Raises:
             OutOfMemoryError: this was the last rung.
         """
-        self.tried.append(f"{seen} frames of {'x'.join(map(str, self.tile or size))}")
+        self.tried.append(self._named(seen, size))
+        if self.batch > 1:
+            self.batch = 1
+            return "one tile at a time"
         if self._smaller_tile(size):
             assert self.tile is not None
             return f"tiles of {self.tile[0]}x{self.tile[1]}"
@@ -57,10 +67,19 @@ class Ladder:
         if seen > least:
             self.most = max(least, (seen + 1) // 2)
             return f"chunks of {self.most} frames"
+        if self.apart and not self.on_host:
+            self.on_host = True
+            return "features kept in the machine's memory"
         raise OutOfMemoryError(
             f"out of memory at every size tried: {'; '.join(self.tried)}. "
             "Close other programs, or give a smaller --chunk or --tile"
         )
+
+    def _named(self, seen: int, size: tuple[int, int]) -> str:
+        width, height = self.tile or size
+        together = f", {self.batch} tiles at a time" if self.batch > 1 else ""
+        where = ", features in the machine's memory" if self.on_host else ""
+        return f"{seen} frames of {width}x{height}{together}{where}"
 
     def _smaller_tile(self, size: tuple[int, int]) -> bool:
         width, height = self.tile or size

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsrpp_cli.planning.tiles import Span, Tile
+from vsrpp_cli.planning.tiles import Span
 
 FULL = 32752
 """What 1.0 is in the store: 15 bits, less room for the rounding of a few contributions."""
@@ -25,11 +25,6 @@ def pad(clip: Tensor, width: int, height: int) -> Tensor:
         return clip
     enough = right < clip.shape[-1] and below < clip.shape[-2]
     return F.pad(clip, (0, right, 0, below), mode="reflect" if enough else "replicate")
-
-
-def cut(clip: Tensor, tile: Tile) -> Tensor:
-    """Return a tile of a (T, 3, H, W) clip."""
-    return clip[..., tile.y.start : tile.y.stop, tile.x.start : tile.x.stop].contiguous()
 
 
 def weights(span: Span, scale: int) -> Tensor:
@@ -52,6 +47,19 @@ def _ramp(at: Tensor, fade: tuple[int, int]) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
+def shares(frames: Tensor, weight: Tensor) -> Tensor:
+    """Return what frames contribute to a `FrameStore`, on their device.
+
+    Args:
+        frames: shape (N, 3, h, w), float32, in [0, 1].
+        weight: shape (N, h, w), on the same device.
+
+    Returns:
+        shape (N, 3, h, w), int16.
+    """
+    return (frames * weight.unsqueeze(1)).mul_(FULL).round_().to(torch.int16)
+
+
 class FrameStore:
     """The kept frames of a chunk while they are put together from weighted contributions.
 
@@ -62,18 +70,16 @@ class FrameStore:
     def __init__(self, count: int, width: int, height: int) -> None:
         self._frames = torch.zeros(count, 3, height, width, dtype=torch.int16)
 
-    def add(self, index: int, frame: Tensor, weight: Tensor, top: int, left: int) -> None:
+    def add(self, index: int, share: Tensor, top: int, left: int) -> None:
         """Add a contribution to frame `index`.
 
         Args:
             index: of the frame, from 0.
-            frame: shape (3, h, w), float32, in [0, 1].
-            weight: shape (h, w), on the frame's device.
+            share: shape (3, h, w), on the CPU: one of `shares`.
             top: output row of the contribution's first row.
             left: output column of its first column.
         """
-        share = (frame * weight).mul_(FULL).round_().to(torch.int16).cpu()
-        height, width = weight.shape
+        height, width = share.shape[-2:]
         self._frames[index, :, top : top + height, left : left + width] += share
 
     def frames(self, width: int, height: int) -> Iterator[NDArray[np.float32]]:

@@ -38,13 +38,23 @@ STEP_FEATURES = 14
 """Features' worth of memory that one step of a branch needs on top."""
 FLOW_NETWORK_BYTES = 700
 """Bytes for each pixel of the flow network while it runs."""
+SAMPLING_CHANNEL_BYTES = 84
+SAMPLING_GROUP_BYTES = 216
+"""What deformable sampling by torchvision, which computes in float32, needs on top for each pixel,
+by channel (columns, the two features, the result) and by group (offsets and masks). Counted, not
+measured; the kernels for CPUs need nothing like it."""
 RECONSTRUCTION = 3.4
 """Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
 PIPELINE_FRAMES = 6
 """Output frames, float32, on their way through queues and conversion."""
+LANDING_FRAMES = 4
+"""Output frames, float32, in pinned memory on their way from a device of its own memory."""
 ENCODER_FRAMES = 60
 """Output frames, 1.5 bytes a pixel, in an encoder's lookahead."""
 MARGIN = 1.05
+
+MOST_TILES = 8
+"""Tiles computed together at most; more of them would not keep a GPU busier."""
 
 GOOD_TILING = 1.2
 """Computed pixels for each one of the frame; tilings that cost more are the last resort."""
@@ -68,6 +78,10 @@ class NetworkSize(Protocol):
     @property
     def hr_channels(self) -> int:
         """Channels at the output's size."""
+
+    @property
+    def deform_groups(self) -> int:
+        """Groups of channels that are sampled alike."""
 
     @property
     def scale(self) -> int:
@@ -97,6 +111,8 @@ class Geometry:
     """Input pixels by which tiles reach beyond the middle of the border to the next one."""
     memory: int
     """Bytes one worker is predicted to need at most, on the machine and on the device together."""
+    batch: int = 1
+    """Tiles computed together."""
 
     @property
     def tile(self) -> tuple[int, int] | None:
@@ -181,7 +197,8 @@ def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
     if not fitting:
         raise _too_little(work, least, overlap, limit)
     _, chunk, tile = min(fitting, key=lambda option: option[0])
-    need = predict(work, chunk, tile, overlap)
+    batch = _batch(work, chunk, tile, overlap, limit)
+    need = predict(work, chunk, tile, overlap, batch)
     return Geometry(
         chunk=chunk,
         overlap=_context(chunk, least.overlap, wishes.overlap),
@@ -189,7 +206,21 @@ def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
         tile_h=tile and tile[1],
         tile_overlap=overlap,
         memory=need.host + need.device,
+        batch=batch,
     )
+
+
+def _batch(work: Work, chunk: int, tile: tuple[int, int] | None, overlap: int, limit: int) -> int:
+    """Return how many tiles to compute together: 1 where the device has no memory of its own."""
+    if work.device_memory is None:
+        return 1
+    count = _cut(work, tile, overlap)[1]
+    most = 1
+    for batch in range(2, min(count, MOST_TILES) + 1):
+        if predict(work, chunk, tile, overlap, batch).fits(limit, work.device_memory):
+            most = batch
+    # No more than are needed to go through all tiles in as few batches.
+    return ceil(count / ceil(count / most))
 
 
 def _context(chunk: int, least: int, wanted: int) -> int:
@@ -214,7 +245,9 @@ def frame_size(work: Work) -> tuple[int, int]:
     return padded(work.width, minimum, multiple), padded(work.height, minimum, multiple)
 
 
-def predict(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> Need:
+def predict(
+    work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int, batch: int = 1
+) -> Need:
     """Return the peak memory of a worker, which also decodes, converts and encodes.
 
     Args:
@@ -222,20 +255,24 @@ def predict(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: 
         chunk: frames one network call sees.
         tile: width and height of tiles in input pixels, or None for whole frames.
         tile_overlap: in input pixels.
+        batch: tiles computed together.
     """
-    need = predict_engine(work, chunk, tile, tile_overlap)
+    need = predict_engine(work, chunk, tile, tile_overlap, batch)
     output = work.width * work.height * prod(network.scale for network in work.networks) ** 2
-    around = PIPELINE_FRAMES * 12 * output + int(ENCODER_FRAMES * 1.5 * output)
+    frames = PIPELINE_FRAMES + (0 if work.device_memory is None else LANDING_FRAMES)
+    around = frames * 12 * output + int(ENCODER_FRAMES * 1.5 * output)
     return replace(need, host=int(need.host + MARGIN * around))
 
 
-def predict_engine(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> Need:
+def predict_engine(
+    work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int, batch: int = 1
+) -> Need:
     """Return the peak memory of computing alone; arguments as for `predict`."""
     frame = prod(frame_size(work))
     pixels, passes = _cut(work, tile, tile_overlap)
     passes *= 8 if work.ensemble else 1
     scale = prod(network.scale for network in work.networks)
-    network = _network_bytes(work, chunk, pixels, passes)
+    network = _network_bytes(work, chunk, pixels, passes, batch)
     host = BASE + 2 * work.weights + chunk * CLIP_BYTES * frame
     if passes > 1:
         host += chunk * STORE_BYTES * frame * scale**2
@@ -265,24 +302,32 @@ def workers_that_fit(geometry: Geometry, limit: int) -> int:
     return max(1, limit // max(1, geometry.memory))
 
 
-def _network_bytes(work: Work, chunk: int, pixels: int, passes: int) -> int:
+def _network_bytes(work: Work, chunk: int, pixels: int, passes: int, batch: int) -> int:
     """Return what the networks of the chain need for tiles of `pixels` input pixels."""
     element = ELEMENT_BYTES[work.precision]
-    held, peaks, scale = 0, [0], 1
+    apart = work.device_memory is not None
+    # What is computed from is on the machine in any case, and on such a device as well.
+    held, peaks, scale = apart * chunk * 12 * pixels * batch, [0], 1
     for network in work.networks:
-        inner = pixels * scale**2 // network.multiple_of**2
+        inner = batch * pixels * scale**2 // network.multiple_of**2
         feature = network.channels * element * inner
         features = chunk * (4 * feature + FLOW_BYTES * inner)
-        step = STEP_FEATURES * feature
+        step = STEP_FEATURES * feature + apart * _sampling_bytes(network, inner)
         flow = FLOW_NETWORK_BYTES * inner
         output = int(RECONSTRUCTION * 16 * network.hr_channels * element * inner)
         peaks.append(features + max(step, flow, output))
-        held += passes * STATE_FEATURES * feature
+        held += passes * STATE_FEATURES * feature // batch
         if network is not work.networks[-1]:
             # The next network's clip is this one's output.
-            held += chunk * 12 * pixels * (scale * network.scale) ** 2
+            held += chunk * 12 * batch * pixels * (scale * network.scale) ** 2
         scale *= network.scale
     return held + max(peaks)
+
+
+def _sampling_bytes(network: NetworkSize, pixels: int) -> int:
+    """Return what sampling needs on top where torch's own operators do it in float32."""
+    each = SAMPLING_CHANNEL_BYTES * network.channels + SAMPLING_GROUP_BYTES * network.deform_groups
+    return each * pixels
 
 
 def _cut(work: Work, tile: tuple[int, int] | None, tile_overlap: int) -> tuple[int, int]:

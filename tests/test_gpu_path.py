@@ -1,0 +1,300 @@
+"""What is made for GPUs, on the CPU: batches of tiles, late results, features kept elsewhere."""
+
+import numpy as np
+import pytest
+import torch
+
+from support.tiny import (
+    TINY_SAME_SIZE,
+    Failing,
+    Scrambled,
+    failing,
+    moving_frames,
+    tiny_network,
+)
+from vsrpp_cli.errors import GuardError, OutOfMemoryError
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.transfer import Downloads, arrange, by_frames, upload
+from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.planning.chunks import Chunk, plan_segments
+from vsrpp_cli.planning.tiles import grid
+
+CPU = torch.device("cpu")
+TILED = {"tile": (64, 64), "tile_overlap": 8}
+"""Three tiles of frames 160 wide and 64 high."""
+STEP = 1 / 32752
+"""What the store of contributions rounds to."""
+
+
+@pytest.fixture(scope="module")
+def network():
+    return tiny_network()
+
+
+def _engine(*networks, precision="fp32", **options):
+    return Engine(networks, device=CPU, precision=precision, **options)
+
+
+def _run(engine, frames, chunks=None):
+    chunks = chunks or [Chunk(0, len(frames), 0, len(frames))]
+    return np.stack(list(engine.upscale(iter(frames), chunks)))
+
+
+def _wide(count):
+    return moving_frames(count, 160, 64)
+
+
+def _chunks(count):
+    (segment,) = plan_segments(count, (), chunk=5, overlap=2, segment=count)
+    assert len(segment.chunks) > 1
+    return segment.chunks
+
+
+def _kinds(engine):
+    return [event.kind for event in engine.events if event.kind != "slow"]
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8])
+def test_tiles_computed_together_are_those_computed_one_by_one(network, batch):
+    frames = _wide(7)
+    alone = _run(_engine(network, **TILED), frames, _chunks(7))
+    together = _run(_engine(network, batch=batch, **TILED), frames, _chunks(7))
+    assert np.abs(together - alone).max() < 2.1 * STEP
+
+
+def test_batches_share_the_calls_of_the_network(network):
+    sizes = []
+
+    def note(features, frames):
+        sizes.append(len(frames))
+        return features
+
+    _run(_engine(failing(note), batch=2, **TILED), _wide(2))
+    # Three tiles in batches of at most two: as even as can be.
+    assert sizes == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_views_of_the_ensemble_and_chains_are_batched_too(network, ensemble):
+    networks = (network,) if ensemble else (network, tiny_network(TINY_SAME_SIZE, 2))
+    options = {"tile": (64, 64), "tile_overlap": 8, "ensemble": ensemble}
+    frames = moving_frames(2, 112, 64)
+    alone = _run(_engine(*networks, **options), frames)
+    together = _run(_engine(*networks, batch=2, **options), frames)
+    assert np.abs(together - alone).max() < 10 * STEP
+
+
+def test_kernels_that_take_one_tile_get_one():
+    config = NetworkConfig(
+        channels=16,
+        blocks=1,
+        deform_groups=2,
+        extract_blocks=1,
+        reconstruct_blocks=1,
+        hr_channels=16,
+        spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
+    )
+    network = tiny_network(config)
+    frames = _wide(2)
+    made = _run(_engine(network, batch=3, **TILED), frames)
+    assert np.array_equal(made, _run(_engine(network, **TILED), frames))
+
+
+class Spoiling(Failing):
+    """Makes one tile of one frame a void, in less than float32."""
+
+    def __init__(self, config, frame, tile):
+        super().__init__(config, lambda features, _: features)
+        self.frame, self.tile, self.done = frame, tile, 0
+
+    def __deepcopy__(self, memo):
+        other = Spoiling(self.config, self.frame, self.tile)
+        other.load_state_dict(self.state_dict())
+        return other
+
+    def reconstruct(self, features, frame):
+        made = super().reconstruct(features, frame)
+        if self.done == self.frame and self.dtype != torch.float32:
+            made[self.tile] = float("nan")
+        self.done += 1
+        return made
+
+
+def _spoiling(network, frame, tile):
+    spoiling = Spoiling(network.config, frame, tile).eval().requires_grad_(False)
+    spoiling.load_state_dict(network.state_dict())
+    return spoiling
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_only_the_tile_gone_wrong_is_recomputed_and_only_from_there(network, ahead):
+    frames = _wide(4)
+    engine = _engine(_spoiling(network, 2, 1), precision="bf16", batch=3, **TILED)
+    engine._ahead = ahead
+    made = _run(engine, frames)
+    lower = _run(_engine(network, precision="bf16", batch=3, **TILED), frames)
+    exact = _run(_engine(network, **TILED), frames)
+    assert _kinds(engine) == ["guard"]
+    # What no other tile contributes to.
+    left, middle, right = np.s_[..., :200], np.s_[..., 300:340], np.s_[..., 440:]
+    assert np.array_equal(made[:2], lower[:2])
+    assert np.array_equal(made[left], lower[left])
+    assert np.array_equal(made[right], lower[right])
+    assert np.array_equal(made[2:][middle], exact[2:][middle])
+    assert not np.array_equal(lower[2:][middle], exact[2:][middle])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_was_recomputed_is_carried_on(network, batch):
+    frames, chunks = _wide(7), _chunks(7)
+    engine = _engine(_spoiling(network, 1, 0), precision="bf16", batch=batch, **TILED)
+    made = _run(engine, frames, chunks)
+    exact = _run(_engine(network, **TILED), frames, chunks)
+    assert np.isfinite(made).all()
+    assert -10 * np.log10(np.mean((made - exact) ** 2)) > 55
+    assert _kinds(engine) == ["guard"]
+
+
+def test_all_tiles_of_a_batch_may_go_wrong(network):
+    frames = _wide(4)
+
+    def void(features, _):
+        return features if features.dtype == torch.float32 else features * float("nan")
+
+    engine = _engine(failing(void), precision="bf16", batch=3, **TILED)
+    made = _run(engine, frames)
+    assert np.array_equal(made, _run(_engine(network, **TILED), frames))
+    assert _kinds(engine) == ["guard"] * 3
+
+
+def test_results_that_arrive_late_are_the_same(network):
+    frames = moving_frames(7)
+    engine = _engine(_spoiling(network, 3, 0), precision="bf16")
+    engine._ahead = 2
+    at_once = _engine(_spoiling(network, 3, 0), precision="bf16")
+    late, prompt = _run(engine, frames, _chunks(7)), _run(at_once, frames, _chunks(7))
+    assert np.array_equal(late, prompt)
+    assert _kinds(engine) == _kinds(at_once) == ["guard"]
+
+
+def test_a_fault_that_is_seen_late_still_names_its_frame():
+    def void(features, frames):
+        return features * float("nan")
+
+    engine = _engine(failing(void))
+    engine._ahead = 2
+    with pytest.raises(GuardError, match="frame 0"):
+        _run(engine, moving_frames(4))
+
+
+def test_downloads_are_taken_in_order_and_only_as_many_are_under_way():
+    downloads = Downloads(CPU, ahead=2)
+    taken = []
+    for i in range(5):
+        downloads.put(torch.tensor(i), torch.tensor(-i))
+        assert len(downloads) <= 3
+        if downloads.full:
+            taken.append(downloads.take())
+    while downloads:
+        taken.append(downloads.take())
+    assert [(int(a), int(b)) for a, b in taken] == [(i, -i) for i in range(5)]
+
+
+def test_on_the_cpu_results_are_handed_through_without_a_copy():
+    downloads = Downloads(CPU)
+    result = torch.rand(3)
+    downloads.put(result)
+    assert downloads.full
+    assert downloads.take()[0].data_ptr() == result.data_ptr()
+
+
+def test_tiles_sent_frame_by_frame_are_those_cut_at_once():
+    clip = torch.rand(4, 3, 64, 160)
+    tiles = grid((160, 64), (64, 64), 8)
+    expected = torch.stack(
+        [torch.stack([f[:, :64, t.x.start : t.x.stop] for t in tiles]) for f in clip]
+    )
+    for made in (arrange(clip, tiles), upload(clip, tiles, CPU), by_frames(clip, tiles, CPU)):
+        assert torch.equal(made, expected)
+
+
+def test_a_frame_that_is_one_tile_is_not_copied():
+    clip = torch.rand(2, 3, 64, 64)
+    assert upload(clip, grid((64, 64), None, 8), CPU).data_ptr() == clip.data_ptr()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("options", [{}, TILED | {"batch": 3}], ids=["whole", "tiled"])
+def test_features_on_the_machine_change_no_bit(network, precision, options):
+    frames, chunks = _wide(7), _chunks(7)
+    engine = _engine(network, precision=precision, **options)
+    engine._ladder.on_host, engine._on_host = True, Scrambled()
+    expected = _run(_engine(network, precision=precision, **options), frames, chunks)
+    assert np.array_equal(_run(engine, frames, chunks), expected)
+
+
+def test_chains_keep_what_they_hand_on_on_the_machine_too(network):
+    networks = network, tiny_network(TINY_SAME_SIZE, 2)
+    frames, chunks = moving_frames(6), _chunks(6)
+    engine = _engine(*networks)
+    engine._ladder.on_host, engine._on_host = True, Scrambled()
+    expected = _run(_engine(*networks), frames, chunks)
+    assert np.array_equal(_run(engine, frames, chunks), expected)
+
+
+def test_the_guard_works_with_features_on_the_machine(network):
+    frames, chunks = _wide(7), _chunks(7)
+    made = []
+    for on_host in (False, True):
+        engine = _engine(_spoiling(network, 1, 0), precision="bf16", batch=3, **TILED)
+        engine._ladder.on_host, engine._on_host = on_host, Scrambled()
+        made.append(_run(engine, frames, chunks))
+        assert _kinds(engine) == ["guard"]
+    assert np.array_equal(*made)
+
+
+def _short_of_memory(suffices):
+    def fail(features, frames):
+        if not suffices(frames):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return features
+
+    return failing(fail)
+
+
+def test_a_batch_that_does_not_fit_goes_tile_by_tile_before_tiles_get_smaller(network):
+    frames = _wide(4)
+    engine = _engine(_short_of_memory(lambda f: len(f) == 1), batch=3, **TILED)
+    made = _run(engine, frames)
+    assert np.array_equal(made, _run(_engine(network, **TILED), frames))
+    assert _kinds(engine) == ["memory"]
+    assert "one tile at a time" in engine.events[-1].text
+
+
+def test_the_last_rung_keeps_features_on_the_machine(network):
+    frames = moving_frames(12)
+    storage = Scrambled()
+    engine = _engine(_short_of_memory(lambda _: storage.puts > 0))
+    engine._ladder.apart, engine._on_host = True, storage
+    made = _run(engine, frames)
+    assert -10 * np.log10(np.mean((made - _run(_engine(network), frames)) ** 2)) > 45
+    assert _kinds(engine) == ["memory"] * 2
+    assert "features kept in the machine's memory" in engine.events[-1].text
+
+
+def test_the_end_of_the_ladder_names_every_rung():
+    engine = _engine(_short_of_memory(lambda _: False), batch=2, tile=(128, 64), tile_overlap=16)
+    engine._ladder.apart = True
+    rungs = (
+        r"12 frames of 128x64, 2 tiles at a time; 12 frames of 128x64; 12 frames of 96x64; "
+        r"\d frames of 96x64; \d frames of 96x64, features in the machine's memory\."
+    )
+    with pytest.raises(OutOfMemoryError, match=rungs):
+        _run(engine, moving_frames(12, 200, 64))
+
+
+def test_where_device_and_machine_share_memory_there_is_no_such_rung():
+    engine = _engine(_short_of_memory(lambda _: False))
+    with pytest.raises(OutOfMemoryError) as caught:
+        _run(engine, moving_frames(12))
+    assert "machine's memory" not in str(caught.value)
