@@ -16,6 +16,7 @@ from vsrpp_cli.errors import GuardError, OutOfMemoryError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.transfer import Downloads, arrange, by_frames, upload
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.deform import deform_grid_sample, deform_torchvision
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 from vsrpp_cli.planning.tiles import grid
 
@@ -187,6 +188,17 @@ def test_a_fault_that_is_seen_late_still_names_its_frame():
         _run(engine, moving_frames(4))
 
 
+def test_torchvision_samples_several_clips_as_it_does_one():
+    torch.manual_seed(0)
+    x, weight, bias = torch.rand(3, 8, 9, 11), torch.rand(4, 8, 3, 3), torch.rand(4)
+    offset, mask = 4 * torch.randn(3, 2 * 18, 9, 11), torch.rand(3, 2 * 9, 9, 11)
+    made = deform_torchvision(x, offset, mask, weight, bias)
+    for n in range(3):
+        alone = deform_torchvision(x[n : n + 1], offset[n : n + 1], mask[n : n + 1], weight, bias)
+        assert torch.allclose(made[n], alone[0], atol=1e-5)
+    assert torch.allclose(made, deform_grid_sample(x, offset, mask, weight, bias), atol=1e-4)
+
+
 def test_downloads_are_taken_in_order_and_only_as_many_are_under_way():
     downloads = Downloads(CPU, ahead=2)
     taken = []
@@ -298,3 +310,37 @@ def test_where_device_and_machine_share_memory_there_is_no_such_rung():
     with pytest.raises(OutOfMemoryError) as caught:
         _run(engine, moving_frames(12))
     assert "machine's memory" not in str(caught.value)
+
+
+@pytest.fixture
+def gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    return torch.device("cuda:0")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("options", [{}, TILED | {"batch": 3}], ids=["whole", "tiled"])
+def test_a_gpu_gives_what_the_cpu_gives_and_never_waits(network, gpu, precision, options):
+    frames, chunks = _wide(7), _chunks(7)
+    engine = Engine([network], device=gpu, precision=precision, **options)
+    _run(engine, frames, chunks)  # libraries choose their kernels
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made = _run(engine, frames, chunks)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = _run(_engine(network, **options), frames, chunks)
+    assert -10 * np.log10(np.mean((made - expected) ** 2)) > 55
+    assert _kinds(engine) == []
+
+
+@pytest.mark.cuda
+def test_a_gpu_can_keep_features_on_the_machine(network, gpu):
+    frames, chunks = _wide(7), _chunks(7)
+    engine = Engine([network], device=gpu, precision="fp16")
+    expected = _run(engine, frames, chunks)
+    assert engine._ladder.apart
+    engine._ladder.on_host = True
+    assert np.abs(_run(engine, frames, chunks) - expected).max() < 1e-3

@@ -75,6 +75,7 @@ class _Cut:
     segments: Sequence[Segment]
     tile: tuple[int, int] | None = None
     tile_overlap: int = 0
+    batch: int = 1
 
 
 class Network:
@@ -104,7 +105,7 @@ class Network:
         self._networks = [load_network(Path(model.path)) for model in models]
         self._compute = compute
         self._ordinary = ordinary
-        self._engines: dict[tuple[tuple[int, int] | None, int], Engine] = {}
+        self._engines: dict[tuple[tuple[int, int] | None, int, int], Engine] = {}
         self._seconds = 0.0
         self._frames = 0
         self._warm = False
@@ -136,7 +137,7 @@ class Network:
     def run(self, frames: Sequence[Picture]) -> Iterator[Rgb]:
         """Yield the frames upscaled; the time it takes is counted."""
         cut = self._cut(frames)
-        engine = self._engine(cut.tile, cut.tile_overlap)
+        engine = self._engine(cut)
         self._warm_up(engine)
         for segment in cut.segments:
             inputs = (_rgb(frame) for frame in frames[segment.start : segment.stop])
@@ -160,19 +161,21 @@ class Network:
             for _ in engine.upscale(grey, [Chunk(0, 3, 0, 3)]):
                 pass
 
-    def _engine(self, tile: tuple[int, int] | None, overlap: int) -> Engine:
-        if (tile, overlap) not in self._engines:
-            self._engines[tile, overlap] = Engine(
+    def _engine(self, cut: "_Cut") -> Engine:
+        key = cut.tile, cut.tile_overlap, cut.batch
+        if key not in self._engines:
+            self._engines[key] = Engine(
                 self._networks,
                 device=torch.device(self._compute.device),
                 precision=self._compute.precision,
                 threads=self._compute.threads,
-                tile=tile,
-                tile_overlap=overlap,
+                tile=cut.tile,
+                tile_overlap=cut.tile_overlap,
+                batch=cut.batch,
                 ensemble=self._compute.ensemble,
                 guard=self._compute.guard,
             )
-        return self._engines[tile, overlap]
+        return self._engines[key]
 
     def _cut(self, frames: Sequence[Picture]) -> "_Cut":
         if not self._ordinary:
@@ -187,7 +190,7 @@ class Network:
             overlap=geometry.overlap,
             segment=SEGMENT_FRAMES,
         )
-        return _Cut(segments, geometry.tile, geometry.tile_overlap)
+        return _Cut(segments, geometry.tile, geometry.tile_overlap, geometry.batch)
 
     def _work(self, frames: Sequence[Picture], cuts: Sequence[int]) -> Work:
         return Work(

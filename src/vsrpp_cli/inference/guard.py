@@ -28,7 +28,7 @@ def look(outputs: Tensor, given: Tensor) -> Tensor:
     peak = made.amax(dim=1, keepdim=True)
     # Looking for the brightest pixel is another pass over the frame. Nothing is cheaper on a GPU
     # than to do it; on a CPU, where asking costs nothing, it is done only if the mean is dark.
-    if outputs.is_cuda or bool((peak < BLACK).any()):
+    if outputs.device.type != "cpu" or bool((peak < BLACK).any()):
         peak = outputs.amax(dim=(1, 2, 3)).unsqueeze(1)
     return torch.cat([made, brightness, peak], dim=1)
 

@@ -124,6 +124,7 @@ class Upscaler:
                 threads=self._options.threads,
                 tile=geometry.tile,
                 tile_overlap=geometry.tile_overlap,
+                batch=geometry.batch,
                 ensemble=self._options.ensemble,
                 guard=self._options.guard,
             )

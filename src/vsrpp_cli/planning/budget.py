@@ -47,8 +47,9 @@ RECONSTRUCTION = 3.4
 """Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
 PIPELINE_FRAMES = 6
 """Output frames, float32, on their way through queues and conversion."""
-LANDING_FRAMES = 4
-"""Output frames, float32, in pinned memory on their way from a device of its own memory."""
+LANDING_FRAMES = 10
+"""Output frames, float32, that a device's results need in pinned memory besides: three under way,
+and torch rounds each block, on its way through the pipeline too, up to a power of two."""
 ENCODER_FRAMES = 60
 """Output frames, 1.5 bytes a pixel, in an encoder's lookahead."""
 MARGIN = 1.05

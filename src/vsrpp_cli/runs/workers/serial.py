@@ -38,6 +38,7 @@ def load_engine(plan: Plan, device: str | None = None) -> Engine:
         threads=compute.threads,
         tile=tile,
         tile_overlap=geometry.tile_overlap,
+        batch=geometry.batch,
         ensemble=compute.ensemble,
         guard=compute.guard,
     )
