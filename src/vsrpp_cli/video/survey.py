@@ -1,9 +1,10 @@
 """What is noted of each frame while a video is scanned, and which frames were asked for."""
 
+import io
 import math
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -74,12 +75,14 @@ class Window:
         return inside >= 0 and self._seconds(stamps, inside) >= self.start
 
     def _seconds(self, stamps: Sequence[int | None], index: int) -> Fraction:
-        first = self._origin([p for p in stamps[: index + 1] if p is not None])
         stamp = stamps[index]
-        return (self.step * index if stamp is None else stamp - first) * self.time_base
+        passed = self.step * index if stamp is None else stamp - self._origin(stamps)
+        return passed * self.time_base
 
-    def _origin(self, pts: Sequence[int]) -> int:
-        return self.origin if self.origin is not None else next(iter(pts), 0)
+    def _origin(self, stamps: Iterable[int | None]) -> int:
+        if self.origin is not None:
+            return self.origin
+        return next((p for p in stamps if p is not None), 0)
 
     def _reach(self, pts: Sequence[int], origin: int, seconds: Fraction) -> int:
         """Return the index of the first frame at or after a time."""
@@ -121,7 +124,7 @@ class Survey:
     """Whether the first picture was a key frame and intact."""
     changes: list[str] = field(default_factory=list)
     _detector: CutDetector = field(default_factory=CutDetector)
-    _checks: list[str] = field(default_factory=list)
+    _checks: io.StringIO = field(default_factory=io.StringIO)
     _size: tuple[int, int] = (0, 0)
     _color: ColorSpec | None = None
     _small: VideoReformatter = field(default_factory=VideoReformatter)
@@ -139,14 +142,14 @@ class Survey:
         self.stamps.append(frame.pts)
         self.duration = frame.duration or None
         self.corrupt += frame.is_corrupt
-        self._checks.append(checksum(frame))
+        self._checks.write(checksum(frame))
         if self.scenes:
             self.cuts += self._detector.push(self._luma(frame))
         self.fields.push(frame)
 
     def finish(self) -> None:
         """Collect what is still undecided."""
-        self.checks = "".join(self._checks)
+        self.checks = self._checks.getvalue()
         if self.scenes and self.stamps:
             self.cuts += self._detector.flush()
 
