@@ -11,6 +11,7 @@ from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.retreat import is_out_of_memory
 from vsrpp_cli.inference.tiling import FrameStore, pad, shares
 from vsrpp_cli.inference.upscaler import Upscaler
+from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 
 CPU = torch.device("cpu")
@@ -361,3 +362,8 @@ def test_the_upscaler_refuses_frames_that_differ(upscaler):
         list(upscaler.upscale_frames([np.zeros((64, 64))]))
     with pytest.raises(InputError, match="must be"):
         list(upscaler.upscale_frames([np.zeros((64, 64, 3))]))
+
+
+def test_the_upscaler_computes_as_many_tiles_together_as_planned(upscaler):
+    geometry = Geometry(chunk=9, overlap=4, tile_w=64, tile_h=64, tile_overlap=8, memory=1, batch=3)
+    assert upscaler._engine(geometry)._ladder.batch == 3

@@ -16,6 +16,7 @@ def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:
     source, encode, geometry = plan.source, plan.output.encode, plan.geometry
     chunks = sum(len(segment.chunks) for segment in plan.segments)
     tile = f"{geometry.tile_w}x{geometry.tile_h}" if geometry.tile_w else "none"
+    together = f", {geometry.batch} at a time" if geometry.batch > 1 else ""
     output = Path(plan.output.path)
     work = WorkFolder.of(output, options.work_dir).path
     room = needed(plan, work=work, output=output)
@@ -35,7 +36,7 @@ def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:
             f"{len(plan.segments)} with {chunks} chunks of at most {geometry.chunk} frames",
         ),
         ("computed", f"{computed_per_kept(plan.segments):.3f} frames for each one kept"),
-        ("tiles", f"{tile}, overlap {geometry.tile_overlap}"),
+        ("tiles", f"{tile}, overlap {geometry.tile_overlap}{together}"),
         ("memory", f"{geometry.memory / 2**30:.1f} GiB at most"),
         ("disk", ", ".join(f"{size / 1e6:.0f} MB at {place}" for place, size in room.items())),
         ("time", f"about {_duration(seconds * plan.frames)}, a rough guess"),
