@@ -231,7 +231,7 @@ def _columns_forward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., 
     blend = _vector_ops(lanes).blend
 
     @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy")
-    def kernel(x1, x2, raw, flow1, flow2, out, batch, height, width):  # type: ignore[no-untyped-def]
+    def kernel(x1, x2, raw, pitch, flow1, flow2, out, batch, height, width):  # type: ignore[no-untyped-def]
         for row in numba.prange(batch * height):
             n = row // height
             h = row - n * height
@@ -248,7 +248,7 @@ def _columns_forward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., 
             image = np.uint64(n * height * width * channels)
             for w in range(width):
                 p = row * width + w
-                load(raw, p * width_raw, width_raw, act_bits)
+                load(raw, p * pitch, width_raw, act_bits)
                 for i in range(4 * samples):
                     act[i] = np.float32(10.0) * _tanh(act[i])
                 for i in range(4 * samples, 6 * samples):
@@ -301,15 +301,15 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
     store = _store_bf16 if bf16 else _store_f32
     samples = half_groups * TAPS
     channels = half_groups * lanes
-    width_raw = samples * 6
     width_half = samples * lanes
     tap_y, tap_x = _taps(samples)
     _, add, dot = _vector_ops(lanes)
 
     @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy")
     def kernel(  # type: ignore[no-untyped-def]
-        x1, x2, raw, flow1, flow2, gcols, gx1, gx2, graw, gflow1, gflow2, batch, height, width
-    ):
+        x1, x2, raw, pitch, flow1, flow2, gcols, gx1, gx2, graw, gflow1, gflow2,
+        batch, height, width,
+    ):  # fmt: skip
         for task in numba.prange(2 * batch):
             n = task // 2
             half = task - 2 * n
@@ -340,8 +340,8 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
                 h = q // width
                 w = q - h * width
                 p = image + q
-                load(raw, p * width_raw + half * 2 * samples, 2 * samples, off_bits)
-                load(raw, p * width_raw + 4 * samples + half * samples, samples, mask_bits)
+                load(raw, p * pitch + half * 2 * samples, 2 * samples, off_bits)
+                load(raw, p * pitch + 4 * samples + half * samples, samples, mask_bits)
                 load(gcols, (2 * p + half) * width_half, width_half, gcol_bits)
                 for i in range(2 * samples):
                     off[i] = _tanh(off[i])
@@ -400,8 +400,8 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
                     goff[2 * s + 1] = gu * np.float32(10) * (np.float32(1) - tx * tx)
                 gflow[np.uint64(2 * p)] = sum_x
                 gflow[np.uint64(2 * p + 1)] = sum_y
-                store(goff_bits, 2 * samples, graw, p * width_raw + half * 2 * samples)
-                store(gmask_bits, samples, graw, p * width_raw + 4 * samples + half * samples)
+                store(goff_bits, 2 * samples, graw, p * pitch + half * 2 * samples)
+                store(gmask_bits, samples, graw, p * pitch + 4 * samples + half * samples)
 
     return kernel
 
@@ -547,6 +547,7 @@ class _DeformColumns(torch.autograd.Function):
             _float_rows(x1),
             _float_rows(x2),
             _rows(raw),
+            raw.shape[1],
             _float_rows(flow1),
             _float_rows(flow2),
             (target.view(torch.uint16) if bf16 else target).numpy(),
@@ -568,12 +569,14 @@ class _DeformColumns(torch.autograd.Function):
         gx1 = torch.zeros(batch, height, width, channels)
         gx2 = torch.zeros_like(gx1)
         graw = torch.empty_like(raw)
+        graw[:, 6 * TAPS * half_groups :] = 0
         gflow1 = torch.empty(batch, height, width, 2)
         gflow2 = torch.empty_like(gflow1)
         kernel(
             _float_rows(x1),
             _float_rows(x2),
             _rows(raw),
+            raw.shape[1],
             _float_rows(flow1),
             _float_rows(flow2),
             (gcols.view(torch.uint16) if bf16 else gcols).numpy(),
@@ -636,7 +639,8 @@ def deform_columns(x1: Tensor, x2: Tensor, raw: Tensor, flow1: Tensor, flow2: Te
         x1: features of the first neighbour, (N, C, H, W); read by the first half of the groups.
         x2: features of the second neighbour, likewise; read by the second half.
         raw: output of the offset network, (N, 27G, H, W), G groups: offsets (y, x a tap) before
-            ``10 * tanh``, then masks before the sigmoid. Its dtype is that of the result.
+            ``10 * tanh``, then masks before the sigmoid; less than 27 channels more are padding.
+            Its dtype is that of the result.
         flow1: (N, 2, H, W) float32, x before y, added to the first half's offsets.
         flow2: likewise for the second half.
 

@@ -2,19 +2,21 @@
 
 The same function of the same parameters as `basicvsrpp.BasicVSRPP.forward`, to rounding; a test
 holds the two together. What differs is the way memory is walked: channels-last throughout, sampling
-by `deform_training`'s kernels, both directions' flows in one batch, no concatenation before
-deformable convolution, pixel shuffles that move runs of channels.
+by `deform_training`'s kernels, both directions' flows in one batch, convolutions in chains
+(`training_convolutions`) with one backward pass each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vsrpp_cli.network.deform_training import TAPS, column_weight, deform_columns, warp
+from vsrpp_cli.network.layers import SLOPE
+from vsrpp_cli.network.training_convolutions import Chains, Layer, LibraryChains
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 
@@ -22,43 +24,63 @@ Weights = Mapping[str, Tensor]
 """Parameters and buffers of a network by their published names."""
 
 
-def cast(weights: Weights, dtype: torch.dtype) -> dict[str, Tensor]:
+class _Cast(Mapping[str, Tensor]):
+    """Weights in a precision, converted when they are first asked for."""
+
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        self._weights, self._dtype = weights, dtype
+        self._converted: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._converted:
+            value = self._weights[name]
+            if name not in {"spynet.mean", "spynet.std"}:
+                value = value.to(self._dtype)
+            if value.dim() == 4:
+                value = value.contiguous(memory_format=torch.channels_last)
+            self._converted[name] = value
+        return self._converted[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
+def cast(weights: Weights, dtype: torch.dtype) -> Weights:
     """Return the weights in `dtype`, convolutions' channels-last; gradients flow back."""
-    out = {}
-    for name, value in weights.items():
-        if name in {"spynet.mean", "spynet.std"}:
-            out[name] = value
-        elif value.dim() == 4:
-            out[name] = value.to(dtype).contiguous(memory_format=torch.channels_last)
-        else:
-            out[name] = value.to(dtype)
-    return out
+    return _Cast(weights, dtype)
 
 
-def restore(weights: Weights, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def restore(
+    weights: Weights, clips: Tensor, chains: Chains | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Upscale clips by 4, keeping what is needed for gradients.
 
     Args:
         weights: as `cast` returns them.
         clips: (N, T, 3, H, W) float32 RGB in [0, 1]; H and W multiples of the flow's coarsest step.
+        chains: computes convolutions; `LibraryChains` of the weights unless given.
 
     Returns:
         The clips upscaled, (N, T, 3, 4H, 4W) float32, not clipped; the flows from each frame to its
         successor and to its predecessor, both (N, T-1, 2, H, W) float32, x before y, pixels.
     """
     batch, frames, _, height, width = clips.shape
-    dtype = weights["feat_extract.main.0.weight"].dtype
+    chains = chains or LibraryChains(weights)
+    dtype = weights["deform_align.backward_1.weight"].dtype
     to_next, to_last = flows_both_ways(weights, clips)
     flat = clips.reshape(-1, 3, height, width)
     low = flat.to(dtype).contiguous(memory_format=torch.channels_last)
-    spatial = _residual_blocks(weights, "feat_extract.main", low)
+    spatial = chains(_residual_layers(weights, "feat_extract.main"), [low])
     features = [list(spatial.view(batch, frames, *spatial.shape[1:]).unbind(1))]
     for branch in BRANCHES:
-        features.append(_propagate(weights, branch, features, to_next, to_last))
-    stacked = torch.cat([torch.stack(branch, 1).flatten(0, 1) for branch in features], 1)
-    high = _reconstruct(weights, stacked.contiguous(memory_format=torch.channels_last))
+        features.append(_propagate(weights, chains, branch, features, to_next, to_last))
+    # Frame by frame: what is as large as the result stays in the processor's cache.
+    high = [_reconstruct(weights, chains, list(frame)) for frame in zip(*features, strict=True)]
     base = F.interpolate(flat, scale_factor=4, mode="bilinear", align_corners=False)
-    out = (high.float() + base).view(batch, frames, 3, 4 * height, 4 * width)
+    out = base.view(batch, frames, 3, 4 * height, 4 * width) + torch.stack(high, 1).float()
     return out, to_next, to_last
 
 
@@ -119,27 +141,22 @@ def _warp_border(x: Tensor, flow: Tensor) -> Tensor:
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _conv(weights: Weights, name: str, x: Tensor) -> Tensor:
-    return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
-
-
-def _lrelu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.1, inplace=True)
-
-
-def _residual_blocks(weights: Weights, stem: str, x: Tensor) -> Tensor:
-    """Apply a convolution and the residual blocks after it."""
-    x = _lrelu(_conv(weights, f"{stem}.0", x))
-    block = 0
-    while f"{stem}.2.{block}.conv1.weight" in weights:
-        y = F.relu(_conv(weights, f"{stem}.2.{block}.conv1", x), inplace=True)
-        x = x + _conv(weights, f"{stem}.2.{block}.conv2", y)
-        block += 1
-    return x
+def _residual_layers(weights: Weights, stem: str) -> list[Layer]:
+    """Return the layers of a convolution and the residual blocks after it."""
+    layers = [Layer(f"{stem}.0", slope=SLOPE)]
+    while f"{stem}.2.{len(layers) // 2}.conv1.weight" in weights:
+        block = f"{stem}.2.{len(layers) // 2}"
+        layers += [Layer(f"{block}.conv1", slope=0.0), Layer(f"{block}.conv2", skip=len(layers))]
+    return layers
 
 
 def _propagate(
-    weights: Weights, branch: str, features: list[list[Tensor]], to_next: Tensor, to_last: Tensor
+    weights: Weights,
+    chains: Chains,
+    branch: str,
+    features: list[list[Tensor]],
+    to_next: Tensor,
+    to_last: Tensor,
 ) -> list[Tensor]:
     """Run one branch over all frames; returns its features (N, C, H, W), frame by frame."""
     frames = len(features[0])
@@ -147,6 +164,7 @@ def _propagate(
     order = range(frames - 1, -1, -1) if backward else range(frames)
     # The flow from a frame to the one visited before it.
     flows = list(to_next.unbind(1)) if backward else [to_last[:, 0], *to_last.unbind(1)]
+    layers = _residual_layers(weights, f"backbone.{branch}.main")
     done: list[Tensor] = []
     flow_before: Tensor | None = None
     for index in order:
@@ -154,18 +172,18 @@ def _propagate(
         if done:
             flow = flows[index]
             second = None if flow_before is None else flow + warp(flow_before, flow)
-            aligned = _align(weights, branch, current, done, flow, second)
+            aligned = _align(weights, chains, branch, current, done, flow, second)
             flow_before = flow
         else:
             aligned = torch.zeros_like(current)
         inputs = [feats[index] for feats in features] + [aligned]
-        x = torch.cat(inputs, 1)
-        done.append(aligned + _residual_blocks(weights, f"backbone.{branch}.main", x))
+        done.append(aligned + chains(layers, inputs))
     return done[::-1] if backward else done
 
 
 def _align(
     weights: Weights,
+    chains: Chains,
     branch: str,
     current: Tensor,
     done: list[Tensor],
@@ -181,12 +199,10 @@ def _align(
     else:
         second = done[-2]
         warped2 = warp(second, flow2)
-    x = torch.cat(
-        (warp(first, flow1), current, warped2, flow1.to(first.dtype), flow2.to(first.dtype)), 1
-    )
-    for layer in (0, 2, 4):
-        x = _lrelu(_conv(weights, f"{stem}.conv_offset.{layer}", x))
-    raw = _conv(weights, f"{stem}.conv_offset.6", x)
+    flows = torch.cat((flow1, flow2), 1).to(first.dtype)
+    layers = [Layer(f"{stem}.conv_offset.{number}", slope=SLOPE) for number in (0, 2, 4)]
+    layers.append(Layer(f"{stem}.conv_offset.6"))
+    raw = chains(layers, [warp(first, flow1), current, warped2, flows], padded=True)
     weight = weights[f"{stem}.weight"]
     columns = deform_columns(first, second, raw, flow1, flow2)
     rows = column_weight(weight, raw.shape[1] // (3 * TAPS))
@@ -194,27 +210,13 @@ def _align(
     return out.view(*first.permute(0, 2, 3, 1).shape[:3], -1).permute(0, 3, 1, 2)
 
 
-def _shuffle_conv(weights: Weights, name: str, x: Tensor) -> Tensor:
-    """Apply a convolution, a leaky ReLU and a pixel shuffle by 2.
-
-    The convolution's output channels are reordered so that the shuffle moves whole runs of
-    channels; the activation comes first, where memory is still walked in order.
-    """
-    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-    channels = weight.shape[0] // 4
-    weight = weight.view(channels, 4, *weight.shape[1:]).transpose(0, 1).flatten(0, 1)
-    bias = bias.view(channels, 4).transpose(0, 1).flatten()
-    x = _lrelu(F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1))
-    batch, _, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, channels)
-    rows = rows.transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels)
-    return rows.permute(0, 3, 1, 2)
-
-
-def _reconstruct(weights: Weights, features: Tensor) -> Tensor:
-    """Turn all branches' features (N, 5C, H, W) into detail (N, 3, 4H, 4W)."""
-    x = _residual_blocks(weights, "reconstruction.main", features)
-    x = _shuffle_conv(weights, "upsample1.upsample_conv", x)
-    x = _shuffle_conv(weights, "upsample2.upsample_conv", x)
-    x = _lrelu(_conv(weights, "conv_hr", x))
-    return _conv(weights, "conv_last", x)
+def _reconstruct(weights: Weights, chains: Chains, features: list[Tensor]) -> Tensor:
+    """Turn all branches' features of a frame, (N, C, H, W) each, into detail (N, 3, 4H, 4W)."""
+    layers = [
+        *_residual_layers(weights, "reconstruction.main"),
+        Layer("upsample1.upsample_conv", slope=SLOPE, shuffled=True),
+        Layer("upsample2.upsample_conv", slope=SLOPE, shuffled=True),
+        Layer("conv_hr", slope=SLOPE),
+        Layer("conv_last"),
+    ]
+    return chains(layers, features)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vsrpp_cli.inference.device import choose_kernels
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.training_convolutions import WinogradChains
 from vsrpp_cli.network.training_forward import cast, flow_pyramid, restore
 
 
@@ -20,6 +22,7 @@ class TrainedNetwork(nn.Module):
     def __init__(self, network: BasicVSRPP, *, precision: str) -> None:
         super().__init__()
         self.network = network
+        self.precision = precision
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
     def forward(self, low: Tensor, kind: str) -> tuple[Tensor | None, list[Tensor]]:
@@ -38,7 +41,10 @@ class TrainedNetwork(nn.Module):
             weights = cast(self._weights("spynet."), self.dtype)
             return None, flow_pyramid(weights, low[:, 0], low[:, 1])
         if low.device.type == "cpu" and not self.network.config.same_size:
-            out, to_next, to_last = restore(cast(self._weights(""), self.dtype), low)
+            weights = self._weights("")
+            winograd = choose_kernels(low.device, self.precision, self.network.config) == "winograd"
+            chains = WinogradChains(weights, self.dtype) if winograd else None
+            out, to_next, to_last = restore(cast(weights, self.dtype), low, chains)
             return out, [to_next, to_last]
         with torch.autocast(low.device.type, torch.bfloat16, enabled=self.dtype != torch.float32):
             out = self.network(low)
