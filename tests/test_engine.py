@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from support.tiny import TINY, TINY_SAME_SIZE, Failing, failing, moving_frames, tiny_network
+from support.clips import TINY
+from support.tiny import TINY_SAME_SIZE, Failing, failing, moving_frames, tiny_network
 from vsrpp_cli.errors import GuardError, InputError, OutOfMemoryError, RunError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform

@@ -1,9 +1,12 @@
 """What is made for GPUs, on the CPU: batches of tiles, late results, features kept elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from support.clips import tiny_checkpoint, write_clip
 from support.tiny import (
     TINY_SAME_SIZE,
     Failing,
@@ -17,8 +20,13 @@ from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.transfer import Downloads, arrange, by_frames, upload
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.network.deform import deform_grid_sample, deform_torchvision
+from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 from vsrpp_cli.planning.tiles import grid
+from vsrpp_cli.records import from_json, to_json
+from vsrpp_cli.runs.job import make_plan, open_input
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.workers.serial import load_engine
 
 CPU = torch.device("cpu")
 TILED = {"tile": (64, 64), "tile_overlap": 8}
@@ -83,6 +91,20 @@ def test_views_of_the_ensemble_and_chains_are_batched_too(network, ensemble):
     alone = _run(_engine(*networks, **options), frames)
     together = _run(_engine(*networks, batch=2, **options), frames)
     assert np.abs(together - alone).max() < 10 * STEP
+
+
+def test_a_worker_computes_as_many_tiles_together_as_the_plan_says(tmp_path):
+    model = tiny_checkpoint(tmp_path / "tiny.pth")
+    options = UpscaleOptions(model=str(model), device="cpu", precision="fp32", tile="64")
+    options = replace(options, tile_overlap=8, overlap=2)
+    clip = write_clip(tmp_path / "clip.mp4", 6, (160, 64))
+    plan = make_plan(open_input(clip, options), tmp_path / "out.mp4", options)
+    assert plan.geometry.batch == 1
+    batched = from_json(Plan, to_json(replace(plan, geometry=replace(plan.geometry, batch=3))))
+    engines = load_engine(plan), load_engine(batched)
+    assert [engine._ladder.batch for engine in engines] == [1, 3]
+    made = [_run(engine, _wide(6), plan.segments[0].chunks) for engine in engines]
+    assert np.abs(made[0] - made[1]).max() < 2.1 * STEP
 
 
 def test_kernels_that_take_one_tile_get_one():

@@ -1,31 +1,15 @@
 """Networks so small that computing with them costs nothing, and frames for them."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from support.clips import TINY
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.network.storage import OnHost
 
-TINY = NetworkConfig(
-    channels=8,
-    blocks=1,
-    deform_groups=2,
-    extract_blocks=1,
-    reconstruct_blocks=1,
-    hr_channels=8,
-    spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
-)
-TINY_SAME_SIZE = NetworkConfig(
-    channels=8,
-    blocks=1,
-    same_size=True,
-    deform_groups=2,
-    extract_blocks=1,
-    reconstruct_blocks=1,
-    hr_channels=8,
-    spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
-)
+TINY_SAME_SIZE = replace(TINY, same_size=True)
 
 
 def tiny_network(config=TINY, seed=1):
