@@ -103,7 +103,10 @@ def main(source, output, model):
         ended = in_child(lambda: run(source, output, options))
         if died != -signal.SIGKILL or ended not in (0, 2) or fingerprint(output) != expected:
             failures.append(f"operation {number}: died {died}, then ended {ended}")
-        shutil.rmtree(f"{output}.vsrpp", ignore_errors=True)
+        work = pathlib.Path(f"{output}.vsrpp")
+        if work.exists():
+            failures.append(f"operation {number}: left {[p.name for p in work.iterdir()]}")
+            shutil.rmtree(work)
     print(json.dumps({"operations": operations, "failures": failures}))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.errors import (
@@ -125,7 +126,9 @@ def _refuse_nonsense(run: Run) -> None:
         raise UsageError(f"{run.output} is the input itself: give another name")
     if not run.output.absolute().parent.is_dir():
         raise UsageError(f"{run.output.absolute().parent} is no folder: create it first")
-    if _occupied(run.output) and not run.options.overwrite and not _is_published(run):
+    ours = run.options.resume != "restart" and _is_published(run)
+    if _occupied(run.output) and not run.options.overwrite and not ours:
+        run.folder.discard_if_empty()
         raise OutputExistsError(f"{run.output} exists: give -y to replace it")
 
 
@@ -135,6 +138,11 @@ def _occupied(output: Path) -> bool:
 
 
 def _locked_run(run: Run) -> None:
+    if run.options.resume != "restart" and not run.folder.plan.exists() and _is_published(run):
+        # It died while it removed its work folder, of which only the journal is left.
+        run.report.frames = _records(run)["verified"].get("frames", 0)
+        _clean_up(run)
+        return
     plan = _resume(run)
     if plan is None:
         if run.options.resume == "must":
@@ -142,10 +150,14 @@ def _locked_run(run: Run) -> None:
         with run.phase("scan"):
             plan = _start(run)
     _describe(run, plan)
-    if _is_published(run):
-        finish_publishing(run.output)
-    else:
+    if not _is_published(run):
         _finish(run, plan)
+    _clean_up(run)
+
+
+def _clean_up(run: Run) -> None:
+    """Do what is left to do when the output has its name."""
+    finish_publishing(run.output)
     run.report.output_bytes = measure_size(run.output)
     if run.options.keep_work:
         run.report.notes.append(f"work folder kept: {run.folder.path}")
@@ -393,7 +405,8 @@ def _verified(run: Run, plan: Plan, temporary: Path) -> None:
             temporary.rename(kept)
             raise VerificationError(f"{error}; the result is kept as {kept}") from error
     size, digest = measure(temporary)
-    run.folder.journal.append({"event": "verified", "size": size, "digest": digest})
+    record = {"event": "verified", "size": size, "digest": digest, "frames": plan.frames}
+    run.folder.journal.append(record)
 
 
 def _publish(run: Run, temporary: Path) -> None:
@@ -411,13 +424,18 @@ def _publish(run: Run, temporary: Path) -> None:
 
 def _is_published(run: Run) -> bool:
     """Whether the run was done but for cleaning up, also if it died before it could say so."""
-    records = {record["event"]: record for record in run.folder.journal.read()}
+    records = _records(run)
     if "verified" not in records or not run.output.exists():
         return False
     if "published" in records and run.output.is_dir():
         return True  # a folder may hold other files of the user's besides the frames
     verified = records["verified"]
     return measure(run.output) == (verified["size"], verified["digest"])
+
+
+def _records(run: Run) -> dict[str, Any]:
+    """Return the last line of each kind in the journal."""
+    return {record["event"]: record for record in run.folder.journal.read()}
 
 
 def measure_size(path: Path) -> int:

@@ -77,6 +77,15 @@ class WorkFolder:
             remove(child)
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def discard_if_empty(self) -> None:
+        """Remove what a run leaves that dies at the very end of `remove`: a folder and its lock."""
+        if not self.path.is_dir():
+            return
+        with suppress(WorkFolderBusyError), self.locked():
+            kept = [p for p in self.path.iterdir() if p.name not in {"lock", self.segments.name}]
+            if not kept and not any(self.segments.iterdir()):
+                shutil.rmtree(self.path, ignore_errors=True)
+
 
 def remove(path: Path) -> None:
     """Remove a file or a folder with all it holds, if it is there."""
