@@ -26,7 +26,7 @@ from vsrpp_cli.runs.stop import StopToken
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the account as JSON.")
 @click.option("--dry-run", is_flag=True, help="Plan, show the plan, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-@click.option("-v", "--verbose", count=True, help="More; twice for tracebacks.")
+@click.option("-v", "--verbose", count=True, help="Details at the end; twice for tracebacks.")
 def command(
     *,
     input: str,
@@ -37,7 +37,7 @@ def command(
     **values: Any,
 ) -> None:
     """Upscale INPUT, a video, a folder of frames or an image, into OUTPUT."""
-    quiet, _ = values.pop("quiet"), values.pop("verbose")
+    quiet, verbose = values.pop("quiet"), values.pop("verbose")
     options = params.make_options(values)
     if dry_run:
         from vsrpp_cli.cli.plan import show_plan
@@ -55,7 +55,7 @@ def command(
             raise
     _write_report(result, report)
     if not quiet:
-        for line in result.summary():
+        for line in [*result.summary(), *(result.details() if verbose else ())]:
             click.echo(line, err=True)
 
 

@@ -66,3 +66,17 @@ class Report:
             lines.append(f"{self.segments_reused} of {self.segments} segments were there already")
         lines += [f"note: {text}" for text in (*self.notes, *self.events)]
         return lines
+
+    def details(self) -> list[str]:
+        """Return the lines that `-v` adds: how the run was cut up, and where its time went."""
+        geometry = self.geometry
+        tile = f"{geometry['tile_w']}x{geometry['tile_h']}" if geometry.get("tile_w") else "none"
+        spent = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in self.seconds.items())
+        return [
+            f"segments: {self.segments}, {self.segments_reused} from before",
+            f"chunks: at most {geometry.get('chunk')} frames, overlap {geometry.get('overlap')}",
+            f"tiles: {tile}, overlap {geometry.get('tile_overlap')}",
+            f"threads: {self.threads}",
+            f"memory: {geometry.get('memory', 0) / 2**30:.1f} GiB predicted",
+            f"time: {spent or 'none'}",
+        ]

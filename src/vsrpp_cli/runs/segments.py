@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.events import Event
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.disk import Done
@@ -91,11 +92,16 @@ def compute(
             "event": "segment",
             "index": index,
             "frames": frames,
-            "events": [to_json(event) for event in engine.events[before:]],
+            "events": [to_json(event) for event in _events(engine, before)],
             "seconds": round(time.perf_counter() - started, 3),
             "kernels": engine.kernels,
         },
     )
+
+
+def _events(engine: Engine, before: int) -> list[Event]:
+    """Return what happened after the first `before` events, and what holds for all segments."""
+    return [e for i, e in enumerate(engine.events) if i >= before or e.chunk is None]
 
 
 def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
