@@ -17,7 +17,9 @@ from support.tiny import (
 )
 from vsrpp_cli.errors import GuardError, OutOfMemoryError
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.tiling import pad
 from vsrpp_cli.inference.transfer import Downloads, arrange, by_frames, upload
+from vsrpp_cli.inference.window import Window
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.network.deform import deform_grid_sample, deform_torchvision
 from vsrpp_cli.options import UpscaleOptions
@@ -243,18 +245,31 @@ def test_on_the_cpu_results_are_handed_through_without_a_copy():
 
 
 def test_tiles_sent_frame_by_frame_are_those_cut_at_once():
-    clip = torch.rand(4, 3, 64, 160)
-    tiles = grid((160, 64), (64, 64), 8)
+    clip, size = torch.rand(4, 3, 50, 160), (160, 64)
+    tiles = grid(size, (64, 64), 8)
+    padded = pad(clip, *size)
     expected = torch.stack(
-        [torch.stack([f[:, :64, t.x.start : t.x.stop] for t in tiles]) for f in clip]
+        [torch.stack([f[:, :64, t.x.start : t.x.stop] for t in tiles]) for f in padded]
     )
-    for made in (arrange(clip, tiles), upload(clip, tiles, CPU), by_frames(clip, tiles, CPU)):
+    for made in (
+        arrange(clip, size, tiles),
+        upload(clip, size, tiles, CPU),
+        by_frames(clip, size, tiles, CPU),
+    ):
         assert torch.equal(made, expected)
 
 
-def test_a_frame_that_is_one_tile_is_not_copied():
-    clip = torch.rand(2, 3, 64, 64)
-    assert upload(clip, grid((64, 64), None, 8), CPU).data_ptr() == clip.data_ptr()
+def test_frames_wait_for_their_chunk_without_a_copy():
+    frames = moving_frames(3)
+    frames[1].flags.writeable = False
+    window = Window(frames)
+    window.reach(3)
+    shared = [
+        tensor.data_ptr() == frame.ctypes.data
+        for tensor, frame in zip(window.tensors(0, 3), frames, strict=True)
+    ]
+    assert shared == [True, False, True]
+    assert np.array_equal(window.tensors(1, 2)[0].numpy(), frames[1])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -20,7 +20,7 @@ from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.guard import Guard
 from vsrpp_cli.inference.passes import Batch, Finish, Pass
 from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
-from vsrpp_cli.inference.tiling import FrameStore, pad, shares, weights
+from vsrpp_cli.inference.tiling import FrameStore, shares, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
@@ -163,24 +163,22 @@ class Engine:
         if not chunk.carries:
             self._states = {}
         guard = Guard() if self._guarded else None
-        given = window.clip(chunk.start, chunk.stop)
-        height, width = given.shape[-2:]
+        height, width = window.size
         size = self._padded(width, height)
-        clip = pad(given, *size)
-        del given
+        frames = window.tensors(chunk.start, chunk.stop)
         tiles = grid(size, self._ladder.tile, self._overlap, self._multiple, self._minimum)
         height, width = height * self.scale, width * self.scale
         if len(tiles) * self._views == 1:
-            yield from self._streamed(clip, chunk, guard, tiles, (height, width))
+            yield from self._streamed(frames, chunk, guard, tiles, (height, width))
         else:
-            store = self._assemble(clip, chunk, guard, tiles)
-            del clip
+            store = self._assemble(frames, chunk, guard, tiles)
+            del frames
             yield from store.frames(width, height)
         self._warn_of_drift(guard, chunk)
 
     def _streamed(
         self,
-        clip: Tensor,
+        given: Sequence[Tensor],
         chunk: Chunk,
         guard: Guard | None,
         tiles: Sequence[Tile],
@@ -191,23 +189,25 @@ class Engine:
         def cropped(frames: Tensor, _: slice) -> Tensor:
             return frames.clamp_(0, 1)[..., : size[0], : size[1]].contiguous()
 
-        for frames in self._pass(clip, chunk, guard, (tiles, 0), cropped):
+        for frames in self._pass(given, chunk, guard, (tiles, 0), cropped):
             yield frames[0].numpy()
 
     @torch.inference_mode()
     def _assemble(
-        self, clip: Tensor, chunk: Chunk, guard: Guard | None, tiles: Sequence[Tile]
+        self, given: Sequence[Tensor], chunk: Chunk, guard: Guard | None, tiles: Sequence[Tile]
     ) -> FrameStore:
         """Return the frames of a chunk made of several passes."""
         scale = self.scale
-        height, width = clip.shape[-2:]
-        store = FrameStore(chunk.keep_stop - chunk.keep_start, width * scale, height * scale)
+        height, width = given[0].shape[-2:]
+        width, height = (side * scale for side in self._padded(width, height))
+        store = FrameStore(chunk.keep_stop - chunk.keep_start, width, height)
         for start, stop in split_evenly(0, len(tiles), self._ladder.batch):
             batch = tiles[start:stop]
             for view in range(self._views):
                 finish = self._sharing(batch, view)
-                for index, made in enumerate(self._pass(clip, chunk, guard, (batch, view), finish)):
-                    for tile, share in zip(batch, made, strict=True):
+                made = self._pass(given, chunk, guard, (batch, view), finish)
+                for index, parts in enumerate(made):
+                    for tile, share in zip(batch, parts, strict=True):
                         store.add(index, share, tile.y.start * scale, tile.x.start * scale)
         return store
 
@@ -227,7 +227,7 @@ class Engine:
     @torch.inference_mode()
     def _pass(
         self,
-        clip: Tensor,
+        given: Sequence[Tensor],
         chunk: Chunk,
         guard: Guard | None,
         key: tuple[Sequence[Tile], int],
@@ -235,12 +235,14 @@ class Engine:
     ) -> Iterator[Tensor]:
         """Yield what `finish` makes of kept frames of some tiles in a view; carry states on."""
         tiles, view = key
+        height, width = given[0].shape[-2:]
+        size = self._padded(width, height)
         storage: Storage = OnDevice()
         if self._ladder.on_host:
             storage = self._on_host
-            tiled = storage.put(transform(arrange(clip, tiles), view))
+            tiled = storage.put(transform(arrange(given, size, tiles), view))
         else:
-            tiled = transform(upload(clip, tiles, self._device), view)
+            tiled = transform(upload(given, size, tiles, self._device), view)
         batch = Batch(
             clip=tiled,
             keep=range(chunk.keep_start - chunk.start, chunk.keep_stop - chunk.start),

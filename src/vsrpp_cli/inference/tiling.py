@@ -15,7 +15,7 @@ FULL = 32752
 
 
 def pad(clip: Tensor, width: int, height: int) -> Tensor:
-    """Return a (T, 3, H, W) clip padded to the right and below to `height` and `width`.
+    """Return a (..., 3, H, W) clip or frame padded to the right and below to `height` and `width`.
 
     By reflection, which continues textures; by repeating the border where there is too little to
     reflect.

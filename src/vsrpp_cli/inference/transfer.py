@@ -11,33 +11,42 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vsrpp_cli.inference.tiling import pad
 from vsrpp_cli.planning.tiles import Tile
 
 AHEAD = 2
 """Frames that a GPU is given to compute before the one handed on is waited for."""
 
 
-def arrange(clip: Tensor, tiles: Sequence[Tile]) -> Tensor:
-    """Return tiles of a (T, 3, H, W) clip as (T, N, 3, h, w); not a copy if it is one whole."""
-    if len(tiles) == 1:
-        return _cut(clip, tiles[0]).contiguous().unsqueeze(1)
-    return torch.stack([_cut(clip, tile) for tile in tiles], dim=1)
+Size = tuple[int, int]
+"""Width and height."""
 
 
-def upload(clip: Tensor, tiles: Sequence[Tile], device: torch.device) -> Tensor:
-    """Return tiles of a clip on the device, where later work there will find them complete.
+def arrange(frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile]) -> Tensor:
+    """Return tiles of frames as one clip on the CPU; arguments and result as of `upload`."""
+    made = torch.empty(_shape(frames, tiles), dtype=frames[0].dtype)
+    for frame, into in zip(frames, made, strict=True):
+        torch.stack(_cuts(frame, size, tiles), out=into)
+    return made
+
+
+def upload(
+    frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile], device: torch.device
+) -> Tensor:
+    """Return tiles of frames on the device, where later work there will find them complete.
 
     Args:
-        clip: shape (T, 3, H, W), on the CPU.
-        tiles: N tiles of one size.
+        frames: T of shape (3, H, W), float32, on the CPU.
+        size: width and height that they are padded to first.
+        tiles: N tiles of one size, of the padded frames.
         device: any; where it is the CPU this is `arrange`.
 
     Returns:
         shape (T, N, 3, h, w).
     """
     if device.type != "cuda":
-        return arrange(clip, tiles).to(device)
-    return by_frames(clip, tiles, device)
+        return arrange(frames, size, tiles).to(device)
+    return by_frames(frames, size, tiles, device)
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -47,22 +56,26 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def by_frames(clip: Tensor, tiles: Sequence[Tile], device: torch.device) -> Tensor:
+def by_frames(
+    frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile], device: torch.device
+) -> Tensor:
     """Do what `upload` does frame by frame, through pinned memory if the device is a GPU."""
-    sent: Tensor | None = None
-    for i in range(len(clip)):
-        cuts = [_cut(clip[i], tile) for tile in tiles]
-        shape = len(cuts), *cuts[0].shape
-        if sent is None:
-            sent = torch.empty((len(clip), *shape), dtype=clip.dtype, device=device)
-        staged = torch.empty(shape, dtype=clip.dtype, pin_memory=device.type == "cuda")
-        sent[i].copy_(torch.stack(cuts, out=staged), non_blocking=True)
-    assert sent is not None
-    return sent
+    made = torch.empty(_shape(frames, tiles), dtype=frames[0].dtype, device=device)
+    for frame, into in zip(frames, made, strict=True):
+        staged = torch.empty(into.shape, dtype=into.dtype, pin_memory=device.type == "cuda")
+        torch.stack(_cuts(frame, size, tiles), out=staged)
+        into.copy_(staged, non_blocking=True)
+    return made
 
 
-def _cut(frames: Tensor, tile: Tile) -> Tensor:
-    return frames[..., tile.y.start : tile.y.stop, tile.x.start : tile.x.stop]
+def _shape(frames: Sequence[Tensor], tiles: Sequence[Tile]) -> tuple[int, ...]:
+    one = tiles[0]
+    return len(frames), len(tiles), 3, one.y.stop - one.y.start, one.x.stop - one.x.start
+
+
+def _cuts(frame: Tensor, size: Size, tiles: Sequence[Tile]) -> list[Tensor]:
+    padded = pad(frame, *size)
+    return [padded[:, t.y.start : t.y.stop, t.x.start : t.x.stop] for t in tiles]
 
 
 class Downloads:

@@ -45,10 +45,11 @@ class Window:
         height, width = self._frames[0].shape[-2:]
         return height, width
 
-    def clip(self, start: int, stop: int) -> Tensor:
-        """Return frames `start:stop` as a clip of its own, (T, 3, H, W), float32, on the CPU."""
-        chosen = range(start - self.first, stop - self.first)
-        return torch.from_numpy(np.stack([self._frames[i] for i in chosen]))
+    def tensors(self, start: int, stop: int) -> list[Tensor]:
+        """Return frames `start:stop`, (3, H, W) each, float32, on the CPU; not to be written to."""
+        chosen = (self._frames[i] for i in range(start - self.first, stop - self.first))
+        # No copy, except of what torch would warn of.
+        return [torch.from_numpy(f if f.flags.writeable else f.copy()) for f in chosen]
 
 
 class LookAhead(Iterator[Picture]):
