@@ -73,7 +73,8 @@ def stepper(job: Job) -> Callable[[], float]:
         store = f"tcp://127.0.0.1:{job.port}"
         dist.init_process_group("gloo", store, rank=job.rank, world_size=job.processes)
         model = torch.nn.parallel.DistributedDataParallel(model)
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-6, betas=(0.9, 0.99))
+    parameters = network.parameters()
+    optimiser = torch.optim.Adam(parameters, lr=1e-6, betas=(0.9, 0.99), fused=job.ours)
     average = Average(network, 0.999)
 
     def step() -> float:

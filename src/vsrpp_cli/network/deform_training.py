@@ -144,8 +144,8 @@ class VectorOps(NamedTuple):
     """blend(out, o, x, a, b, c, d, wa, wb, wc, wd): out[o:] = wa * x[a:] + wb * x[b:] + ..."""
     add: Callable[..., None]
     """add(out, o, w, x, a): out[o:] += w * x[a:]"""
-    dot: Callable[..., float]
-    """dot(x, a, y, b): the sum of x[a:] * y[b:]"""
+    dots: Callable[..., None]
+    """dots(out, o, x, a, y, b, c, d, e): out[o:] = sum(x[a:] * y[b:]), sum(x[a:] * y[c:]), ..."""
 
 
 @cache
@@ -194,22 +194,63 @@ def _vector_ops(lanes: int) -> VectorOps:
 
         return types.void(out, types.uint64, types.float32, x, types.uint64), codegen
 
+    def halved(builder: Any, parts: list[Any]) -> list[Any]:
+        """Add the halves of pairs of vectors, side by side: half as many vectors of partial sums.
+
+        Each holds the parts of as many sums as before, so that all are summed at once.
+        """
+        width = parts[0].type.count
+        out = []
+        for first, second in zip(parts[::2], parts[1::2], strict=True):
+            picks = [
+                ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(start, 2 * width, 2)))
+                for start in range(2)
+            ]
+            even, odd = (builder.shuffle_vector(first, second, pick) for pick in picks)
+            out.append(builder.fadd(even, odd, flags=fast))
+        return out
+
+    def summed(builder: Any, products: list[Any]) -> Any:
+        """Return a vector of the sums of each of four vectors."""
+        if lanes >= 4 and not lanes & (lanes - 1):
+            (parts,) = halved(builder, halved(builder, products))
+            while parts.type.count > 4:
+                half = parts.type.count // 2
+                kind = ir.VectorType(ir.IntType(32), half)
+                even, odd = (
+                    builder.shuffle_vector(
+                        parts, parts, ir.Constant(kind, list(range(start, 2 * half, 2)))
+                    )
+                    for start in range(2)
+                )
+                parts = builder.fadd(even, odd, flags=fast)
+            return parts
+        kind = ir.FunctionType(scalar, [scalar, vector])
+        name = f"llvm.vector.reduce.fadd.v{lanes}f32"
+        reduce = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            builder.module, kind, name
+        )
+        parts = ir.Constant(ir.VectorType(scalar, 4), ir.Undefined)
+        for index, product in enumerate(products):
+            total = builder.call(reduce, [ir.Constant(scalar, 0.0), product], fastmath=fast)
+            parts = builder.insert_element(parts, total, ir.Constant(ir.IntType(32), index))
+        return parts
+
     @intrinsic
-    def dot(typing: Any, x, a, y, b):  # type: ignore[no-untyped-def]
+    def dots(typing: Any, out, o, x, a, y, b, c, d, e):  # type: ignore[no-untyped-def]
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            first = read(context, builder, sig.args[0], args[0], args[1])
-            second = read(context, builder, sig.args[2], args[2], args[3])
-            product = builder.fmul(first, second, flags=fast)
-            name = f"llvm.vector.reduce.fadd.v{lanes}f32"
-            kind = ir.FunctionType(scalar, [scalar, vector])
-            reduce = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-                builder.module, kind, name
-            )
-            return builder.call(reduce, [ir.Constant(scalar, 0.0), product], fastmath=fast)
+            first = read(context, builder, sig.args[2], args[2], args[3])
+            others = [read(context, builder, sig.args[4], args[4], i) for i in args[5:]]
+            products = [builder.fmul(first, other, flags=fast) for other in others]
+            sums = summed(builder, products)
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            place = builder.bitcast(builder.gep(data, [args[1]]), sums.type.as_pointer())
+            builder.store(sums, place, align=4)
+            return context.get_dummy_value()
 
-        return types.float32(x, types.uint64, y, types.uint64), codegen
+        return types.void(out, types.uint64, x, types.uint64, y, *[types.uint64] * 4), codegen
 
-    return VectorOps(blend, add, dot)
+    return VectorOps(blend, add, dots)
 
 
 def _taps(samples: int) -> tuple[Any, Any]:
@@ -303,7 +344,7 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
     channels = half_groups * lanes
     width_half = samples * lanes
     tap_y, tap_x = _taps(samples)
-    _, add, dot = _vector_ops(lanes)
+    _, add, four_dots = _vector_ops(lanes)
 
     @numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy")
     def kernel(  # type: ignore[no-untyped-def]
@@ -333,7 +374,7 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
             columns = np.empty(2 * samples, np.int32)
             inside = np.empty((4, samples), np.float32)
             index = np.empty((4, samples), np.int32)
-            dots = np.empty((4, samples), np.float32)
+            dots = np.empty(4 * samples, np.float32)
             image = n * height * width
             start = np.uint64(image * channels)
             for q in range(height * width):
@@ -369,10 +410,7 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
                         w10 = m * fy * ex * inside[2, point]
                         w11 = m * fy * fx * inside[3, point]
                         at = np.uint64((g * TAPS + k) * lanes)
-                        dots[0, point] = dot(gcol, at, x, i00)
-                        dots[1, point] = dot(gcol, at, x, i01)
-                        dots[2, point] = dot(gcol, at, x, i10)
-                        dots[3, point] = dot(gcol, at, x, i11)
+                        four_dots(dots, np.uint64(4) * point, gcol, at, x, i00, i01, i10, i11)
                         # One corner after the other: at the border two of them are one pixel.
                         add(gx, i00, w00, gcol, at)
                         add(gx, i01, w01, gcol, at)
@@ -383,10 +421,10 @@ def _columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[...,
                 for s in range(samples):
                     fy, fx = ys[s], xs[s]
                     ey, ex = np.float32(1) - fy, np.float32(1) - fx
-                    d00 = dots[0, s] * inside[0, s]
-                    d01 = dots[1, s] * inside[1, s]
-                    d10 = dots[2, s] * inside[2, s]
-                    d11 = dots[3, s] * inside[3, s]
+                    d00 = dots[4 * s + 0] * inside[0, s]
+                    d01 = dots[4 * s + 1] * inside[1, s]
+                    d10 = dots[4 * s + 2] * inside[2, s]
+                    d11 = dots[4 * s + 3] * inside[3, s]
                     top = ex * d00 + fx * d01
                     low = ex * d10 + fx * d11
                     m = mask[s]

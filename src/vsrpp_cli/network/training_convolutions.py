@@ -268,12 +268,10 @@ class _Chain:
             _convolve(
                 _tables(images[-1]),
                 packed.forward,
-                packed.bias.detach(),
                 _tables([out], shuffled=layer.shuffled),
                 (batch, height, width),
-                out=out,
-                slope=layer.slope,
-                residual=skip,
+                out,
+                _After(packed.bias.detach(), layer.slope, skip),
             )
             images.append([out])
         return images
@@ -339,13 +337,10 @@ class _Chain:
         _convolve(
             _tables([gradient], shuffled=self.layers[index].shuffled),
             self.packed[index].backward,
-            None,
             _tables([out]),
             (image.shape[0], *image.shape[2:]),
-            out=out,
-            slope=before.slope,
-            residual=more,
-            mask=image if before.slope != 1 else None,
+            out,
+            _After(None, before.slope, more, image if before.slope != 1 else None),
         )
         return out
 
@@ -367,40 +362,45 @@ class _Chain:
         _convolve(
             _tables([gradient], shuffled=self.layers[0].shuffled),
             self.packed[0].backward,
-            None,
             np.concatenate(targets),
             (batch, height, width),
-            out=gradient,
-            slope=1.0,
+            gradient,
         )
         return out
+
+
+class _After(NamedTuple):
+    """What happens to sums where they are written."""
+
+    bias: Tensor | None = None
+    """Added first, float32; None marks the gradient of an input."""
+    slope: float = 1.0
+    """Of the activation, or of the mask; 1 for none."""
+    residual: Tensor | None = None
+    """Added after an activation or before a mask; laid out like the image written."""
+    mask: Tensor | None = None
+    """The activation's result, by whose sign gradients are masked; likewise."""
 
 
 def _convolve(
     sources: Any,
     weight: Tensor,
-    bias: Tensor | None,
     targets: Any,
     shape: tuple[int, ...],
-    *,
     out: Tensor,
-    slope: float,
-    residual: Tensor | None = None,
-    mask: Tensor | None = None,
+    after: _After = _After(),  # noqa: B008 - a tuple of constants
 ) -> None:
-    """Call `kernels.convolve`; without a bias it is the gradient of an input.
+    """Call `kernels.convolve`.
 
     Args:
         sources: table of the images read.
         weight: transformed.
-        bias: float32.
         targets: table of the images written.
         shape: images, height, width.
-        out: the image written, which `residual` and `mask` are laid out like.
-        slope: of the activation, or of the mask.
-        residual: added to the result.
-        mask: the activation's result.
+        out: the image written, or any of several.
+        after: what happens then.
     """
+    bias, slope, residual, mask = after
     images, height, width = shape
     tiles_y, tiles_x = -(-height // TILE), -(-width // TILE)
     tiles = images * tiles_y * tiles_x

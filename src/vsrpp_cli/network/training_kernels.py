@@ -19,7 +19,7 @@ from vsrpp_cli.network.kernels import BLOCK, LINE, TILE, aligned, compiled
 LANES = simd.LANES
 COLUMNS = simd.TILE_COLUMNS
 
-SPAN = 96
+SPAN = 144
 """Tiles whose transforms lie in memory at once while gradients of weights are summed; even."""
 
 GAP = 192

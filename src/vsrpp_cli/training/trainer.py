@@ -158,7 +158,7 @@ class Trainer:
         for name, parameter in self.network.named_parameters():
             (flow if name.startswith("spynet.") else rest).append(parameter)
         groups = [{"params": rest}, {"params": flow}]
-        return torch.optim.Adam(groups, lr=0.0, betas=self.recipe.optimiser.betas)
+        return torch.optim.Adam(groups, lr=0.0, betas=self.recipe.optimiser.betas, fused=True)
 
     def _restore(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
