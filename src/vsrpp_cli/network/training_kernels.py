@@ -130,6 +130,17 @@ def _write(
         ops.write_edge(kind, source, stride, bias, slope, 0, 0, target, row, pixel, bottom, right)
 
 
+@numba.njit(inline="always", error_model="numpy")
+def _multiply(kind, v, v_stride, weight, weight_stride, m, row, half):
+    """Multiply a block of tiles, rows of `row` bytes, by a panel of outputs at all 36 points."""
+    for i in range(36):
+        a, b, c = v + i * v_stride, weight + i * weight_stride, m + i * BLOCK * COLUMNS * 4
+        if half:
+            ops.multiply_12_16(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
+        else:
+            ops.multiply_12_32(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
+
+
 @compiled
 def convolve(
     kind, sources, height, width, weight, bias, slope, residual, mask, backward, targets,
@@ -178,17 +189,8 @@ def convolve(
                 )  # fmt: skip
         for panel in range(panels):
             half = c_out - panel * COLUMNS < COLUMNS
-            for i in range(36):
-                b = weight + (i * panels + panel) * COLUMNS * c_in * size
-                a, c = v + i * stride, m + i * BLOCK * COLUMNS * 4
-                if half:
-                    ops.multiply_12_16(
-                        kind, a, c_in * size, 4, b, COLUMNS * 4, c, COLUMNS * 4, c_in * size // 4
-                    )
-                else:
-                    ops.multiply_12_32(
-                        kind, a, c_in * size, 4, b, COLUMNS * 4, c, COLUMNS * 4, c_in * size // 4
-                    )
+            at = weight + panel * COLUMNS * c_in * size
+            _multiply(kind, v, stride, at, panels * COLUMNS * c_in * size, m, c_in * size, half)
             for t in range(count):
                 image, tile = divmod(start + t, tiles_y * tiles_x)
                 y, x = tile // tiles_x * TILE, tile % tiles_x * TILE
@@ -224,6 +226,23 @@ def _add_products(kind, u, e, panel, sums, rows, c_out, steps):
                 ops.add_8_32(
                     kind, u + r * 4, 4, COLUMNS * 4, b, COLUMNS * 4, c + r * width, width, steps
                 )
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _read_panel(kind, table, group, groups, start, count, height, width, zeros, target, stride):
+    """Transform what `count` tiles read of a panel's groups of channels, in pairs of tiles."""
+    pair = 4 // kind.itemsize
+    tiles_x = (width + TILE - 1) // TILE
+    tiles = tiles_x * ((height + TILE - 1) // TILE)
+    for t in range(count):
+        image, tile = divmod(start + t, tiles)
+        y, x = tile // tiles_x * TILE, tile % tiles_x * TILE
+        for k in range(groups):
+            at = target + (t // pair * COLUMNS + k * LANES) * 4
+            _read_half(
+                kind, table, group + k, image, height, width, y, x, zeros, at, stride,
+                t % pair == 1,
+            )  # fmt: skip
 
 
 @compiled
@@ -274,29 +293,19 @@ def weight_gradient(kind, sources, gradients, images, height, width, weight, bia
                 )  # fmt: skip
         for c in range(begin, end, COLUMNS):
             rows = min(COLUMNS, end - c)
-            for t in range(count):
-                image, tile = divmod(start + t, tiles)
-                y, x = tile // tiles_x * TILE, tile % tiles_x * TILE
-                for k in range(rows // LANES):
-                    at = u + (t // pair * COLUMNS + k * LANES) * 4
-                    _read_half(
-                        kind, sources, c // LANES + k, image, height, width, y, x, zeros, at,
-                        u_stride, t % pair == 1,
-                    )  # fmt: skip
+            _read_panel(
+                kind, sources, c // LANES, rows // LANES, start, count, height, width, zeros, u,
+                u_stride,
+            )  # fmt: skip
             for i in range(36):
                 _add_products(
                     kind, u + i * u_stride, e + i * e_stride, panel,
                     m + (i * (end - begin) + c - begin) * c_out * 4, rows,
                     c_out, (count + pair - 1) // pair,
                 )  # fmt: skip
-    for c in range(begin, end):
-        for k in range(0, c_out, LANES):
-            ops.gather_weight(
-                m + ((c - begin) * c_out + k) * 4,
-                (end - begin) * c_out * 4,
-                weight + (c * c_out + k) * 4,
-                c_in * c_out * 4,
-            )
+    for c in range(begin * c_out, end * c_out, LANES):
+        at = m + (c - begin * c_out) * 4
+        ops.gather_weight(at, (end - begin) * c_out * 4, weight + c * 4, c_in * c_out * 4)
     if first == 0:
         for k in range(0, c_out, LANES):
             simd.move(pixels, sums + k * 4, bias + k * 4)
