@@ -1,5 +1,8 @@
 """Chunks through the network: frames streamed, forward state carried."""
 
+import gc
+import itertools
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -193,3 +196,16 @@ def test_kernels_for_one_clip_refuse_several() -> None:
     network = BasicVSRPP(config).prepare(kernels="fused")
     with pytest.raises(ValueError, match="one clip at a time, not 2"):
         network.run(torch.zeros(3, 2, 3, 64, 64))
+
+
+def test_memory_is_free_once_the_last_frame_is_out(network: BasicVSRPP) -> None:
+    chunk = network.run(moving_clip(network, 4))
+    gc.disable()
+    try:
+        list(itertools.islice(chunk, 4))
+        assert not chunk._features
+        gone = weakref.ref(chunk)
+        del chunk
+        assert gone() is None
+    finally:
+        gc.enable()

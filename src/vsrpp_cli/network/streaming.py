@@ -153,6 +153,7 @@ class ChunkRun(Iterator[Tensor]):
         self._backward_flows: list[Tensor | None] = [None] * count
         self._features: list[list[Tensor]] = [[] for _ in range(count)]
         self._frames = self._compute()
+        self._left = len(keep)
 
     @property
     def state(self) -> BranchState:
@@ -170,7 +171,23 @@ class ChunkRun(Iterator[Tensor]):
     def __next__(self) -> Tensor:
         with torch.inference_mode():
             frame = next(self._frames)
+            self._left -= 1
+            if not self._left:
+                self._let_go()
         return frame[0] if self._single else frame
+
+    def _let_go(self) -> None:
+        """Free all but the state as soon as the last frame is out.
+
+        This object and its generator hold each other: without this, what they hold would stay in
+        memory, chunk upon chunk, until Python looks for such circles.
+        """
+        next(self._frames, None)
+        self._frames = iter(())
+        self._before = None
+        self._ahead = ()
+        self._forward_flows, self._backward_flows, self._features = [], [], []
+        self._clip = self._clip[:0].clone()
 
     def _compute(self) -> Iterator[Tensor]:
         self._find_flows()
