@@ -253,3 +253,22 @@ def test_flows_that_are_no_numbers_touch_no_foreign_memory(wrong: float) -> None
     align = fused.FusedAlignment(torch.randn(16, 32, 3, 3), torch.ones(16), 8, dtype=last.dtype)
     assert align(last, before, ordered, flows).shape == last.shape
     assert fused.warp(last, flows[:1]).shape == last.shape
+
+
+@pytest.mark.parametrize("kernel", ["winograd", "align"])
+def test_scratch_memory_outlives_its_last_mention(kernel: str) -> None:
+    code = f"""
+import torch
+from vsrpp_cli.network.fused import FusedAlignment, WinogradConv, rounded_up
+image = torch.randn(1, 64, 24, 24).contiguous(memory_format=torch.channels_last)
+if {kernel!r} == "winograd":
+    weight = torch.randn(64, 320, 3, 3)
+    WinogradConv(weight, torch.zeros(64), [64] * 5, dtype=torch.float32)([image] * 5)
+else:
+    raw = torch.zeros(1, 3 * rounded_up(144), 24, 24).contiguous(memory_format=torch.channels_last)
+    align = FusedAlignment(torch.randn(64, 128, 3, 3), torch.zeros(64), 16, dtype=torch.float32)
+    align(image, image, raw, torch.zeros(2, 2, 24, 24))
+"""
+    # Freed memory of this size goes back to the system at once: touching it is a crash.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "8192"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

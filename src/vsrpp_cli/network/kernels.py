@@ -46,6 +46,12 @@ def aligned(address):
     return (address + LINE - 1) // LINE * LINE
 
 
+@numba.njit
+def keep(array):
+    """Mention an array whose address is in use: numba frees it after its last mention."""
+    return array.size
+
+
 @numba.njit(inline="always", error_model="numpy")
 def _read_tile(kind, image, channels, height, width, y, x, scratch, target, stride):
     """Transform the 6x6 pixels from y, x on, zeros outside, to 36 places `stride` apart."""
@@ -166,6 +172,10 @@ def winograd(
                                 slope,
                                 out + place,
                             )
+    keep(transformed)
+    keep(products)
+    keep(patch)
+    keep(pixels)
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -292,6 +302,10 @@ def align(
                         np.float32(1),
                         target + c * size,
                     )
+    keep(columns)
+    keep(product)
+    keep(found)
+    keep(table)
 
 
 @compiled

@@ -14,7 +14,7 @@ import numpy as np
 
 from vsrpp_cli.network import simd
 from vsrpp_cli.network import training_simd as ops
-from vsrpp_cli.network.kernels import BLOCK, LINE, TILE, aligned, compiled
+from vsrpp_cli.network.kernels import BLOCK, LINE, TILE, aligned, compiled, keep
 
 LANES = simd.LANES
 COLUMNS = simd.TILE_COLUMNS
@@ -27,12 +27,6 @@ GAP = 192
 
 ROWS = 8
 """Rows of the sums that one product of theirs yields."""
-
-
-@numba.njit
-def _keep(array):
-    """Use an array whose address is in use: numba frees what is not mentioned any more."""
-    return array.size
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -204,9 +198,9 @@ def convolve(
                             _place(targets, g, image, y, x), targets[g, 2], targets[g, 3],
                             bottom, right,
                         )  # fmt: skip
-    _keep(transformed)
-    _keep(products)
-    _keep(nothing)
+    keep(transformed)
+    keep(products)
+    keep(nothing)
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -309,11 +303,11 @@ def weight_gradient(kind, sources, gradients, images, height, width, weight, bia
     if first == 0:
         for k in range(0, c_out, LANES):
             simd.move(pixels, sums + k * 4, bias + k * 4)
-    _keep(inputs)
-    _keep(outputs)
-    _keep(totals)
-    _keep(pixels)
-    _keep(nothing)
+    keep(inputs)
+    keep(outputs)
+    keep(totals)
+    keep(pixels)
+    keep(nothing)
 
 
 @compiled
