@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrpp_cli.network import deform, fused, stages
+from vsrpp_cli.network import deform, fused, pages, stages
 from vsrpp_cli.network.alignment import offsets_and_mask
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
@@ -272,3 +272,17 @@ else:
     # Freed memory of this size goes back to the system at once: touching it is a crash.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "8192"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_memory_of_an_image_is_used_again_once_the_image_is_gone() -> None:
+    pages.release()
+    like = torch.empty(1, 16, 128, 256)
+    first = fused.empty_image(like, 16)
+    assert fused.is_packed(first)
+    place = first.data_ptr()
+    view = first[:, :8]
+    del first
+    assert fused.empty_image(like, 16).data_ptr() != place
+    del view
+    pages_again = [fused.empty_image(like, 16) for _ in range(2)]
+    assert place in {image.data_ptr() for image in pages_again}

@@ -23,6 +23,7 @@ from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
 from vsrpp_cli.inference.tiling import FrameStore, shares, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
+from vsrpp_cli.network import pages
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.storage import OnDevice, OnHost, Storage
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
@@ -152,6 +153,7 @@ class Engine:
     def _retreat(self, window: Window, part: Chunk, context: int, problem: str) -> None:
         self._states = {}
         gc.collect()
+        pages.release()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         height, width = window.size

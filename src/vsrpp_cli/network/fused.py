@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsrpp_cli.network import kernels, simd
+from vsrpp_cli.network import kernels, pages, simd
 
 LANES = simd.LANES
 COLUMNS = simd.TILE_COLUMNS
@@ -30,11 +30,9 @@ def rounded_up(count: int, multiple: int = LANES) -> int:
 
 def empty_image(like: Tensor, channels: int, *, scale: int = 1) -> Tensor:
     """Return an uninitialised (1, channels, scale * H, scale * W), channels last."""
-    height, width = like.shape[-2:]
-    shape = (1, channels, scale * height, scale * width)
-    return torch.empty(
-        shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
-    )
+    height, width = (scale * side for side in like.shape[-2:])
+    memory = pages.empty(height * width * channels, like.dtype)
+    return memory.view(1, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Scratch(threading.local):

@@ -23,7 +23,7 @@ TILE_OVERLAP = 24
 LEAST_TILE_OVERLAPS = 6
 """Tiles nobody asked for have sides of at least so many overlaps: smaller ones begin to show."""
 
-BASE = 860 << 20
+BASE = 800 << 20
 """Bytes of a process that has loaded everything and computed nothing."""
 FLOW_BYTES = 16
 """Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
