@@ -138,7 +138,7 @@ _ROWS = (
     ModelRow(
         name="compact",
         file="compact-x4.safetensors",
-        digest="7692f0f8",
+        digest="7b435001",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="clean video made smaller with bicubic filtering (BI)",
