@@ -291,8 +291,9 @@ class FusedStages:
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """See `streaming.Stages`."""
         x = self.reconstruction(features)
-        for index, conv in enumerate(self.enlarging):
-            x = conv([x], scratch=self.scratch, role=f"enlarged {index}")
+        # The first takes the place of the offsets, which nobody needs between two frames.
+        for role, conv in zip(("offsets", "enlarged", "largest"), self.enlarging, strict=True):
+            x = conv([x], scratch=self.scratch, role=role)
         return self.last([x]).float() + self.network.enlarge(frame)
 
 

@@ -196,6 +196,7 @@ class ChunkRun(Iterator[Tensor]):
         self._backward("backward_1", 0)
         forward_1 = self._forward_1()
         self._backward("backward_2", 1)
+        self._backward_flows = []
         self._ahead = tuple(
             (features[BACKWARD_1], features[BACKWARD_2])
             for features in self._features[self._resume_at : self._resume_at + FADE]
