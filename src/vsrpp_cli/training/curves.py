@@ -17,7 +17,7 @@ class Row:
     step: int
     """Steps done."""
     seconds: float
-    """Of training, over all sessions."""
+    """Of training, however often it was interrupted."""
     stage: str
     rate: float
     loss: float
