@@ -1,12 +1,13 @@
 """Options of `vsrpp upscale` that change how a run goes: each is seen at work."""
 
+import hashlib
 import json
 from itertools import pairwise
 
 import pytest
 
 from support.clips import tiny_checkpoint, write_clip
-from support.commands import assert_one_line, frame_hashes, vsrpp
+from support.commands import assert_one_line, ffprobe, frame_hashes, vsrpp
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +72,35 @@ def test_quiet_still_says_why_a_run_failed_and_twice_verbose_where(command, tmp_
     failed = vsrpp(*command(tmp_path), "-vv", check=2)
     assert "Traceback" in failed.stderr
     assert "OutputExistsError" in failed.stderr
+
+
+def spoil(folder):
+    """Damage a picture inside the last segment, and let the journal say that it is right."""
+    segment = max((folder / "segments").iterdir())
+    packet = max(ffprobe(segment, "-show_packets")["packets"], key=lambda p: int(p["size"]))
+    data = bytearray(segment.read_bytes())
+    start, size = int(packet["pos"]), int(packet["size"])
+    data[start + size // 2 : start + size - 8] = b"\xff" * (size - 8 - size // 2)
+    segment.write_bytes(data)
+    journal = folder / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    for record in records:
+        if record["index"] == int(segment.stem):
+            record["digest"] = hashlib.blake2b(data, digest_size=16).hexdigest()
+    journal.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+
+
+def test_no_verify_leaves_out_decoding_the_result_and_nothing_else_finds_damage(command, tmp_path):
+    run = (*command(tmp_path), "--segment", 3, "--crf", 1)
+    run = (*run[:2], tmp_path / "out.mkv", *run[3:])
+    folder = tmp_path / "out.mkv.vsrpp"
+    vsrpp("plan", *run[1:], "--write", check=0)
+    vsrpp("worker", folder, 0, 1, check=0)
+    spoil(folder)
+    failed = assert_one_line(vsrpp(*run, check=6))
+    assert "out.unverified.mkv" in failed
+    assert not (tmp_path / "out.mkv").exists()
+    vsrpp(*run, "--no-verify", check=0)
+    assert ffprobe(tmp_path / "out.mkv", "-count_packets", "-show_streams")["streams"][0][
+        "nb_read_packets"
+    ] == "6"  # fmt: skip
