@@ -25,7 +25,7 @@ def case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     clip = write_clip(folder / "clip.mp4", 24, cuts=(10,), audio=True)
     options = ("--model", tiny_checkpoint(folder / "tiny.pth"), *SMALL)
-    vsrpp("upscale", clip, folder / "expected.mp4", *options, check=0)
+    vsrpp("upscale", clip, folder / "expected.mp4", *options, check=0, cold=True)
     return clip, folder / "expected.mp4", options
 
 
@@ -165,20 +165,20 @@ def test_two_runs_on_one_work_folder_exclude_each_other(interrupted):
 def test_workers_and_join_give_the_same_file(case, tmp_path):
     clip, expected, options = case
     output = tmp_path / "out.mp4"
-    vsrpp("plan", clip, output, *options, "--write", check=0)
+    vsrpp("plan", clip, output, *options, "--write", check=0, cold=True)
     folder = tmp_path / "out.mp4.vsrpp"
     assert "segments are missing" in assert_one_line(vsrpp("join", folder, check=2))
     count = len(json.loads((folder / "plan.json").read_text())["segments"])
-    vsrpp("worker", folder, *reversed(range(count)), check=0)
+    vsrpp("worker", folder, *reversed(range(count)), check=0, cold=True)
     vsrpp("worker", folder, 0, check=0)
-    vsrpp("join", folder, check=0)
+    vsrpp("join", folder, check=0, cold=True)
     assert fingerprint(output) == fingerprint(expected)
     assert not folder.exists()
 
 
 def test_several_processes_give_the_same_file(case, tmp_path):
     clip, expected, options = case
-    vsrpp("upscale", clip, tmp_path / "out.mp4", *options, "--workers", 2, check=0)
+    vsrpp("upscale", clip, tmp_path / "out.mp4", *options, "--workers", 2, check=0, cold=True)
     assert fingerprint(tmp_path / "out.mp4") == fingerprint(expected)
 
 
@@ -208,7 +208,7 @@ def test_workers_end_with_their_driver_and_commit_nothing_more(case, tmp_path):
     before = journal.read_bytes() if journal.exists() else b""
     assert ended(children, within=60)
     assert (journal.read_bytes() if journal.exists() else b"") == before
-    runs.finish()
+    victim(case, tmp_path, seed=0).finish()
 
 
 def test_a_finished_run_that_kept_its_work_is_done_at_once_and_a_lost_output_rejoined(

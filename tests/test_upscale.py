@@ -39,7 +39,8 @@ def upscaled(tmp_path_factory):
     """The first frames of the example, upscaled with the embedded model by the defaults."""
     folder = tmp_path_factory.mktemp("example")
     report = folder / "report.json"
-    vsrpp("upscale", EXAMPLE, folder / "out.mp4", "--frames", 12, "--report", report, check=0)
+    command = ("upscale", EXAMPLE, folder / "out.mp4", "--frames", 12, "--report", report)
+    vsrpp(*command, check=0, cold=True)
     return folder / "out.mp4", json.loads(report.read_text())
 
 
@@ -341,7 +342,7 @@ def test_no_work_folder_is_left_behind(tiny, tmp_path):
 
 
 def test_doctor_names_versions_devices_and_encoders():
-    facts = json.loads(vsrpp("doctor", "--json", check=0).stdout)
+    facts = json.loads(vsrpp("doctor", "--json", check=0, cold=True).stdout)
     assert facts["versions"]["vsrpp"]
     assert "cpu" in facts["devices"]
     assert "libx264" in facts["encoders"]

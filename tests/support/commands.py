@@ -6,21 +6,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support import warm
+
 VSRPP = str(Path(sys.executable).with_name("vsrpp"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "VSRPP_OFFLINE": "1"}
 
 
-def vsrpp(*args, check=None, env=None, cwd=None, timeout=250):
-    """Run `vsrpp`; with `check`, assert its exit code. Returns the finished process."""
-    done = subprocess.run(
-        [VSRPP, *map(str, args)],
-        capture_output=True,
-        text=True,
-        env={**ENVIRONMENT, **(env or {})},
-        cwd=cwd,
-        timeout=timeout,
-        check=False,
-    )
+def vsrpp(*args, check=None, env=None, cwd=None, timeout=250, cold=False):
+    """Run `vsrpp`; with `check`, assert its exit code. Returns the finished process.
+
+    A cold run is started as the shell does; others share one start of the interpreter (see
+    `support/warm.py`), unless they have an environment of their own, which libraries read when they
+    are loaded. Each command is started cold somewhere.
+    """
+    if cold or env:
+        done = subprocess.run(
+            [VSRPP, *map(str, args)],
+            capture_output=True,
+            text=True,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+        )
+    else:
+        done = warm.run(ENVIRONMENT, args, cwd=cwd, timeout=timeout)
     if check is not None:
         assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

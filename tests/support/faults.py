@@ -3,9 +3,9 @@
 import json
 import random
 import signal
-import subprocess
 import time
 
+from support import warm
 from support.commands import ENVIRONMENT, VSRPP, frame_hashes, packets
 
 PHASES = ("scan", "compute", "join", "verify")
@@ -29,19 +29,16 @@ class Victim:
 
         Returns the exit code.
         """
-        process = subprocess.Popen(
-            self.command(), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-        )
         said = []
-        for line in process.stderr:
-            said.append(line)
-            if phase is not None and _reached(line, phase, done):
-                time.sleep(delay)
-                process.send_signal(signal_number)
-                self.kills.append((phase, round(delay, 3), signal_number))
-                phase = None
-        code = process.wait()
-        process.stderr.close()
+        with warm.followed(ENVIRONMENT, self.command()[1:]) as (process, lines):
+            for line in lines:
+                said.append(line)
+                if phase is not None and _reached(line, phase, done):
+                    time.sleep(delay)
+                    process.send_signal(signal_number)
+                    self.kills.append((phase, round(delay, 3), signal_number))
+                    phase = None
+            code = process.wait()
         if code not in (0, -9, 130, 143) and not self._is_complete():
             raise AssertionError(f"exit {code}: {''.join(said)}")
         return code

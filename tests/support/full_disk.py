@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 
 from support.crash_steps import in_child
+from support.warm import prepare_to_fork
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.runs import pipeline
 from vsrpp_cli.runs.journal import Journal
@@ -158,6 +159,7 @@ def check(case, source, model, disk, elsewhere, expected):
 
 
 def main(source, model, disk, elsewhere):
+    prepare_to_fork()
     disk, elsewhere = pathlib.Path(disk), pathlib.Path(elsewhere)
     expected = {}
     for name in ("out.mp4", "frames"):
