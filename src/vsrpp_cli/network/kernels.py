@@ -82,6 +82,55 @@ def _place(y, x, width, c, c_out, shuffled):
     return ((2 * y + quarter // 2) * 2 * width + 2 * x + quarter % 2) * run + c % run
 
 
+@numba.njit(inline="always", error_model="numpy")
+def _read_tiles(kind, inputs, channels, height, width, start, count, scratch, target, row, stride):
+    """Transform `count` tiles from `start` on, all inputs, to rows of `row` bytes of 36 places."""
+    tiles_x = (width + TILE - 1) // TILE
+    for t in range(count):
+        tile = start + t
+        y, x = tile // tiles_x * TILE - 1, tile % tiles_x * TILE - 1
+        at = target + t * row
+        for j in range(len(inputs)):
+            _read_tile(kind, inputs[j], channels[j], height, width, y, x, scratch, at, stride)
+            at += channels[j] * kind.itemsize
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _multiply_tiles(kind, v, row, weight, weight_stride, m):
+    """Multiply a block of tiles, rows of `row` bytes, by a panel of outputs at all 36 points."""
+    for i in range(36):
+        simd.matrix_tile(
+            kind,
+            v + i * BLOCK * row,
+            row,
+            4,
+            weight + i * weight_stride,
+            COLUMNS * 4,
+            m + i * BLOCK * COLUMNS * 4,
+            COLUMNS * 4,
+            row // 4,
+        )
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _write_tile(
+    kind, products, done, height, width, y, x, c, c_out, bias, residual, slope, out, shuffled
+):
+    """Transform 16 channels of a tile from c on back to pixels, y and x on; finish those inside."""
+    simd.winograd_output(products, BLOCK * COLUMNS * 4, done)
+    for i in range(min(TILE, height - y)):
+        for k in range(min(TILE, width - x)):
+            place = _place(y + i, x + k, width, c, c_out, shuffled) * kind.itemsize
+            simd.finish(
+                kind,
+                done + (i * TILE + k) * LANES * 4,
+                bias + c * 4,
+                residual + place if residual else 0,
+                slope,
+                out + place,
+            )
+
+
 @compiled
 def winograd(
     kind,
@@ -130,48 +179,22 @@ def winograd(
     m = aligned(products.ctypes.data)
     scratch = aligned(patch.ctypes.data)
     done = aligned(pixels.ctypes.data)
-    stride = BLOCK * c_in * size
-    for block in range(first, last):
-        count = min(BLOCK, tiles - block * BLOCK)
-        for t in range(count):
-            tile = block * BLOCK + t
-            y, x = tile // tiles_x * TILE - 1, tile % tiles_x * TILE - 1
-            at = v + t * c_in * size
-            for j in range(len(inputs)):
-                _read_tile(kind, inputs[j], channels[j], height, width, y, x, scratch, at, stride)
-                at += channels[j] * size
+    row = c_in * size
+    panels = (c_out + COLUMNS - 1) // COLUMNS
+    for start in range(first * BLOCK, last * BLOCK, BLOCK):
+        count = min(BLOCK, tiles - start)
+        _read_tiles(
+            kind, inputs, channels, height, width, start, count, scratch, v, row, BLOCK * row
+        )
         for column in range(0, c_out, COLUMNS):
-            for i in range(36):
-                panel = weight + (i * ((c_out + COLUMNS - 1) // COLUMNS * COLUMNS) + column) * (
-                    c_in * size
-                )
-                simd.matrix_tile(
-                    kind,
-                    v + i * BLOCK * c_in * size,
-                    c_in * size,
-                    panel,
-                    m + i * BLOCK * COLUMNS * 4,
-                    COLUMNS * 4,
-                    c_in * size // 4,
-                )
+            _multiply_tiles(kind, v, row, weight + column * row, panels * COLUMNS * row, m)
             for t in range(count):
-                tile = block * BLOCK + t
-                y, x = tile // tiles_x * TILE, tile % tiles_x * TILE
+                y, x = (start + t) // tiles_x * TILE, (start + t) % tiles_x * TILE
                 for c in range(column, min(column + COLUMNS, c_out), LANES):
-                    simd.winograd_output(
-                        m + (t * COLUMNS + c - column) * 4, BLOCK * COLUMNS * 4, done
-                    )
-                    for i in range(min(TILE, height - y)):
-                        for k in range(min(TILE, width - x)):
-                            place = _place(y + i, x + k, width, c, c_out, shuffled) * size
-                            simd.finish(
-                                kind,
-                                done + (i * TILE + k) * LANES * 4,
-                                bias + c * 4,
-                                residual + place if residual else 0,
-                                slope,
-                                out + place,
-                            )
+                    _write_tile(
+                        kind, m + (t * COLUMNS + c - column) * 4, done, height, width, y, x,
+                        c, c_out, bias, residual, slope, out, shuffled,
+                    )  # fmt: skip
     keep(transformed)
     keep(products)
     keep(patch)
@@ -203,6 +226,55 @@ def _sample(kind, image, corner, plane, lanes, target):
     else:
         for c in range(0, lanes * kind.itemsize, 2 * kind.itemsize):
             simd.sample_2(kind, image + c, corner, plane, target + c)
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _gather(
+    kind, past, raw, flows, start, count, height, width, pixel,
+    table, plane, half, lanes, size, corners, target,
+):  # fmt: skip
+    """Sample both images for `count` pixels from `start` on, to rows of all samples' groups."""
+    for t in range(count):
+        p = start + t
+        y = p // width
+        x = p - y * width
+        said = raw + p * 3 * plane * size
+        for s in range(0, plane, LANES):
+            simd.locate(
+                kind,
+                said + s * size,
+                table + s * 4,
+                plane,
+                np.float32(y) + flows[0, 1, y, x],
+                np.float32(x) + flows[0, 0, y, x],
+                np.float32(y) + flows[1, 1, y, x],
+                np.float32(x) + flows[1, 0, y, x],
+                height,
+                width,
+                pixel,
+                MAX_RESIDUE,
+                corners + s * 4,
+            )
+        at = target + t * 2 * half * lanes * size
+        for s in range(2 * half):
+            image = past[0] if s < half else past[1]
+            _sample(kind, image, corners + s * 4, plane, lanes, at)
+            at += lanes * size
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _finish_pixels(kind, sums, count, bias, columns, out, pixel):
+    """Store `columns` sums plus bias of each of `count` pixels, which are `pixel` bytes apart."""
+    for t in range(count):
+        for c in range(0, columns, LANES):
+            simd.finish(
+                kind,
+                sums + (t * COLUMNS + c) * 4,
+                bias + c * 4,
+                0,
+                np.float32(1),
+                out + t * pixel + c * kind.itemsize,
+            )
 
 
 @compiled
@@ -253,55 +325,20 @@ def align(
     corners = aligned(found.ctypes.data)
     entries = table.ctypes.data
     pixel = channels * size
-    for block in range(first, last):
-        count = min(BLOCK, height * width - block * BLOCK)
-        for t in range(count):
-            p = block * BLOCK + t
-            y = p // width
-            x = p - y * width
-            said = raw + p * 3 * plane * size
-            for s in range(0, plane, LANES):
-                simd.locate(
-                    kind,
-                    said + s * size,
-                    entries + s * 4,
-                    plane,
-                    np.float32(y) + flows[0, 1, y, x],
-                    np.float32(x) + flows[0, 0, y, x],
-                    np.float32(y) + flows[1, 1, y, x],
-                    np.float32(x) + flows[1, 0, y, x],
-                    height,
-                    width,
-                    pixel,
-                    MAX_RESIDUE,
-                    corners + s * 4,
-                )
-            at = a + t * depth * size
-            for s in range(2 * half):
-                image = past[0] if s < half else past[1]
-                _sample(kind, image, corners + s * 4, plane, lanes, at)
-                at += lanes * size
+    for start in range(first * BLOCK, last * BLOCK, BLOCK):
+        count = min(BLOCK, height * width - start)
+        _gather(
+            kind, past, raw, flows, start, count, height, width, pixel,
+            entries, plane, half, lanes, size, corners, a,
+        )  # fmt: skip
         for column in range(0, channels, COLUMNS):
-            simd.matrix_tile(
-                kind,
-                a,
-                depth * size,
-                weight + column * depth * size,
-                sums,
-                COLUMNS * 4,
-                depth * size // 4,
-            )
-            for t in range(count):
-                target = out + ((block * BLOCK + t) * channels + column) * size
-                for c in range(0, min(COLUMNS, channels - column), LANES):
-                    simd.finish(
-                        kind,
-                        sums + (t * COLUMNS + c) * 4,
-                        bias + (column + c) * 4,
-                        0,
-                        np.float32(1),
-                        target + c * size,
-                    )
+            row = depth * size
+            panel = weight + column * row
+            simd.matrix_tile(kind, a, row, 4, panel, COLUMNS * 4, sums, COLUMNS * 4, row // 4)
+            _finish_pixels(
+                kind, sums, count, bias + column * 4, min(COLUMNS, channels - column),
+                out + start * pixel + column * size, pixel,
+            )  # fmt: skip
     keep(columns)
     keep(product)
     keep(found)

@@ -11,7 +11,8 @@ products of bfloat16 use the processor's own instruction for them where it has o
 # ruff: noqa: ARG001, D417, PLR0913, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import llvmlite.binding
@@ -40,6 +41,7 @@ _I16 = ir.IntType(16)
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, LANES)
+_WORDS = ir.VectorType(_I32, LANES)
 
 Value = Any
 Builder = Any
@@ -155,53 +157,87 @@ def _product(builder: Builder, sums: Value, a: Value, b: Value, *, bf16: bool) -
     return _fma(builder, odd[0], odd[1], _fma(builder, even[0], even[1], sums))
 
 
-@intrinsic
-def matrix_tile(typingctx, kind, a, a_stride, b, c, c_stride, steps):
-    """Write 12 x 32 sums: `c[i, j] = sum_k a[i, k] * b[k, j]`.
+def _repeated(
+    builder: Builder,
+    steps: Value,
+    starts: list[Value],
+    advance: Callable[[Value, list[Value]], list[Value]],
+) -> list[Value]:
+    """Return what `advance(step, values)` makes of `starts` in a loop of `steps`, at least one."""
+    entry = builder.block
+    body, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
+    builder.branch(body)
+    builder.position_at_end(body)
+    step = builder.phi(_I64)
+    step.add_incoming(_I64(0), entry)
+    values = [builder.phi(start.type) for start in starts]
+    ends = advance(step, values)
+    following = builder.add(step, _I64(1))
+    step.add_incoming(following, body)
+    builder.cbranch(builder.icmp_signed("<", following, steps), body, done)
+    for value, start, end in zip(values, starts, ends, strict=True):
+        value.add_incoming(start, entry)
+        value.add_incoming(end, body)
+    builder.position_at_end(done)
+    return ends
 
-    Rows of `a` hold 4 * steps bytes. `b` is packed: for each step 32 times 4 bytes, that is one
-    float32 or two neighbouring bfloat16 of each column. `c` is float32.
+
+def _multiplier(rows: int, vectors: int, *, more: bool) -> Any:
+    """Return an intrinsic for products of `rows` rows by 16 * `vectors` columns.
+
+    Args:
+        rows: of the result.
+        vectors: of each of them.
+        more: whether the sums are added to what is there.
     """
-    bf16 = _is_bf16(kind)
-    signature = types.void(kind, *[types.int64] * 6)
 
-    def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
-        _, a, a_stride, b, c, c_stride, steps = args
-        vectors = TILE_COLUMNS // LANES
-        entry = builder.block
-        body, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
-        rows = [_offset(builder, a, a_stride, i) for i in range(TILE_ROWS)]
-        builder.branch(body)
-        builder.position_at_end(body)
-        step = builder.phi(_I64)
-        step.add_incoming(_I64(0), entry)
-        sums = [builder.phi(_VECTOR) for _ in range(TILE_ROWS * vectors)]
-        words = ir.VectorType(_I32, LANES)
-        at_b = builder.add(b, builder.mul(step, _I64(4 * TILE_COLUMNS)))
-        right = [
-            builder.load(_at(builder, builder.add(at_b, _I64(64 * j)), words), align=4)
-            for j in range(vectors)
-        ]
-        at_a = builder.mul(step, _I64(4))
-        for i in range(TILE_ROWS):
-            left = builder.load(_at(builder, builder.add(rows[i], at_a), _I32), align=4)
-            left = _splat(builder, left)
-            for j in range(vectors):
-                total = sums[i * vectors + j]
-                total.add_incoming(_constant(0.0), entry)
-                total.add_incoming(_product(builder, total, left, right[j], bf16=bf16), body)
-        following = builder.add(step, _I64(1))
-        step.add_incoming(following, body)
-        builder.cbranch(builder.icmp_signed("<", following, steps), body, done)
-        builder.position_at_end(done)
-        for i in range(TILE_ROWS):
-            for j in range(vectors):
-                address = builder.add(_offset(builder, c, c_stride, i), _I64(64 * j))
-                final = next(v for v, block in sums[i * vectors + j].incomings if block is body)
-                _store(builder, final, address, LANES, bf16=False)
-        return context.get_dummy_value()
+    @intrinsic
+    def multiply(typingctx, kind, a, a_row, a_step, b, b_step, c, c_row, steps):
+        """Write, or add, `c[i, j] = sum_k a[i, k] * b[k, j]`; a step is 4 bytes of each.
 
-    return signature, codegen
+        That is one float32, or a pair of bfloat16. `c` is float32.
+        """
+        bf16 = _is_bf16(kind)
+        signature = types.void(kind, *[types.int64] * 8)
+
+        def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
+            _, a, a_row, a_step, b, b_step, c, c_row, steps = args
+            starts = [_offset(builder, c, c_row, i) for i in range(rows)]
+            places = [builder.add(at, _I64(64 * j)) for at in starts for j in range(vectors)]
+            lefts = [_offset(builder, a, a_row, i) for i in range(rows)]
+
+            def advance(step: Value, sums: list[Value]) -> list[Value]:
+                at_a = builder.mul(step, a_step)
+                at_b = builder.add(b, builder.mul(step, b_step))
+                right = [
+                    builder.load(_at(builder, builder.add(at_b, _I64(64 * j)), _WORDS), align=4)
+                    for j in range(vectors)
+                ]
+                totals = []
+                for i in range(rows):
+                    left = builder.load(_at(builder, builder.add(lefts[i], at_a), _I32), align=4)
+                    left = _splat(builder, left)
+                    for j in range(vectors):
+                        total = sums[i * vectors + j]
+                        totals.append(_product(builder, total, left, right[j], bf16=bf16))
+                return totals
+
+            first = [
+                _load(builder, place, LANES, bf16=False) if more else _constant(0.0)
+                for place in places
+            ]
+            for total, place in zip(_repeated(builder, steps, first, advance), places, strict=True):
+                _store(builder, total, place, LANES, bf16=False)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return multiply
+
+
+matrix_tile = _multiplier(TILE_ROWS, TILE_COLUMNS // LANES, more=False)
+"""12 x 32 sums. `b` is packed: for each step 32 times 4 bytes, that is one float32 or two
+neighbouring bfloat16 of each column."""
 
 
 # --- Winograd's transforms ----------------------------------------------------------------------
@@ -253,6 +289,21 @@ def _both_ways(
     return [line(builder, list(row)) for row in zip(*columns, strict=True)]
 
 
+def _read_square(builder: Builder, source: Value, stride: Value, side: int) -> list[list[Value]]:
+    """Load `side` rows of as many vectors of 16 float32, all `stride` apart."""
+    places = [_offset(builder, source, stride, i) for i in range(side * side)]
+    values = [_load(builder, place, LANES, bf16=False) for place in places]
+    return [values[i : i + side] for i in range(0, side * side, side)]
+
+
+def _with_places(
+    builder: Builder, rows: list[list[Value]], target: Value, stride: Value
+) -> Iterator[tuple[Value, Value]]:
+    """Yield the values of all rows, each with its address; those are `stride` apart."""
+    for index, value in enumerate(value for row in rows for value in row):
+        yield value, _offset(builder, target, stride, index)
+
+
 @intrinsic
 def winograd_input(typingctx, kind, source, row_stride, pixel_stride, target, target_stride):
     """Transform 6 x 6 pixels of 16 channels; write the 36 results `target_stride` apart."""
@@ -267,8 +318,7 @@ def winograd_input(typingctx, kind, source, row_stride, pixel_stride, target, ta
             at = [_offset(builder, row, pixel_stride, j) for j in range(6)]
             rows.append([_load(builder, address, LANES, bf16=bf16) for address in at])
         results = _both_ways(builder, rows, _input_line)
-        for index, value in enumerate(value for row in results for value in row):
-            address = _offset(builder, target, target_stride, index)
+        for value, address in _with_places(builder, results, target, target_stride):
             _store(builder, value, address, LANES, bf16=bf16)
         return context.get_dummy_value()
 
@@ -282,11 +332,9 @@ def winograd_output(typingctx, source, source_stride, target):
 
     def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
         source, source_stride, target = args
-        at = [_offset(builder, source, source_stride, i) for i in range(36)]
-        values = [_load(builder, address, LANES, bf16=False) for address in at]
-        results = _both_ways(builder, [values[6 * i : 6 * i + 6] for i in range(6)], _output_line)
-        for index, value in enumerate(value for row in results for value in row):
-            address = builder.add(target, _I64(4 * LANES * index))
+        products = _read_square(builder, source, source_stride, 6)
+        results = _both_ways(builder, products, _output_line)
+        for value, address in _with_places(builder, results, target, _I64(4 * LANES)):
             _store(builder, value, address, LANES, bf16=False)
         return context.get_dummy_value()
 
@@ -446,33 +494,18 @@ def locate(
 
         half = _constant(0.5)
         mask = _fma(builder, half, _tanh(builder, builder.fmul(half, said(2))), half)
-        top, bottom, top_weight, bottom_weight = _axis(
-            builder, position(0, y, second_y), size(height)
-        )
-        left, right, left_weight, right_weight = _axis(
-            builder, position(1, x, second_x), size(width)
-        )
-        top_weight, bottom_weight = (
-            builder.fmul(mask, top_weight),
-            builder.fmul(mask, bottom_weight),
-        )
+        top, bottom, *weights = _axis(builder, position(0, y, second_y), size(height))
+        rows = zip((top, bottom), [builder.fmul(mask, weight) for weight in weights], strict=True)
+        left, right, *weights = _axis(builder, position(1, x, second_x), size(width))
+        columns = zip((left, right), weights, strict=True)
         group = entry(2)
-        for row, (row_at, row_weight) in enumerate(((top, top_weight), (bottom, bottom_weight))):
-            start = builder.mul(row_at, size(width))
-            for column, (column_at, weight) in enumerate(
-                ((left, left_weight), (right, right_weight))
-            ):
-                place = builder.mul(builder.add(start, column_at), size(pixel))
-                place = builder.add(place, group)
-                address = _offset(builder, out, words, 2 * row + column)
-                builder.store(place, _at(builder, address, integers), align=4)
-                _store(
-                    builder,
-                    builder.fmul(row_weight, weight),
-                    _offset(builder, out, words, 4 + 2 * row + column),
-                    LANES,
-                    bf16=False,
-                )
+        for index, (row, column) in enumerate(product(rows, columns)):
+            place = builder.add(builder.mul(row[0], size(width)), column[0])
+            place = builder.add(builder.mul(place, size(pixel)), group)
+            weight = builder.fmul(row[1], column[1])
+            at, weight_at = (_offset(builder, out, words, index + part) for part in (0, 4))
+            builder.store(place, _at(builder, at, integers), align=4)
+            _store(builder, weight, weight_at, LANES, bf16=False)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -132,7 +132,7 @@ def _multiply(kind, v, v_stride, weight, weight_stride, m, row, half):
         if half:
             ops.multiply_12_16(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
         else:
-            ops.multiply_12_32(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
+            simd.matrix_tile(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
 
 
 @compiled

@@ -11,16 +11,16 @@ output gradient's (4 x 4 pixels), the transpose of the output's transform.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from vsrpp_cli.network.simd import (
-    _I32,
     _I64,
-    _VECTOR,
+    _WORDS,
     LANES,
     POINT_A,
     POINT_B,
@@ -33,12 +33,14 @@ from vsrpp_cli.network.simd import (
     _input_line,
     _is_bf16,
     _load,
+    _multiplier,
     _offset,
     _output_line,
-    _product,
+    _read_square,
     _rounded,
     _splat,
     _store,
+    _with_places,
 )
 
 PLAIN, LOW, HIGH = 0, 1, 2
@@ -47,8 +49,6 @@ PLAIN, LOW, HIGH = 0, 1, 2
 Pairs are what the processor's product of bfloat16 sums over. In float32 there are none: all store
 plainly.
 """
-
-_WORDS = ir.VectorType(_I32, LANES)
 
 
 def _store_as(builder: Builder, value: Value, address: Value, mode: int, *, bf16: bool) -> None:
@@ -165,8 +165,7 @@ def _reader(side: int, line: Line, mode: int, *, edge: bool, summed: bool) -> An
                 total = builder.fadd(_load(builder, sums, LANES, bf16=False), _sum(builder, rows))
                 _store(builder, total, sums, LANES, bf16=False)
             results = _both_ways(builder, values, line)
-            for index, value in enumerate(value for row_ in results for value in row_):
-                address = _offset(builder, target, stride, index)
+            for value, address in _with_places(builder, results, target, stride):
                 _store_as(builder, value, address, mode, bf16=bf16)
             return context.get_dummy_value()
 
@@ -194,15 +193,62 @@ spread_inner_high = _reader(4, _gradient_line, HIGH, edge=False, summed=True)
 spread_edge_high = _reader(4, _gradient_line, HIGH, edge=True, summed=True)
 
 
+class _After(NamedTuple):
+    """What happens to results before they are stored, known at compile time."""
+
+    gradient: bool
+    """Whether they are the gradient of an input: multiplied where a mask is not positive.
+
+    Otherwise a bias is added, and they go through a leaky ReLU.
+    """
+    residual: bool
+    """Whether something is added: after the activation; before the mask."""
+
+
+class _Values(NamedTuple):
+    """What it takes: 16 values each, and where images lie, relative to what is stored."""
+
+    scale: Value
+    bias: Value
+    residual: Value
+    mask: Value
+
+
+def _finish(
+    builder: Builder, value: Value, address: Value, after: _After, given: _Values, *, bf16: bool
+) -> None:
+    """Store 16 results at an address after what has to happen to them."""
+    more = None
+    if after.residual:
+        more = _load(builder, builder.add(address, given.residual), LANES, bf16=bf16)
+    if after.gradient:
+        value = value if more is None else builder.fadd(value, more)
+        sign = _load(builder, builder.add(address, given.mask), LANES, bf16=bf16)
+    else:
+        value = sign = builder.fadd(value, given.bias)
+    positive = builder.fcmp_ordered(">", sign, _constant(0.0))
+    value = builder.select(positive, value, builder.fmul(value, given.scale))
+    if more is not None and not after.gradient:
+        value = builder.fadd(value, more)
+    _store(builder, value, address, LANES, bf16=bf16)
+
+
+def _where(builder: Builder, i: int, bottom: Value, j: int, right: Value) -> Any:
+    """Return a context whose code runs if row i lies above `bottom` and pixel j left of `right`."""
+    down = builder.icmp_signed("<", _I64(i), bottom)
+    across = builder.icmp_signed("<", _I64(j), right)
+    return builder.if_then(builder.and_(down, across))
+
+
 def _writer(*, edge: bool, gradient: bool, residual: bool) -> Any:
     """Return an intrinsic that turns 36 products into 4 x 4 finished pixels of 16 channels.
 
     Args:
         edge: whether pixels may lie outside the image, which are not written then.
-        gradient: whether this is the gradient of an input: a mask of it, rather than a bias and an
-            activation.
-        residual: whether something is added: after the activation; before the mask.
+        gradient: see `_After`.
+        residual: likewise.
     """
+    after = _After(gradient, residual)
 
     @intrinsic
     def write(
@@ -227,41 +273,16 @@ def _writer(*, edge: bool, gradient: bool, residual: bool) -> Any:
 
         def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
             _, source, stride, bias, slope, other, mask, target, row, pixel, bottom, right = args
-            at = [_offset(builder, source, stride, i) for i in range(36)]
-            values = [_load(builder, address, LANES, bf16=False) for address in at]
-            lines = [values[6 * i : 6 * i + 6] for i in range(6)]
-            results = _both_ways(builder, lines, _output_line)
-            scale, nothing = _splat(builder, slope), _constant(0.0)
+            products = _read_square(builder, source, stride, 6)
+            results = _both_ways(builder, products, _output_line)
             added = None if gradient else _load(builder, bias, LANES, bf16=False)
-
-            def finish(value: Value, address: Value) -> None:
-                more = None
-                if residual:
-                    more = _load(builder, builder.add(address, other), LANES, bf16=bf16)
-                if gradient:
-                    value = value if more is None else builder.fadd(value, more)
-                    sign = _load(builder, builder.add(address, mask), LANES, bf16=bf16)
-                else:
-                    value = sign = builder.fadd(value, added)
-                positive = builder.fcmp_ordered(">", sign, nothing)
-                value = builder.select(positive, value, builder.fmul(value, scale))
-                if more is not None and not gradient:
-                    value = builder.fadd(value, more)
-                _store(builder, value, address, LANES, bf16=bf16)
-
-            for i in range(4):
+            given = _Values(_splat(builder, slope), added, other, mask)
+            for i, line in enumerate(results):
                 start = _offset(builder, target, row, i)
-                for j in range(4):
+                for j, value in enumerate(line):
                     address = _offset(builder, start, pixel, j)
-                    if not edge:
-                        finish(results[i][j], address)
-                        continue
-                    there = builder.and_(
-                        builder.icmp_signed("<", _I64(i), bottom),
-                        builder.icmp_signed("<", _I64(j), right),
-                    )
-                    with builder.if_then(there):
-                        finish(results[i][j], address)
+                    with _where(builder, i, bottom, j, right) if edge else nullcontext():
+                        _finish(builder, value, address, after, given, bf16=bf16)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -279,74 +300,6 @@ mask_inner_plus = _writer(edge=False, gradient=True, residual=True)
 mask_edge_plus = _writer(edge=True, gradient=True, residual=True)
 
 
-def _multiplier(rows: int, vectors: int, *, more: bool) -> Any:
-    """Return an intrinsic for products of `rows` rows by 16 * `vectors` columns.
-
-    Args:
-        rows: of the result.
-        vectors: of each of them.
-        more: whether the sums are added to what is there.
-    """
-
-    @intrinsic
-    def multiply(typingctx, kind, a, a_row, a_step, b, b_step, c, c_row, steps):
-        """Write, or add, `c[i, j] = sum_k a[i, k] * b[k, j]`; a step is 4 bytes of each.
-
-        That is one float32, or a pair of bfloat16. `c` is float32.
-        """
-        bf16 = _is_bf16(kind)
-        signature = types.void(kind, *[types.int64] * 8)
-
-        def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
-            _, a, a_row, a_step, b, b_step, c, c_row, steps = args
-            places = [
-                builder.add(_offset(builder, c, c_row, i), _I64(64 * j))
-                for i in range(rows)
-                for j in range(vectors)
-            ]
-            first = [
-                _load(builder, place, LANES, bf16=False) if more else _constant(0.0)
-                for place in places
-            ]
-            lefts = [_offset(builder, a, a_row, i) for i in range(rows)]
-            entry = builder.block
-            body, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
-            builder.branch(body)
-            builder.position_at_end(body)
-            step = builder.phi(_I64)
-            step.add_incoming(_I64(0), entry)
-            sums = [builder.phi(_VECTOR) for _ in places]
-            at_b = builder.add(b, builder.mul(step, b_step))
-            right = [
-                builder.load(_at(builder, builder.add(at_b, _I64(64 * j)), _WORDS), align=4)
-                for j in range(vectors)
-            ]
-            at_a = builder.mul(step, a_step)
-            totals = []
-            for i in range(rows):
-                left = builder.load(_at(builder, builder.add(lefts[i], at_a), _I32), align=4)
-                left = _splat(builder, left)
-                totals += [
-                    _product(builder, sums[i * vectors + j], left, right[j], bf16=bf16)
-                    for j in range(vectors)
-                ]
-            following = builder.add(step, _I64(1))
-            step.add_incoming(following, body)
-            builder.cbranch(builder.icmp_signed("<", following, steps), body, done)
-            for total, start, end in zip(sums, first, totals, strict=True):
-                total.add_incoming(start, entry)
-                total.add_incoming(end, body)
-            builder.position_at_end(done)
-            for total, place in zip(totals, places, strict=True):
-                _store(builder, total, place, LANES, bf16=False)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return multiply
-
-
-multiply_12_32 = _multiplier(12, 2, more=False)
 multiply_12_16 = _multiplier(12, 1, more=False)
 add_8_32 = _multiplier(8, 2, more=True)
 add_16_16 = _multiplier(16, 1, more=True)
@@ -359,12 +312,9 @@ def gather_weight(typingctx, source, source_stride, target, target_stride):
 
     def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
         source, source_stride, target, target_stride = args
-        at = [_offset(builder, source, source_stride, i) for i in range(36)]
-        values = [_load(builder, address, LANES, bf16=False) for address in at]
-        lines = [values[6 * i : 6 * i + 6] for i in range(6)]
-        results = _both_ways(builder, lines, _weight_gradient_line)
-        for index, value in enumerate(value for row in results for value in row):
-            address = _offset(builder, target, target_stride, index)
+        sums = _read_square(builder, source, source_stride, 6)
+        results = _both_ways(builder, sums, _weight_gradient_line)
+        for value, address in _with_places(builder, results, target, target_stride):
             _store(builder, value, address, LANES, bf16=False)
         return context.get_dummy_value()
 
@@ -382,12 +332,9 @@ def _spreader(mode: int) -> Any:
 
         def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
             _, source, source_stride, target, target_stride = args
-            at = [_offset(builder, source, source_stride, i) for i in range(9)]
-            values = [_load(builder, address, LANES, bf16=False) for address in at]
-            lines = [values[3 * i : 3 * i + 3] for i in range(3)]
-            results = _both_ways(builder, lines, _weight_line)
-            for index, value in enumerate(value for row in results for value in row):
-                address = _offset(builder, target, target_stride, index)
+            taps = _read_square(builder, source, source_stride, 3)
+            results = _both_ways(builder, taps, _weight_line)
+            for value, address in _with_places(builder, results, target, target_stride):
                 _store_as(builder, value, address, mode, bf16=bf16)
             return context.get_dummy_value()
 
