@@ -55,6 +55,8 @@ class UpscaleOptions:
     guard: bool = True
     ensemble: bool = False
     """8-fold spatial self-ensemble: eight times the work."""
+    compile: bool = False
+    """Whether the network goes through torch's compiler."""
 
     scale: Fraction | None = None
     """Output size over source size; None for what the network gives."""

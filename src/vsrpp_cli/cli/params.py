@@ -109,6 +109,8 @@ compute_options = _stack([
     click.option("--threads", type=int, help="CPU threads of the network.  [default: all]"),
     click.option("--ensemble", is_flag=True,
                  help="8-fold self-ensemble: a little better, eight times slower."),
+    click.option("--compile", is_flag=True,
+                 help="Go through torch.compile: meant for GPUs, takes minutes at first."),
     switch("guard", "Watch for black and broken frames and recompute them."),
     click.option("--offline", is_flag=True, envvar="VSRPP_OFFLINE", help="Never download."),
 ])  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.inference.device import DTYPES, choose_kernels
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels
 from vsrpp_cli.network.storage import OnDevice, Storage
 from vsrpp_cli.network.streaming import BranchState, ChunkRun, joined
 
@@ -18,8 +18,18 @@ States = tuple[BranchState | None, ...]
 class Chain:
     """Networks ready to run on a device, in one precision or another."""
 
-    def __init__(self, networks: Sequence[BasicVSRPP], device: torch.device) -> None:
+    def __init__(
+        self, networks: Sequence[BasicVSRPP], device: torch.device, compiled: str | None = None
+    ) -> None:
+        """Take the networks, which stay as they are.
+
+        Args:
+            networks: in float32, in order.
+            device: to run on.
+            compiled: the precision in which torch's compiler is used; None for never.
+        """
         self._originals = list(networks)
+        self._compiled = compiled
         self._device = device
         self._ready: dict[str, list[BasicVSRPP]] = {}
         self.scale = 1
@@ -38,19 +48,23 @@ class Chain:
 
     def kernels(self, precision: str) -> list[str]:
         """Return the implementations in use, each once."""
-        chosen = (choose_kernels(self._device, precision, n.config) for n in self._originals)
-        return list(dict.fromkeys(chosen))
+        return list(dict.fromkeys(self._kernels_of(n, precision) for n in self._originals))
+
+    def _kernels_of(self, network: BasicVSRPP, precision: str) -> Kernels:
+        if precision == self._compiled:
+            return "compiled"
+        return choose_kernels(self._device, precision, network.config)
 
     def batches(self, precision: str) -> bool:
         """Tell whether several clips can share a run: kernels of our own take one at a time."""
-        return self.kernels(precision) == ["library"]
+        return {"fused", "winograd"}.isdisjoint(self.kernels(precision))
 
     def _prepared(self, network: BasicVSRPP, precision: str) -> BasicVSRPP:
         # A copy, for the float32 original may be needed to check or to recompute.
         return copy.deepcopy(network).prepare(
             device=self._device,
             dtype=DTYPES[precision],
-            kernels=choose_kernels(self._device, precision, network.config),
+            kernels=self._kernels_of(network, precision),
         )
 
     def run(

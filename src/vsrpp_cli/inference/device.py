@@ -77,7 +77,7 @@ def has_fast_bfloat16() -> bool:
 
 
 def choose_kernels(device: torch.device, precision: str, config: NetworkConfig) -> Kernels:
-    """Return which implementation of a network's parts is the fastest here."""
+    """Return which implementation of a network's parts is the fastest here, uncompiled."""
     vectors = config.channels % 16 == 0 and config.hr_channels % 16 == 0
     if device.type != "cpu" or precision == "fp16" or not vectors:
         return "library"

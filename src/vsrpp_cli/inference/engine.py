@@ -49,6 +49,7 @@ class Engine:
         batch: int = 1,
         ensemble: bool = False,
         guard: bool = True,
+        compiled: bool = False,
     ) -> None:
         """Take the networks, which stay as they are, and make them ready.
 
@@ -62,8 +63,9 @@ class Engine:
             batch: tiles that share each call of the network, where its kernels take several.
             ensemble: average over the eight flips and transpositions.
             guard: look for frames that are black or not numbers, and recompute them in float32.
+            compiled: go through torch's compiler, which takes minutes at first use.
         """
-        self._chain = Chain(networks, device)
+        self._chain = Chain(networks, device, precision if compiled else None)
         self._device = device
         self._precision = precision
         self._threads = threads
@@ -284,6 +286,8 @@ class Engine:
             self._note("slow", "float16 is slow on a CPU")
         elif self._precision == "bf16" and not has_fast_bfloat16():
             self._note("slow", "bfloat16 is slow on this CPU, which has no instructions for it")
+        elif "compiled" in self._chain.kernels(self._precision):
+            self._note("slow", "--compile is for GPUs: kernels made for CPUs are faster")
         elif "library" in self._chain.kernels(self._precision):
             self._note("slow", "general kernels: fast ones need widths that are multiples of 16")
 

@@ -48,7 +48,7 @@ class Upscaler:
             precision: `auto`, `fp32`, `fp16` or `bf16`.
             offline: never fetch anything.
             options: any of `threads`, `chunk`, `overlap`, `tile`, `tile_overlap`, `memory_limit`,
-                `ensemble` and `guard`, as in `UpscaleOptions`.
+                `ensemble`, `guard` and `compile`, as in `UpscaleOptions`.
 
         Raises:
             UsageError: a value is out of its range, or the device is not there.
@@ -127,6 +127,7 @@ class Upscaler:
                 batch=geometry.batch,
                 ensemble=self._options.ensemble,
                 guard=self._options.guard,
+                compiled=self._options.compile,
             )
         return self._engines[geometry]
 

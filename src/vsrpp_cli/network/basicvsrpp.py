@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrpp_cli.network.alignment import Alignment
+from vsrpp_cli.network.compiled import CompiledStages
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample
 from vsrpp_cli.network.spynet import Spynet
@@ -20,7 +21,7 @@ from vsrpp_cli.network.storage import Storage
 from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, Past, Stages
 from vsrpp_cli.network.warp import warp
 
-Kernels = Literal["library", "fused", "winograd"]
+Kernels = Literal["library", "fused", "winograd", "compiled"]
 """See `BasicVSRPP.prepare`."""
 
 
@@ -48,6 +49,7 @@ class BasicVSRPP(nn.Module):
         self.conv_hr = nn.Conv2d(config.hr_channels, config.hr_channels, 3, padding=1)
         self.conv_last = nn.Conv2d(config.hr_channels, 3, 3, padding=1)
         self._stages: Stages | None = None
+        self._one_clip = False
 
     def prepare(
         self,
@@ -64,23 +66,29 @@ class BasicVSRPP(nn.Module):
                 offsets and the statistics that normalise images stay float32.
             kernels: how `run` computes. "library": by torch's operators, anywhere. "fused": by
                 kernels of our own for what is no convolution. "winograd": for 3x3 convolutions
-                too; the fastest where the processor has AVX-512 but no AMX. The last two need the
+                too; the fastest where the processor has AVX-512 but no AMX. These two need the
                 CPU, float32 or bfloat16 and `config.channels` and `config.hr_channels` that are
                 multiples of 16. bfloat16 is right on every CPU, and fast where it has instructions
-                for it. `forward` always goes by torch's operators.
+                for it. "compiled": by torch's operators through its compiler, anywhere; takes
+                minutes at first use. `forward` always goes by torch's operators.
 
         Returns:
             the network itself. Packed weights are made from those it has now: prepare the float32
             original (or a copy of it), and load nothing into it afterwards.
         """
         self.eval().requires_grad_(requires_grad=False)
-        self._stages = None if kernels == "library" else self._fused(dtype, kernels)
+        self._one_clip = kernels in ("fused", "winograd")
+        self._stages = self._made_stages(dtype, kernels)
         self.to(device)
         for parameter in self.parameters():
             parameter.data = parameter.data.to(dtype)
         return self.to(memory_format=torch.channels_last)
 
-    def _fused(self, dtype: torch.dtype, kernels: Kernels) -> Stages:
+    def _made_stages(self, dtype: torch.dtype, kernels: Kernels) -> Stages | None:
+        if kernels == "library":
+            return None
+        if kernels == "compiled":
+            return CompiledStages(self)
         from vsrpp_cli.network.stages import FusedStages  # noqa: PLC0415  needs numba, is slow
 
         return FusedStages(self, dtype, winograd=kernels == "winograd")
@@ -134,8 +142,8 @@ class BasicVSRPP(nn.Module):
         Args:
             clip: the chunk, shape (T, 3, H, W), RGB, [0, 1], float32, on the network's device (or
                 as `storage` keeps it); H and W as `forward` wants them. Not to be written to until
-                the last frame is out. With kernels "library" also (T, N, 3, H, W): N clips that
-                share every call of the network, and nothing else.
+                the last frame is out. With kernels "library" or "compiled" also (T, N, 3, H, W): N
+                clips that share every call of the network, and nothing else.
             keep: which of its T frames to hand out, one after another without gaps (step 1); all
                 by default. The others are context.
             state: of an earlier chunk of the same frame size whose kept frames ended just before
@@ -160,7 +168,7 @@ class BasicVSRPP(nn.Module):
             ValueError: `keep` is empty or not inside the clip, `resume_at` is not among
                 `1..keep.stop`, or the network's kernels take one clip at a time.
         """
-        if self._stages is not None and clip.dim() == 5 and clip.shape[1] > 1:
+        if self._one_clip and clip.dim() == 5 and clip.shape[1] > 1:
             raise ValueError(f"these kernels take one clip at a time, not {clip.shape[1]}")
         kept = _kept(keep, len(clip))
         if resume_at is not None and not 1 <= resume_at <= kept.stop:
@@ -253,7 +261,7 @@ class BasicVSRPP(nn.Module):
         else:
             aligned = self.align(name, inputs[0], past, flow_1, flow_before)
         refined: Tensor = self.backbone[name](torch.cat([*inputs, aligned], dim=1))
-        return aligned + refined
+        return refined + aligned  # in this order, for a sum is laid out as its first term is
 
     def align(
         self,

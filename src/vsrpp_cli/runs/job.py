@@ -115,6 +115,7 @@ def compute_spec(options: UpscaleOptions) -> ComputeSpec:
         threads=options.threads or default_threads(),
         ensemble=options.ensemble,
         guard=options.guard,
+        compiled=options.compile,
     )
 
 

@@ -40,6 +40,8 @@ class ComputeSpec:
     threads: int
     ensemble: bool
     guard: bool
+    compiled: bool = False
+    """Whether torch's compiler is used."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ def load_engine(plan: Plan, device: str | None = None) -> Engine:
         batch=geometry.batch,
         ensemble=compute.ensemble,
         guard=compute.guard,
+        compiled=compute.compiled,
     )
 
 

@@ -1,0 +1,89 @@
+"""The parts of a network through torch's compiler, for GPUs.
+
+It fuses what lies between the convolutions: activations, sums, concatenations, offsets. It picks
+nothing by time here, so that two workers on GPUs of one kind compute the same bits. The plain
+modules of `basicvsrpp` are the slow twin: the same function of the same weights.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vsrpp_cli.errors import UsageError
+from vsrpp_cli.network.streaming import Past
+
+if TYPE_CHECKING:
+    from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+
+SHAPES = 64
+"""Variants of a part that are compiled, each for one size of tiles, before torch gives up on it."""
+
+
+class CompiledStages:
+    """A network's stages, compiled when first used; see `streaming.Stages` for what each does.
+
+    Each part is compiled for the shapes it meets (padded tiles are all of one size), and each
+    branch for itself: torch limits how often one function is compiled.
+
+    Args:
+        network: ready for inference; its modules are used as they are.
+        backend: of `torch.compile`.
+    """
+
+    def __init__(self, network: "BasicVSRPP", backend: str = "inductor") -> None:
+        self._network = network
+        self._backend = backend
+        self._compiled: dict[str, Callable[..., Tensor]] = {}
+
+    def flow_input(self, frames: Tensor) -> Tensor:
+        """See `streaming.Stages`."""
+        return self._network.flow_input(frames)
+
+    def pyramid(self, frame: Tensor) -> list[Tensor]:
+        """See `streaming.Stages`."""
+        return self._network.pyramid(frame)
+
+    def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
+        """See `streaming.Stages`."""
+        return self._call("flow", self._network.flow, reference, other, size)
+
+    def extract(self, frame: Tensor) -> Tensor:
+        """See `streaming.Stages`."""
+        return self._call("extract", self._network.extract, frame)
+
+    def step(
+        self,
+        name: str,
+        inputs: list[Tensor],
+        past: Past | None,
+        flow_1: Tensor | None,
+        flow_before: Tensor | None,
+    ) -> Tensor:
+        """See `streaming.Stages`."""
+        return self._call(name, self._network.step, name, inputs, past, flow_1, flow_before)
+
+    def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
+        """See `streaming.Stages`."""
+        return self._call("reconstruct", self._network.reconstruct, features, frame)
+
+    def _call(self, part: str, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  slow to import
+
+        if part not in self._compiled:
+            self._compiled[part] = torch.compile(
+                function,
+                backend=self._backend,
+                fullgraph=True,
+                dynamic=False,
+                isolate_recompiles=True,
+                recompile_limit=SHAPES,
+            )
+        try:
+            return self._compiled[part](*arguments)
+        except TorchDynamoException as error:
+            cause = " ".join(str(error).split("\n")[:2])
+            raise UsageError(
+                f"--compile: torch's compiler does not work here ({cause}): leave the option out"
+            ) from error
