@@ -5,6 +5,7 @@ Tensors are (1, C, H, W) in channels-last memory, float32 or bfloat16, C a multi
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
@@ -68,22 +69,35 @@ def _pool(_process: int, threads: int) -> ThreadPoolExecutor:
 def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int) -> None:
     """Call `work(first, last)` for parts of `blocks`, on as many threads as torch would use.
 
-    These are threads of Python, and the kernels let go of its lock: numba's own layers either may
-    not be entered from two threads at once or bring a second OpenMP that torch's waits for.
-    Results do not depend on the number of threads.
+    This thread takes parts like the others, so that none is waited for that has yet to wake. They
+    are threads of Python, and the kernels let go of its lock: numba's own layers either may not be
+    entered from two threads at once or bring a second OpenMP that torch's waits for. Results do not
+    depend on the number of threads.
     """
     parts = 1 if threads == 1 else min(blocks, 4 * threads)
-    edges = [blocks * i // parts for i in range(parts + 1)]
     if parts == 1:
         work(0, blocks)
         return
-    pool = _pool(os.getpid(), threads)
-    waiting = [pool.submit(work, a, b) for a, b in pairwise(edges)]
+    left = deque(pairwise([blocks * i // parts for i in range(parts + 1)]))
+
+    def take_parts() -> None:
+        while left:
+            try:
+                part = left.popleft()
+            except IndexError:  # another was quicker
+                return
+            work(*part)
+
+    pool = _pool(os.getpid(), threads - 1)
+    helpers = [pool.submit(take_parts) for _ in range(min(threads, parts) - 1)]
     try:
-        for future in waiting:
-            future.result()
+        take_parts()
     finally:  # interrupted, the kernels still write to memory that is about to be freed
-        wait(waiting)
+        left.clear()
+        begun = [helper for helper in helpers if not helper.cancel()]
+        wait(begun)
+    for helper in begun:
+        helper.result()
 
 
 def pack_columns(matrix: Tensor, dtype: torch.dtype) -> Tensor:
