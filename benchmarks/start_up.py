@@ -1,0 +1,64 @@
+"""Time from the command to its first upscaled frame, with kernels to be compiled and without.
+
+Usage: python benchmarks/start_up.py [CLIP ...] [--model compact] [--rounds 2]
+
+Each round starts `vsrpp upscale CLIP` twice and ends it when a frame is done: once with an empty
+cache of compiled kernels, as on a new machine, once with the one that this has filled. Times are
+the best of the rounds.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "chickens.mp4"
+
+
+def first_frame(clip: Path, model: str, folder: Path, cache: Path) -> tuple[float, float]:
+    """Return seconds until the scan is done and until there is a frame."""
+    command = [sys.executable, "-m", "vsrpp_cli", "upscale", str(clip), str(folder / "out.mp4"),
+               "-m", model, "--restart", "--progress", "json"]  # fmt: skip
+    begin, scanned = time.perf_counter(), 0.0
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            news = json.loads(line) if line.startswith("{") else {}
+            if news.get("phase") == "compute":
+                scanned = scanned or time.perf_counter() - begin
+                if news["done"]:
+                    process.kill()
+                    return scanned, time.perf_counter() - begin
+        sys.exit(f"{clip} gave no frame: {line}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", nargs="*", type=Path, default=[EXAMPLE])
+    parser.add_argument("--model", default="compact")
+    parser.add_argument("--rounds", type=int, default=2)
+    args = parser.parse_args()
+    print("| clip | kernels | scanned and planned after | first frame after |\n|---|---|---|---|")
+    for clip in args.clips:
+        times: dict[str, list[tuple[float, float]]] = {"to be compiled": [], "compiled": []}
+        for _ in range(args.rounds):
+            with tempfile.TemporaryDirectory() as name:
+                for found in times.values():
+                    found.append(first_frame(clip, args.model, Path(name), Path(name) / "cache"))
+        for kernels, found in times.items():
+            scanned, frame = min(found, key=lambda pair: pair[1])
+            print(f"| {clip.name} | {kernels} | {scanned:.1f} s | {frame:.1f} s |")
+
+
+if __name__ == "__main__":
+    main()
