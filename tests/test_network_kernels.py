@@ -5,6 +5,8 @@ import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -225,6 +227,27 @@ def test_threads_change_no_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize(("blocks", "threads"), [(1, 1), (1, 4), (3, 4), (100, 2), (100, 3)])
+def test_each_block_is_worked_on_once(blocks: int, threads: int) -> None:
+    done: list[int] = []
+    fused.in_parallel(lambda first, last: done.extend(range(first, last)), blocks, threads)
+    assert sorted(done) == list(range(blocks))
+
+
+def test_what_a_thread_raises_is_raised_when_all_have_stopped() -> None:
+    caller, others = threading.current_thread(), []
+
+    def work(_first: int, _last: int) -> None:
+        if threading.current_thread() is not caller:
+            others.append(1)
+            raise ArithmeticError("from another thread")
+        while not others:
+            time.sleep(0.001)
+
+    with pytest.raises(ArithmeticError, match="another thread"):
+        fused.in_parallel(work, 8, 2)
 
 
 def test_carried_state_is_exact_with_kernels_too() -> None:
