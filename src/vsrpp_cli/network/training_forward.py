@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrpp_cli.network.deform_training import TAPS, column_weight, deform_columns, warp
+from vsrpp_cli.network.deform_kernels import TAPS
+from vsrpp_cli.network.deform_training import column_weight, deform_columns, warp
 from vsrpp_cli.network.layers import SLOPE
 from vsrpp_cli.network.training_convolutions import Chains, Layer, LibraryChains
 
