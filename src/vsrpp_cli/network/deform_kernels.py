@@ -346,32 +346,8 @@ def columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., 
     return kernel
 
 
-@_inline
-def _outside(y, x, height, width):
-    """Whether none of the four pixels around a point lies in the image."""
-    return y <= -1 or y >= height or x <= -1 or x >= width
-
-
-@_inline
-def _side(position, size):
-    """Return the indices before and behind a position, clamped; fraction; whether they exist."""
-    low = int(np.floor(position))
-    fraction = position - np.float32(low)
-    before = min(max(low, 0), size - 1)
-    behind = min(max(low + 1, 0), size - 1)
-    return before, behind, fraction, low >= 0, low + 1 < size
-
-
-@_inline
-def _places(image, ya, yb, ua, ub, width, channels):
-    """Return where the values of the four pixels start."""
-    ya, yb = image + ya * width, image + yb * width
-    return (
-        np.uint64((ya + ua) * channels),
-        np.uint64((ya + ub) * channels),
-        np.uint64((yb + ua) * channels),
-        np.uint64((yb + ub) * channels),
-    )
+# The two kernels of warping find what surrounds a point in the same lines: inlined from a function
+# of their own, these cost a sixth of the forward pass.
 
 
 @_parallel
@@ -387,15 +363,26 @@ def warp_forward(x, flow, out, batch, height, width, channels):
             u = np.float32(w) + flow[np.uint64(2 * p)]
             y = np.float32(h) + flow[np.uint64(2 * p + 1)]
             at = np.uint64(p * channels)
-            if _outside(y, u, height, width):
+            if y <= -1 or y >= height or u <= -1 or u >= width:
                 for c in range(np.uint64(channels)):
                     out[at + c] = zero
                 continue
-            ya, yb, fy, above, below = _side(y, height)
-            ua, ub, fx, left, right = _side(u, width)
-            i00, i01, i10, i11 = _places(image, ya, yb, ua, ub, width, channels)
-            wa, wb = one - fy if above else zero, fy if below else zero
-            va, vb = one - fx if left else zero, fx if right else zero
+            y0 = int(np.floor(y))
+            u0 = int(np.floor(u))
+            fy = y - np.float32(y0)
+            fx = u - np.float32(u0)
+            wa = one - fy if y0 >= 0 else zero
+            wb = fy if y0 + 1 < height else zero
+            va = one - fx if u0 >= 0 else zero
+            vb = fx if u0 + 1 < width else zero
+            ya = image + min(max(y0, 0), height - 1) * width
+            yb = image + min(max(y0 + 1, 0), height - 1) * width
+            ua = min(max(u0, 0), width - 1)
+            ub = min(max(u0 + 1, 0), width - 1)
+            i00 = np.uint64((ya + ua) * channels)
+            i01 = np.uint64((ya + ub) * channels)
+            i10 = np.uint64((yb + ua) * channels)
+            i11 = np.uint64((yb + ub) * channels)
             w00, w01, w10, w11 = wa * va, wa * vb, wb * va, wb * vb
             for c in range(np.uint64(channels)):
                 out[at + c] = (
@@ -438,15 +425,26 @@ def warp_backward(x, flow, gout, gx, gflow, batch, height, width, channels):
             u = np.float32(w) + flow[np.uint64(2 * p)]
             y = np.float32(h) + flow[np.uint64(2 * p + 1)]
             at = np.uint64(p * channels)
-            if _outside(y, u, height, width):
+            if y <= -1 or y >= height or u <= -1 or u >= width:
                 gflow[np.uint64(2 * p)] = zero
                 gflow[np.uint64(2 * p + 1)] = zero
                 continue
-            ya, yb, fy, above, below = _side(y, height)
-            ua, ub, fx, left, right = _side(u, width)
-            i00, i01, i10, i11 = _places(image, ya, yb, ua, ub, width, channels)
-            ina, inb = one if above else zero, one if below else zero
-            jna, jnb = one if left else zero, one if right else zero
+            y0 = int(np.floor(y))
+            u0 = int(np.floor(u))
+            fy = y - np.float32(y0)
+            fx = u - np.float32(u0)
+            ina = one if y0 >= 0 else zero
+            inb = one if y0 + 1 < height else zero
+            jna = one if u0 >= 0 else zero
+            jnb = one if u0 + 1 < width else zero
+            ya = image + min(max(y0, 0), height - 1) * width
+            yb = image + min(max(y0 + 1, 0), height - 1) * width
+            ua = min(max(u0, 0), width - 1)
+            ub = min(max(u0 + 1, 0), width - 1)
+            i00 = np.uint64((ya + ua) * channels)
+            i01 = np.uint64((ya + ub) * channels)
+            i10 = np.uint64((yb + ua) * channels)
+            i11 = np.uint64((yb + ub) * channels)
             d00, d01, d10, d11 = _four_dots(gout, at, x, i00, i01, i10, i11, channels)
             d00 *= ina * jna
             d01 *= ina * jnb
