@@ -72,7 +72,7 @@ class CompiledStages:
         from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  slow to import
 
         if part not in self._compiled:
-            self._compiled[part] = torch.compile(
+            self._compiled[part] = torch.compile(  # type: ignore[call-overload]
                 function,
                 backend=self._backend,
                 fullgraph=True,
