@@ -170,10 +170,13 @@ def winograd(
     size = kind.itemsize
     tiles_x = (width + TILE - 1) // TILE
     tiles = tiles_x * ((height + TILE - 1) // TILE)
-    c_in = channels.sum()
+    c_in = widest = 0
+    for count in channels:  # numpy's sum and max would take longer to compile than to read
+        c_in += count
+        widest = max(widest, count)
     transformed = np.empty(36 * BLOCK * c_in * size + LINE, np.uint8)
     products = np.empty(36 * BLOCK * COLUMNS * 4 + LINE, np.uint8)
-    patch = np.empty(36 * channels.max() * size + LINE, np.uint8)
+    patch = np.empty(36 * widest * size + LINE, np.uint8)
     pixels = np.empty(TILE * TILE * LANES * 4 + LINE, np.uint8)
     v = aligned(transformed.ctypes.data)
     m = aligned(products.ctypes.data)
