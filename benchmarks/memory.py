@@ -27,6 +27,9 @@ from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.planning.budget import TILE_OVERLAP, Work, predict_engine, requirement
 from vsrpp_cli.planning.chunks import Chunk
 
+WHOLE = "128 channels, 25 blocks, same size"
+"""A network with all its blocks, for its weights count."""
+
 NETWORKS = {
     "compact": NetworkConfig(
         channels=32,
@@ -37,8 +40,15 @@ NETWORKS = {
     "64 channels": NetworkConfig(),
     "64 channels, same size": NetworkConfig(same_size=True),
     "128 channels, same size": NetworkConfig(channels=128, same_size=True),
+    WHOLE: NetworkConfig(channels=128, blocks=25, same_size=True),
 }
 """What the names in the table mean; a chain is joined by ` + `."""
+
+
+def weights_of(config):
+    """Return the bytes of a network's file, but for its header."""
+    with torch.device("meta"):
+        return sum(4 * parameter.numel() for parameter in BasicVSRPP(config).parameters())
 
 
 @dataclass(frozen=True)
@@ -59,10 +69,13 @@ class Row:
     def work(self):
         """What the planner is told."""
         few = {"blocks": 1, "extract_blocks": 1, "reconstruct_blocks": 1}
-        networks = tuple(replace(NETWORKS[name], **few) for name in self.network.split(" + "))
+        names = self.network.split(" + ")
+        networks = tuple(
+            NETWORKS[name] if name == WHOLE else replace(NETWORKS[name], **few) for name in names
+        )
         return Work(
             width=self.width, height=self.height, networks=networks, precision=self.precision,
-            weights=0, ensemble=self.ensemble,
+            weights=sum(map(weights_of, networks)), ensemble=self.ensemble,
         )  # fmt: skip
 
     @property
@@ -98,6 +111,8 @@ FRESH = [
     Row("64 channels, same size", "bf16", 640, 360, 8, chunks=2),
     Row("128 channels, same size", "fp32", 512, 288, 6, chunks=2),
     Row("64 channels, same size + compact", "bf16", 320, 256, 4, chunks=2),
+    Row(WHOLE, "fp32", 256, 256, 3),
+    Row(WHOLE, "bf16", 256, 256, 3),
 ]
 
 GROUPS = {"fitted": FITTED, "fresh": FRESH}

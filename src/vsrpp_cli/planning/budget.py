@@ -25,6 +25,11 @@ LEAST_TILE_OVERLAPS = 6
 
 BASE = 800 << 20
 """Bytes of a process that has loaded everything and computed nothing."""
+WEIGHTS = 4
+WEIGHTS_BY_ELEMENT = 0.5
+"""Bytes on a CPU for each byte of a file of weights, and for that and each byte of an element: the
+weights themselves, the copy they are packed from, and as Winograd's convolution wants them, which
+is four times as many. Measured with a file of 176 MB."""
 FLOW_BYTES = 16
 """Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
 CLIP_BYTES = 24
@@ -274,12 +279,19 @@ def predict_engine(
     passes *= 8 if work.ensemble else 1
     scale = prod(network.scale for network in work.networks)
     network = _network_bytes(work, chunk, pixels, passes, batch)
-    host = BASE + 2 * work.weights + chunk * CLIP_BYTES * frame
+    host = BASE + _weight_bytes(work) + chunk * CLIP_BYTES * frame
     if passes > 1:
         host += chunk * STORE_BYTES * frame * scale**2
     if work.device_memory is None:
         return Need(int(MARGIN * (host + network)), 0)
     return Need(int(MARGIN * host), int(MARGIN * (network + work.weights)))
+
+
+def _weight_bytes(work: Work) -> int:
+    """Return what the weights need on the machine."""
+    if work.device_memory is not None:
+        return 2 * work.weights
+    return int((WEIGHTS + WEIGHTS_BY_ELEMENT * ELEMENT_BYTES[work.precision]) * work.weights)
 
 
 def segment_frames(geometry: Geometry, seconds_per_frame: float) -> int:
