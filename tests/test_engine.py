@@ -325,6 +325,27 @@ def test_real_lack_of_memory_is_recognised():
     assert is_out_of_memory(caught.value)
 
 
+@pytest.mark.parametrize("options", [{}, {"tile": (64, 64), "tile_overlap": 8}, {"ensemble": True}])
+def test_work_is_told_of_long_before_the_first_frame_and_adds_up(network, options):
+    (segment,) = plan_segments(8, (), chunk=6, overlap=2, segment=8)
+    told, at_first = [], None
+    given = iter(moving_frames(8, 100, 64))
+    for _ in _engine(network, **options).upscale(given, segment.chunks, told.append):
+        at_first = at_first or sum(told)
+    assert len(told) > 8 * 5
+    assert min(told) > 0
+    assert 0.5 * 4 < at_first <= 4  # of the first chunk's kept frames
+    assert abs(sum(told) - 8) < 1e-6
+
+
+def test_work_done_again_is_not_told_of_again(network):
+    engine = _engine(failing(_out_of_memory(lambda f: f.shape[-1] > 200)), tile_overlap=8)
+    told = []
+    list(engine.upscale(iter(moving_frames(3, 240, 64)), _whole(3), told.append))
+    assert _problems(engine)
+    assert abs(sum(told) - 3) < 1e-6
+
+
 def test_an_abandoned_segment_leaves_the_engine_usable(network):
     engine = _engine(network)
     made = engine.upscale(iter(moving_frames(4)), _whole(4))

@@ -9,7 +9,7 @@ from torch import Tensor
 from vsrpp_cli.inference.device import DTYPES, choose_kernels
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels
 from vsrpp_cli.network.storage import OnDevice, Storage
-from vsrpp_cli.network.streaming import BranchState, ChunkRun, joined
+from vsrpp_cli.network.streaming import BranchState, ChunkRun, OnWork, joined
 
 States = tuple[BranchState | None, ...]
 """What the networks of a chain go on from, one entry each."""
@@ -74,6 +74,7 @@ class Chain:
         states: States,
         precision: str,
         storage: Storage | None = None,
+        on_work: OnWork | None = None,
     ) -> "ChainRun":
         """Return an iterator over the kept frames of clips, (N, 3, sH, sW); see `BasicVSRPP.run`.
 
@@ -83,8 +84,9 @@ class Chain:
             states: of the chunk that ended before these clips' first frame, or `start()`.
             precision: `fp32`, `fp16` or `bf16`; states of another one are converted.
             storage: where to keep what is not being computed with; on the device by default.
+            on_work: told of shares of the work as they are done, the networks counting alike.
         """
-        return ChainRun(self, clip, keep, states, precision, storage or OnDevice())
+        return ChainRun(self, clip, keep, states, precision, storage or OnDevice(), on_work)
 
 
 class ChainRun(Iterator[Tensor]):
@@ -98,16 +100,20 @@ class ChainRun(Iterator[Tensor]):
         states: States,
         precision: str,
         storage: Storage,
+        on_work: OnWork | None,
     ) -> None:
-        *earlier, last = chain.networks(precision)
+        *earlier, last = networks = chain.networks(precision)
+        each = None if on_work is None else lambda share: on_work(share / len(networks))
         states = converted(states, precision, storage)
         self._earlier_states: list[BranchState] = []
         for network, state in zip(earlier, states, strict=False):
             # The next network wants all frames, but goes on where this chunk's kept ones end.
-            run = network.run(clip, state=state, resume_at=keep.stop, storage=storage)
+            run = network.run(clip, state=state, resume_at=keep.stop, storage=storage, on_work=each)
             clip = torch.stack([storage.put(frame.clamp(0, 1)) for frame in run])
             self._earlier_states.append(run.state)
-        self._last: ChunkRun = last.run(clip, keep=keep, state=states[-1], storage=storage)
+        self._last: ChunkRun = last.run(
+            clip, keep=keep, state=states[-1], storage=storage, on_work=each
+        )
 
     def __next__(self) -> Tensor:
         return next(self._last)

@@ -18,6 +18,7 @@ from vsrpp_cli.inference.device import has_fast_bfloat16
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.guard import Guard
+from vsrpp_cli.inference.meter import Meter, OnFrames
 from vsrpp_cli.inference.passes import Batch, Finish, Pass
 from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
 from vsrpp_cli.inference.tiling import FrameStore, shares, weights
@@ -83,6 +84,7 @@ class Engine:
         self._on_host: Storage = OnHost(device)
         self._ahead: int | None = None
         self._states: dict[tuple[Sequence[Tile], int], States] = {}
+        self._meter = Meter(None)
         self.events: list[Event] = []
         """What happened so far that a user should know."""
         self._note_slow_ways()
@@ -98,13 +100,19 @@ class Engine:
         """Which implementation of the network's parts is in use, for the report."""
         return f"{'+'.join(self._chain.kernels(self._precision))} kernels"
 
-    def upscale(self, frames: Iterable[Picture], chunks: Iterable[Chunk]) -> Iterator[Picture]:
+    def upscale(
+        self,
+        frames: Iterable[Picture],
+        chunks: Iterable[Chunk],
+        on_frames: OnFrames | None = None,
+    ) -> Iterator[Picture]:
         """Yield the kept frames of a segment.
 
         Args:
             frames: shape (3, H, W), float32, RGB in [0, 1]: from the first chunk's `start` on, in
                 order, each once. No more are read than the chunk at hand sees.
             chunks: in order; may be found out as frames are read (see `Upscaler`).
+            on_frames: told how many frames' worth of work have been done since the last call.
 
         Yields:
             frames of shape (3, scale * H, scale * W), float32, in [0, 1].
@@ -116,6 +124,7 @@ class Engine:
         """
         self._set_threads()
         self._states = {}
+        self._meter = Meter(on_frames)
         window: Window | None = None
         context = 0
         for chunk in chunks:
@@ -125,7 +134,9 @@ class Engine:
             if (there := window.reach(chunk.stop)) < chunk.stop:
                 raise RunError(f"the input ended after {there} frames, {chunk.stop} were expected")
             context = max(context, chunk.stop - chunk.keep_stop, chunk.keep_start - chunk.start)
+            self._meter.begin(chunk.keep_stop - chunk.keep_start)
             yield from self._held(window, chunk, context or CONTEXT)
+            self._meter.end()
             window.drop(chunk.keep_stop - (context or CONTEXT))
         self._states = {}
 
@@ -193,7 +204,7 @@ class Engine:
         def cropped(frames: Tensor, _: slice) -> Tensor:
             return frames.clamp_(0, 1)[..., : size[0], : size[1]].contiguous()
 
-        for frames in self._pass(given, chunk, guard, (tiles, 0), cropped):
+        for frames in self._pass(given, chunk, guard, (tiles, 0), cropped, 1):
             yield frames[0].numpy()
 
     @torch.inference_mode()
@@ -209,7 +220,8 @@ class Engine:
             batch = tiles[start:stop]
             for view in range(self._views):
                 finish = self._sharing(batch, view)
-                made = self._pass(given, chunk, guard, (batch, view), finish)
+                share = len(batch) / (len(tiles) * self._views)
+                made = self._pass(given, chunk, guard, (batch, view), finish, share)
                 for index, parts in enumerate(made):
                     for tile, share in zip(batch, parts, strict=True):
                         store.add(index, share, tile.y.start * scale, tile.x.start * scale)
@@ -236,9 +248,14 @@ class Engine:
         guard: Guard | None,
         key: tuple[Sequence[Tile], int],
         finish: Finish,
+        share: float,
     ) -> Iterator[Tensor]:
-        """Yield what `finish` makes of kept frames of some tiles in a view; carry states on."""
+        """Yield what `finish` makes of kept frames of some tiles in a view; carry states on.
+
+        `share` says how much of the chunk's work that is.
+        """
         tiles, view = key
+        frames = share * (chunk.keep_stop - chunk.keep_start)
         height, width = given[0].shape[-2:]
         size = self._padded(width, height)
         storage: Storage = OnDevice()
@@ -261,6 +278,7 @@ class Engine:
             downloads=Downloads(self._device, self._ahead),
             guard=guard,
             on_fault=lambda text: self._note("guard", text, chunk),
+            on_work=lambda done: self._meter.add(done * frames),
         )
         yield from run.frames(finish)
         self._states[key] = run.states

@@ -16,6 +16,7 @@ from vsrpp_cli.inference.chain import Chain, ChainRun, States, converted, only, 
 from vsrpp_cli.inference.guard import Guard, look
 from vsrpp_cli.inference.transfer import Downloads
 from vsrpp_cli.network.storage import Storage
+from vsrpp_cli.network.streaming import OnWork
 
 Finish = Callable[[Tensor, slice], Tensor]
 """Makes of the network's frames (n, 3, sH, sW), which it may write to, what is wanted on the
@@ -49,6 +50,7 @@ class Pass:
         downloads: Downloads,
         guard: Guard | None,
         on_fault: Callable[[str], None],
+        on_work: OnWork | None = None,
     ) -> None:
         """Prepare a pass; see `frames`.
 
@@ -60,6 +62,7 @@ class Pass:
             downloads: how results come to the machine; nothing else may use it meanwhile.
             guard: looks at each frame; None to hand on whatever comes.
             on_fault: told in words when a tile is recomputed.
+            on_work: told of shares of the pass as they are done.
         """
         self._chain = chain
         self._batch = batch
@@ -70,7 +73,7 @@ class Pass:
         self._on_fault = on_fault
         self._count = batch.clip.shape[1]
         self._run: ChainRun | None = chain.run(
-            batch.clip, batch.keep, batch.states, precision, storage
+            batch.clip, batch.keep, batch.states, precision, storage, on_work
         )
         self._alone: dict[int, ChainRun] = {}
         """The tiles that are recomputed in float32."""

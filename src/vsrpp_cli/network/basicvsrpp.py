@@ -18,7 +18,7 @@ from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample
 from vsrpp_cli.network.spynet import Spynet
 from vsrpp_cli.network.storage import Storage
-from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, Past, Stages
+from vsrpp_cli.network.streaming import BRANCHES, BranchState, ChunkRun, OnWork, Past, Stages
 from vsrpp_cli.network.warp import warp
 
 Kernels = Literal["library", "fused", "winograd", "compiled"]
@@ -131,6 +131,7 @@ class BasicVSRPP(nn.Module):
         state: BranchState | None = None,
         resume_at: int | None = None,
         storage: Storage | None = None,
+        on_work: OnWork | None = None,
     ) -> ChunkRun:
         """Compute some frames of a chunk one after another, without gradients.
 
@@ -153,6 +154,7 @@ class BasicVSRPP(nn.Module):
                 but one before it: where all frames of a chunk are wanted for another network.
             storage: where to keep what is not being computed with; on the device by default. A
                 `state` must come from a run with the same storage.
+            on_work: told after each step of a frame what share of the whole work that was.
 
         Returns:
             an iterator over the kept frames in order: each (3, scale * H, scale * W), or (N, 3,
@@ -174,7 +176,9 @@ class BasicVSRPP(nn.Module):
         if resume_at is not None and not 1 <= resume_at <= kept.stop:
             raise ValueError(f"cannot resume at frame {resume_at} when keeping {kept}")
         stages = self._stages or self
-        return ChunkRun(stages, clip, kept, state, resume_at=resume_at, storage=storage)
+        return ChunkRun(
+            stages, clip, kept, state, resume_at=resume_at, storage=storage, on_work=on_work
+        )
 
     def flow_input(self, frames: Tensor) -> Tensor:
         """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""

@@ -23,6 +23,12 @@ BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 BACKWARD_1, BACKWARD_2 = 1, 3
 """Where a frame's features hold those of the backward branches, its spatial ones being first."""
 
+FLOW_SHARE, EXTRACT_SHARE, BRANCH_SHARE = 0.11, 0.05, 0.14
+"""Of a chunk's time, measured roughly; the last branch and reconstruction take the rest."""
+
+OnWork = Callable[[float], None]
+"""Told of a share of the work that has been done; all shares together are 1."""
+
 FADE = 3
 """Frames over which a chunk fades from what the one before made of them; more only cost memory."""
 
@@ -137,8 +143,10 @@ class ChunkRun(Iterator[Tensor]):
         *,
         resume_at: int | None = None,
         storage: Storage | None = None,
+        on_work: OnWork | None = None,
     ) -> None:
         self._stages = stages
+        self._on_work = on_work or (lambda _: None)
         self._single = clip.dim() == 4
         self._clip = clip.unsqueeze(1) if self._single else clip
         self._keep = keep
@@ -193,6 +201,7 @@ class ChunkRun(Iterator[Tensor]):
         self._find_flows()
         for i, features in enumerate(self._features):
             features.append(self._storage.put(self._stages.extract(self._frame(i))))
+            self._on_work(EXTRACT_SHARE / len(self._clip))
         self._backward("backward_1", 0)
         forward_1 = self._forward_1()
         self._backward("backward_2", 1)
@@ -216,6 +225,7 @@ class ChunkRun(Iterator[Tensor]):
                 if i:
                     self._backward_flows[i - 1] = put(stages.flow(earlier, pyramid, size))
             earlier = pyramid
+            self._on_work(FLOW_SHARE / len(self._clip))
 
     def _backward(self, name: str, number: int) -> None:
         past: Past | None = None
@@ -224,6 +234,7 @@ class ChunkRun(Iterator[Tensor]):
             flow_before = self._backward_flows[i + 1] if i < last else None
             past = self._step(name, i, past, self._backward_flows[i], flow_before)
             self._features[i].append(self._storage.put(past.last))
+            self._on_work(BRANCH_SHARE / len(self._clip))
         self._fade(number)
 
     def _fade(self, number: int) -> None:
@@ -242,6 +253,7 @@ class ChunkRun(Iterator[Tensor]):
         for i in range(len(self._clip)):
             past = self._step("forward_1", i, past, *self._flows_to_past(i))
             self._features[i].append(self._storage.put(past.last))
+            self._on_work(BRANCH_SHARE / len(self._clip))
             if i == self._resume_at - 1:
                 kept = past.changed(self._storage.put)
         assert kept is not None
@@ -251,8 +263,10 @@ class ChunkRun(Iterator[Tensor]):
         """Run the last branch up to the last kept frame, handing out frames as they are done."""
         before = None if self._before is None else self._before.forward_2
         past = None if before is None else before.changed(self._storage.get)
+        left = 1 - FLOW_SHARE - EXTRACT_SHARE - 3 * BRANCH_SHARE
         for i in range(self._keep.stop):
             past = self._step("forward_2", i, past, *self._flows_to_past(i))
+            self._on_work(left / self._keep.stop)
             features = self._features[i]
             self._drop(range(i, i + 1))
             if i == self._resume_at - 1:

@@ -23,6 +23,7 @@ from vsrpp_cli.errors import (
     VsrppError,
 )
 from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.meter import OnFrames
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.records import to_json
@@ -34,7 +35,6 @@ from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.segments import (
     Finished,
-    OnFrames,
     finished_segments,
     measure,
     noted,
@@ -312,15 +312,20 @@ def _workers(
 
 
 class _Counter:
-    """Adds up frames as they are handed to encoders, and tells whoever watches."""
+    """Adds up frames' worth of work, and tells whoever watches of each whole one."""
 
     def __init__(self, run: Run, total: int, before: int) -> None:
-        self.before, self._run, self._total, self._done = before, run, total, before
+        self.before, self._run, self._total = before, run, total
+        self._done, self._said = float(before), before
         run.say("compute", before, total)
 
-    def __call__(self, frames: int) -> None:
+    def __call__(self, frames: float) -> None:
         self._done += frames
-        self._run.say("compute", self._done, self._total)
+        # A little more, for parts that should add up to one do so only almost.
+        whole = min(int(self._done + 1e-6), self._total)
+        if whole > self._said:
+            self._said = whole
+            self._run.say("compute", whole, self._total)
 
 
 def _how_to_go_on(run: Run, plan: Plan) -> str:

@@ -11,7 +11,7 @@ class Progress:
     phase: str
     """`download`, `scan`, `resume`, `compute`, `join` or `verify`."""
     done: int
-    """Frames; bytes of a download."""
+    """Frames, while computing frames' worth of work; bytes of a download."""
     total: int | None
     """The same, where known."""
     text: str = ""

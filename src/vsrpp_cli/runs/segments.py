@@ -7,7 +7,7 @@ and a segment that stands in the journal and on disk is left as it is.
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.meter import OnFrames
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.disk import Done
@@ -32,9 +33,6 @@ from vsrpp_cli.video.writer import open_writer, segment_suffix
 READ_AHEAD = 4
 WRITE_BEHIND = 3
 """Frames on their way to the encoder; at 4x these are the large ones."""
-
-OnFrames = Callable[[int], None]
-"""Called with the number of frames handed to the encoder since the last call."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +151,9 @@ def _encode(
     ):
         writer = open_writer(target, plan.output.encode, first=segment.keep_start)
         with WriteBehind(writer, WRITE_BEHIND) as output:
-            for rgb in engine.upscale(passing.note(frames, segment.start), segment.chunks):
+            given = passing.note(frames, segment.start)
+            for rgb in engine.upscale(given, segment.chunks, on_frames):
                 output.write(passing.frame(rgb))
-                if on_frames is not None:
-                    on_frames(1)
             return int(output.close().frames)
 
 

@@ -18,11 +18,11 @@ from typing import Any, cast
 import torch
 
 from vsrpp_cli.errors import VsrppError, WorkerError
+from vsrpp_cli.inference.meter import OnFrames
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.segments import (
     Computed,
     Finished,
-    OnFrames,
     commit,
     compute,
     remove_partial,

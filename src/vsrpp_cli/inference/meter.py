@@ -1,0 +1,34 @@
+"""How far computing is, in frames' worth of work.
+
+All frames of a chunk are in work before the first of them is done, for minutes on a slow machine:
+whoever waits wants to see more than finished frames.
+"""
+
+from collections.abc import Callable
+
+OnFrames = Callable[[float], None]
+"""Told how many frames' worth of work have been done since the last call."""
+
+
+class Meter:
+    """Adds up shares of chunks; in the end it has told of as many frames as there are."""
+
+    def __init__(self, on_frames: OnFrames | None) -> None:
+        self._on_frames = on_frames or (lambda _: None)
+        self._told = 0.0
+        self._frames = 0
+
+    def begin(self, frames: int) -> None:
+        """Begin a chunk that so many frames are kept of."""
+        self._frames += frames
+
+    def add(self, frames: float) -> None:
+        """Tell of work; what is done a second time does not count."""
+        frames = min(frames, self._frames - self._told)
+        if frames > 0:
+            self._told += frames
+            self._on_frames(frames)
+
+    def end(self) -> None:
+        """End the chunk: tell of what is still missing of it."""
+        self.add(self._frames - self._told)
