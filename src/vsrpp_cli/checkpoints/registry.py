@@ -138,7 +138,7 @@ _ROWS = (
     ModelRow(
         name="compact",
         file="compact-x4.safetensors",
-        digest="7b435001",
+        digest="b4cbae2d",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="clean video made smaller with bicubic filtering (BI)",

@@ -26,10 +26,11 @@ LEAST_TILE_OVERLAPS = 6
 BASE = 800 << 20
 """Bytes of a process that has loaded everything and computed nothing."""
 WEIGHTS = 4
-WEIGHTS_BY_ELEMENT = 0.5
+WEIGHTS_BY_ELEMENT = 0.75
 """Bytes on a CPU for each byte of a file of weights, and for that and each byte of an element: the
 weights themselves, the copy they are packed from, and as Winograd's convolution wants them, which
-is four times as many. Measured with a file of 176 MB."""
+is four times as many. Fitted to a file of 176 MB; what the C library keeps of the copies differs
+from run to run."""
 FLOW_BYTES = 16
 """Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
 CLIP_BYTES = 24
