@@ -1,10 +1,10 @@
-"""Time from the command to its first upscaled frame, with kernels to be compiled and without.
+"""Time until a run computes, with kernels to be compiled and without.
 
 Usage: python benchmarks/start_up.py [CLIP ...] [--model compact] [--rounds 2]
 
-Each round starts `vsrpp upscale CLIP` twice and ends it when a frame is done: once with an empty
-cache of compiled kernels, as on a new machine, once with the one that this has filled. Times are
-the best of the rounds.
+Each round starts `vsrpp upscale CLIP` twice and ends it when the first frame's worth of work is
+done: once with an empty cache of compiled kernels, as on a new machine, once with the one that this
+has filled. Times are the best of the rounds.
 """
 
 import argparse
@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "chickens.mp4"
 
 
 def first_frame(clip: Path, model: str, folder: Path, cache: Path) -> tuple[float, float]:
-    """Return seconds until the scan is done and until there is a frame."""
+    """Return seconds until the scan is done and until a frame's worth of work is."""
     command = [sys.executable, "-m", "vsrpp_cli", "upscale", str(clip), str(folder / "out.mp4"),
                "-m", model, "--restart", "--progress", "json"]  # fmt: skip
     begin, scanned = time.perf_counter(), 0.0
@@ -38,7 +38,7 @@ def first_frame(clip: Path, model: str, folder: Path, cache: Path) -> tuple[floa
                 if news["done"]:
                     process.kill()
                     return scanned, time.perf_counter() - begin
-        sys.exit(f"{clip} gave no frame: {line}")
+        sys.exit(f"{clip} was not computed: {line}")
 
 
 def main() -> None:
@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--model", default="compact")
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
-    print("| clip | kernels | scanned and planned after | first frame after |\n|---|---|---|---|")
+    print("| clip | kernels | scanned and planned | first frame's work |")
+    print("|---|---|---|---|")
     for clip in args.clips:
         times: dict[str, list[tuple[float, float]]] = {"to be compiled": [], "compiled": []}
         for _ in range(args.rounds):

@@ -1,5 +1,7 @@
 """Threads beside the network: order, bounds, errors, and nobody left behind."""
 
+import os
+import sys
 import threading
 
 import pytest
@@ -110,3 +112,27 @@ def test_an_error_of_the_producer_aborts_the_sink():
         raise RuntimeError
     assert sink.state == "aborted"
     assert not reader_threads()
+
+
+def priority():
+    """Return how little urgent this thread, on Linux, or this process is."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+def test_both_threads_are_less_urgent_than_the_one_that_computes():
+    before, seen = priority(), []
+
+    def source():
+        seen.append(priority())
+        yield 1
+
+    sink = Collector()
+    sink.write = lambda _: seen.append(priority())
+    with ReadAhead(source(), 1) as ahead, WriteBehind(sink, 1) as output:
+        for item in ahead:
+            output.write(item)
+        output.close()
+    assert priority() == before
+    assert all(value > before or value == 19 for value in seen)
+    assert len(seen) == 2

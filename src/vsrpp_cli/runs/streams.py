@@ -1,6 +1,8 @@
 """Threads beside the network: one reads ahead, one writes behind, each with a bounded queue."""
 
+import os
 import queue
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -12,6 +14,20 @@ U = TypeVar("U")
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
 _END = object()
+
+BEHIND = 10
+"""How much less urgent these threads are than the network's, and those codecs start from them."""
+
+
+def step_back() -> None:
+    """Let this thread take what processor time the network leaves, or waits for it.
+
+    The network's threads work on parts of the same picture: one that has to make room for an
+    encoder keeps all the others waiting.
+    """
+    if sys.platform == "linux":  # elsewhere this would be about the whole process
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + BEHIND)
 
 
 class ReadAhead(Generic[T]):
@@ -28,6 +44,7 @@ class ReadAhead(Generic[T]):
         self._thread = threading.Thread(target=self._fill, name="reader", daemon=True)
 
     def _fill(self) -> None:
+        step_back()
         try:
             for item in self._source:
                 if not self._put(item):
@@ -90,6 +107,7 @@ class WriteBehind(Generic[T, U]):
         self._thread = threading.Thread(target=self._drain, name="writer", daemon=True)
 
     def _drain(self) -> None:
+        step_back()
         while (item := self._queue.get()) is not _END:
             if self._error is None:
                 try:
