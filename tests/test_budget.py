@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from vsrpp_cli.checkpoints.registry import MODELS
@@ -15,6 +17,7 @@ from vsrpp_cli.planning.budget import (
     choose_geometry,
     frame_size,
     predict,
+    predict_engine,
     requirement,
     segment_frames,
     workers_that_fit,
@@ -184,6 +187,14 @@ def test_a_larger_batch_is_predicted_to_need_more_of_the_device_and_none_of_the_
     one, four = (predict(work, 9, (320, 256), 24, batch) for batch in (1, 4))
     assert one.device < four.device < 4 * one.device
     assert one.host == four.host
+
+
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 6), ("bf16", 4)])
+def test_weights_count_as_often_as_they_are_held(precision, least):
+    # Themselves, a copy, and packed for Winograd's convolution: four times, in the precision.
+    few, many = (replace(_work(precision=precision), weights=size) for size in (0, 1 << 20))
+    grown = [predict_engine(work, 8, None, 24).host for work in (few, many)]
+    assert grown[1] - grown[0] >= least << 20
 
 
 def test_chains_need_what_each_of_their_networks_needs():

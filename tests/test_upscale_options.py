@@ -34,6 +34,12 @@ def test_fp16_computes_in_float16_and_says_that_this_is_slow(command, tmp_path, 
     assert ("float16 is slow on a CPU" in account["events"]) == (precision == "fp16")
 
 
+def test_compile_is_planned_where_it_is_asked_for_and_only_there(command, tmp_path):
+    for given, compiled in (("--compile",), True), ((), False):
+        plan = vsrpp("plan", *command(tmp_path)[1:], *given, "--json", check=0).stdout
+        assert json.loads(plan)["compute"]["compiled"] == compiled
+
+
 def test_memory_limit_makes_the_geometry_smaller_and_keeps_to_it(parts, tmp_path):
     clip, report = write_clip(tmp_path / "wide.mp4", 15, size=(320, 180)), tmp_path / "report.json"
     run = (clip, tmp_path / "out.mp4", "--model", parts[1], "--overlap", 2, "--threads", 1)
