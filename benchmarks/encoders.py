@@ -17,12 +17,12 @@ from pathlib import Path
 import av
 import numpy as np
 
+from vsrpp_cli.media.color.convert import frame_to_rgb
+from vsrpp_cli.media.encode.selection import resolve
+from vsrpp_cli.media.encode.writer import SegmentWriter
+from vsrpp_cli.media.source import open_source
+from vsrpp_cli.media.types import Frame
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.video.color import frame_to_rgb
-from vsrpp_cli.video.encoders import resolve
-from vsrpp_cli.video.source import open_source
-from vsrpp_cli.video.types import Frame
-from vsrpp_cli.video.writer import SegmentWriter
 
 CODECS = {
     "h264": ".mkv",

@@ -23,8 +23,8 @@ import torch
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.planning.chunks import Chunk
-from vsrpp_cli.video.source import open_source
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "chickens.mp4"
 

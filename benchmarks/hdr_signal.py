@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vsrpp_cli import Upscaler
 from vsrpp_cli.degrade import bicubic_downsample, bicubic_upsample
-from vsrpp_cli.video.source import open_source
+from vsrpp_cli.media.source import open_source
 
 Picture = NDArray[np.floating[Any]]
 Curve = Callable[[Picture], Picture]

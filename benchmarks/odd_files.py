@@ -23,7 +23,7 @@ import av
 
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import VsrppError
-from vsrpp_cli.video.source import open_source
+from vsrpp_cli.media.source import open_source
 
 LARGE = 1_000_000
 """Pixels from which one frame has to do."""

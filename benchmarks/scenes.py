@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp_cli.video.source import open_source
+from vsrpp_cli.media.source import open_source
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.inference.device import default_threads, has_fast_bfloat16
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.planning.budget import TILE_OVERLAP
 from vsrpp_cli.planning.chunks import plan_segments
 from vsrpp_cli.planning.tiles import grid
-from vsrpp_cli.video.source import open_source
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "chickens.mp4"
 BAND = 8

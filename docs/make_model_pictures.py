@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw
 
 from vsrpp_cli.degrade import bicubic_upsample, degrade_rgb
 from vsrpp_cli.inference.upscaler import Upscaler
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import psnr, to_8bit
-from vsrpp_cli.video.source import open_source
 
 Frames = list[NDArray[np.float32]]
 """Each of shape (3, H, W), RGB, [0, 1]."""

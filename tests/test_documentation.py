@@ -2,14 +2,13 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 
+from support.places import ROOT
 from vsrpp_cli.cli.main import main
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/*.md")])
 SCRIPTS = [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("docs/*.py"), *ROOT.glob("tests/soak/*.py")]
 SCRIPTS_OPTIONS = {o for p in SCRIPTS for o in re.findall(r'"(--[a-z-]+)"', p.read_text())}

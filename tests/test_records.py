@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
+from vsrpp_cli.media.types import ColorSpec, EncodeSettings, HdrMetadata, OutputPlan, Scan
 from vsrpp_cli.records import from_json, to_json
-from vsrpp_cli.video.types import ColorSpec, EncodeSettings, HdrMetadata, OutputPlan, Scan
 
 ENCODE = EncodeSettings(
     kind="video",

@@ -17,7 +17,7 @@ _HOMES = {
     "UpscaleOptions": "vsrpp_cli.options",
     "Upscaler": "vsrpp_cli.inference.upscaler",
     "available_models": "vsrpp_cli.checkpoints.registry",
-    "upscale": "vsrpp_cli.runs.pipeline",
+    "upscale": "vsrpp_cli.runs.run",
 }
 
 __all__ = ["UpscaleOptions", "Upscaler", "__version__", "available_models", "upscale"]

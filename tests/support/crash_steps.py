@@ -18,7 +18,7 @@ from support.faults import fingerprint
 from support.warm import prepare_to_fork
 from vsrpp_cli.errors import OutputExistsError
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.pipeline import upscale
+from vsrpp_cli.runs.run import upscale
 
 OPERATIONS = [
     (os, "fsync"),

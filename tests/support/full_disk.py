@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from support.crash_steps import in_child
 from support.warm import prepare_to_fork
 from vsrpp_cli.cli.main import execute
-from vsrpp_cli.runs import pipeline
+from vsrpp_cli.media.encode.writer import SegmentWriter
+from vsrpp_cli.media.images.output import ImageSegmentWriter
+from vsrpp_cli.runs import run
 from vsrpp_cli.runs.journal import Journal
-from vsrpp_cli.video.frames_output import ImageSegmentWriter
-from vsrpp_cli.video.writer import SegmentWriter
 
 PAGE = 4096
 PRECIOUS = b"what stood here before"
@@ -47,7 +47,7 @@ MOMENTS = {
     "segment's end": (SegmentWriter, "close"),
     "image": (ImageSegmentWriter, "write"),
     "journal": (Journal, "append"),
-    "join": (pipeline, "join_segments"),
+    "join": (run, "join_segments"),
 }
 WORK, OUTPUT = ("work",), ("output",)
 CASES = {

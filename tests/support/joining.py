@@ -1,19 +1,18 @@
 """Frames through the writing half of the video layer: settings, segments, join, verification."""
 
-from pathlib import Path
-
 import av
 import numpy as np
 
+from support.places import DATA
+from vsrpp_cli.media.decode.probe import probe
+from vsrpp_cli.media.encode.selection import resolve
+from vsrpp_cli.media.encode.writer import SegmentWriter
+from vsrpp_cli.media.mux.join import join, plan_streams
+from vsrpp_cli.media.mux.verify import verify
+from vsrpp_cli.media.types import Frame, OutputPlan, Scan
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.video.encoders import resolve
-from vsrpp_cli.video.mux import join, plan_streams
-from vsrpp_cli.video.probe import probe
-from vsrpp_cli.video.types import Frame, OutputPlan, Scan
-from vsrpp_cli.video.verify import verify
-from vsrpp_cli.video.writer import SegmentWriter
 
-DATA = Path(__file__).parents[1] / "data" / "streams"
+STREAMS = DATA / "streams"
 
 
 def scan_of(path, start=0, stop=None):

@@ -1,12 +1,12 @@
 """Videos whose frames carry their own number, in many containers, and ways to read them back."""
 
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "chickens.mp4"
+from support.places import EXAMPLE
+
 BITS, BLOCK = 8, 16
 """The number's binary digits, and the side of the square each is drawn as."""
 

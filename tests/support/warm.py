@@ -108,7 +108,7 @@ def prepare_to_fork():
     import numba  # noqa: PLC0415 - costs what only those have to pay who fork
 
     import vsrpp_cli.cli.upscale  # noqa: PLC0415
-    import vsrpp_cli.runs.pipeline  # noqa: F401, PLC0415
+    import vsrpp_cli.runs.run  # noqa: F401, PLC0415
 
     numba.njit(lambda: 0)()
     gc.collect()

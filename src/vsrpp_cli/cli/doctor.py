@@ -76,8 +76,8 @@ def _devices() -> dict[str, str]:
 
 
 def _encoders() -> dict[str, str]:
-    from vsrpp_cli.video.encoder_table import ROWS
-    from vsrpp_cli.video.encoders import is_present
+    from vsrpp_cli.media.encode.encoder_table import ROWS
+    from vsrpp_cli.media.encode.selection import is_present
 
     return {
         row.encoder: f"{row.coding} into {', '.join(row.containers)}"

@@ -17,7 +17,7 @@ import click
 @click.option("-y", "overwrite", is_flag=True, help="Replace an existing output.")
 def command(*, plan: str, verify: bool, keep_work: bool, overwrite: bool) -> None:
     """Join the segments of PLAN, a work folder, verify the result and give it its name."""
-    from vsrpp_cli.runs.scheduled import finish
+    from vsrpp_cli.runs.distributed import finish
 
     report = finish(plan, verify=verify, keep_work=keep_work, overwrite=overwrite)
     for line in report.summary():

@@ -43,8 +43,8 @@ def command(
 
 
 def _write(input: str, output: str, options: UpscaleOptions) -> None:
-    from vsrpp_cli.runs.pipeline import write_plan
     from vsrpp_cli.runs.plan import Plan
+    from vsrpp_cli.runs.run import write_plan
 
     folder = write_plan(input, output, options)
     segments = len(Plan.read(folder.plan).segments)
@@ -60,8 +60,8 @@ def show_plan(
 ) -> None:
     """Plan a run without leaving anything behind, and show the plan."""
     from vsrpp_cli.records import to_json
-    from vsrpp_cli.runs.job import make_plan, open_input
-    from vsrpp_cli.runs.outline import outline
+    from vsrpp_cli.runs.planner import make_plan, open_input
+    from vsrpp_cli.runs.summary import outline
 
     plan = make_plan(open_input(Path(input), options), Path(output), options)
     if as_json:

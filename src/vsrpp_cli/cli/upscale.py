@@ -44,7 +44,7 @@ def command(
 
         show_plan(input, output, options)
         return
-    from vsrpp_cli.runs.pipeline import upscale
+    from vsrpp_cli.runs.run import upscale
 
     token = StopToken()
     with make_display("none" if quiet else progress) as display, stoppable(token, display.say):

@@ -15,8 +15,8 @@ def command(*, plan: str, segments: tuple[int, ...], progress: str) -> None:
 
     Safe to run twice: what is done is left alone.
     """
+    from vsrpp_cli.runs.distributed import compute
     from vsrpp_cli.runs.progress import Progress
-    from vsrpp_cli.runs.scheduled import compute
 
     with make_display(progress) as display:
         for done, total in compute(plan, segments):

@@ -11,8 +11,8 @@ import torch
 
 from vsrpp_cli.degrade import bicubic_upsample
 from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import Picture, psnr, ssim, to_8bit
-from vsrpp_cli.video.source import open_source
 
 GAP = 4
 """White pixels between the panels of a picture."""

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from vsrpp_cli.degrade import SCALE, degrade_rgb, downsampler
 from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
 from vsrpp_cli.inference.device import default_threads
+from vsrpp_cli.media.encode.output_size import quarter_turned
+from vsrpp_cli.media.encode.selection import resolve
+from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
+from vsrpp_cli.media.mux.join import join, plan_streams
+from vsrpp_cli.media.mux.publish import publish
+from vsrpp_cli.media.mux.verify import verify
+from vsrpp_cli.media.source import FrameSource, open_source
+from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.durable import disk_errors, fsync_tree
-from vsrpp_cli.video.encoders import resolve
-from vsrpp_cli.video.mux import join, plan_streams
-from vsrpp_cli.video.output_size import quarter_turned
-from vsrpp_cli.video.publish import publish
-from vsrpp_cli.video.source import FrameSource, open_source
-from vsrpp_cli.video.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
-from vsrpp_cli.video.verify import verify
-from vsrpp_cli.video.writer import open_writer, segment_suffix
 
 OnFrame = Callable[[int, int], None]
 """Called with frames done and all of them."""

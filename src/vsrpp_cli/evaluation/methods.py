@@ -17,14 +17,14 @@ from vsrpp_cli.checkpoints.registry import ModelRow
 from vsrpp_cli.degrade import bicubic_upsample
 from vsrpp_cli.inference.device import device_memory
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.geometry_request import wishes_of
 from vsrpp_cli.inference.memory import default_limit
-from vsrpp_cli.inference.wishes import wishes_of
+from vsrpp_cli.media.decode.scenes import CutDetector, small_luma
 from vsrpp_cli.metrics import Picture
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import SEGMENT_FRAMES, Work, choose_geometry
 from vsrpp_cli.planning.chunks import Chunk, Segment, plan_segments
 from vsrpp_cli.runs.plan import ComputeSpec
-from vsrpp_cli.video.scenes import CutDetector, small_luma
 
 Rgb = NDArray[np.float32]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vsrpp_cli.media.images.pixels import ImageEncoder, rgb_to_image_frame
 from vsrpp_cli.metrics import Picture
-from vsrpp_cli.video.image_pixels import ImageEncoder, rgb_to_image_frame
 
 
 def write_png(path: Path, picture: Picture) -> None:

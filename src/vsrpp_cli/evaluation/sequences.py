@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.errors import InputError
 from vsrpp_cli.evaluation.protocols import Protocol
+from vsrpp_cli.media.images.headers import SUFFIXES
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import to_8bit
-from vsrpp_cli.video.image_headers import SUFFIXES
-from vsrpp_cli.video.source import open_source
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m", ".264")

@@ -17,14 +17,14 @@ from vsrpp_cli.inference.chain import Chain, States
 from vsrpp_cli.inference.device import has_fast_bfloat16
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.fallback import Ladder, is_out_of_memory
 from vsrpp_cli.inference.guard import Guard
-from vsrpp_cli.inference.meter import Meter, OnFrames
-from vsrpp_cli.inference.passes import Batch, Finish, Pass
-from vsrpp_cli.inference.retreat import Ladder, is_out_of_memory
+from vsrpp_cli.inference.guarded import Batch, Finish, Pass
+from vsrpp_cli.inference.progress import Meter, OnFrames
 from vsrpp_cli.inference.tiling import FrameStore, shares, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
-from vsrpp_cli.network import pages
+from vsrpp_cli.kernels import pages
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.storage import OnDevice, OnHost, Storage
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement

@@ -13,9 +13,9 @@ from vsrpp_cli.errors import InputError
 from vsrpp_cli.inference.device import device_memory, resolve_device, resolve_precision
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.geometry_request import wishes_of
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.inference.window import LookAhead, Picture
-from vsrpp_cli.inference.wishes import wishes_of
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry
 from vsrpp_cli.planning.chunks import open_chunks

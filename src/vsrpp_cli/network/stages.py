@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrpp_cli.network import fused
+from vsrpp_cli.kernels import fused
 from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.layers import SLOPE, ResidualBlock, ResidualBlocks
 from vsrpp_cli.network.streaming import BRANCHES, Past

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrpp_cli.network.deform_kernels import TAPS
-from vsrpp_cli.network.deform_training import column_weight, deform_columns, warp
+from vsrpp_cli.kernels.training.convolutions import Chains, Layer, LibraryChains
+from vsrpp_cli.kernels.training.sampling import column_weight, deform_columns, warp
+from vsrpp_cli.kernels.training.sampling_loops import TAPS
 from vsrpp_cli.network.layers import SLOPE
-from vsrpp_cli.network.training_convolutions import Chains, Layer, LibraryChains
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 

@@ -27,11 +27,11 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.batch_items import Item
 from vsrpp_cli.runs.durable import disk_errors, write_durably
-from vsrpp_cli.runs.job import compute_spec, open_input, resolve_models
 from vsrpp_cli.runs.journal import Journal
-from vsrpp_cli.runs.pipeline import upscale
+from vsrpp_cli.runs.planner import compute_spec, open_input, resolve_models
 from vsrpp_cli.runs.progress import OnProgress, ignore
 from vsrpp_cli.runs.report import Report
+from vsrpp_cli.runs.run import upscale
 from vsrpp_cli.runs.stop import TEXT, StopToken
 from vsrpp_cli.runs.workfolder import WorkFolder
 

@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.media.images.headers import SUFFIXES as IMAGES
+from vsrpp_cli.media.images.source import natural_key
 from vsrpp_cli.options import BATCH_NAME
-from vsrpp_cli.video.image_headers import SUFFIXES as IMAGES
-from vsrpp_cli.video.images import natural_key
 
 VIDEOS = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264",

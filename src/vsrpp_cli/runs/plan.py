@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.errors import ResumeRefusedError
+from vsrpp_cli.media.source import FrameSource, open_source
+from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import from_json, to_json
 from vsrpp_cli.runs.durable import write_durably
-from vsrpp_cli.video.source import FrameSource, open_source
-from vsrpp_cli.video.types import OutputPlan, Scan, SourceInfo
 
 VERSION = 1
 

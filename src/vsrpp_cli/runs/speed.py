@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.runs.plan import ComputeSpec
-from vsrpp_cli.video.types import SourceInfo
 
 MACS_PER_SECOND = {
     ("cpu", "fp32"): 55e9,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrpp_cli.degrade import bicubic_downsample, blur_downsample
-from vsrpp_cli.video.recompress import recompress
+from vsrpp_cli.media.encode.recompress import recompress
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli.errors import InputError
+from vsrpp_cli.media.images.headers import SUFFIXES
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.training.prepare import Image
-from vsrpp_cli.video.image_headers import SUFFIXES
-from vsrpp_cli.video.source import open_source
 
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".m2ts",

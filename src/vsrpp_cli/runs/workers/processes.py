@@ -18,9 +18,9 @@ from typing import Any, cast
 import torch
 
 from vsrpp_cli.errors import VsrppError, WorkerError
-from vsrpp_cli.inference.meter import OnFrames
+from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segments import (
+from vsrpp_cli.runs.segment import (
     Computed,
     Finished,
     commit,

@@ -10,10 +10,10 @@ from vsrpp_cli.checkpoints.cache import sha256_of
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.inference.meter import OnFrames
+from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segments import Finished, worker
+from vsrpp_cli.runs.segment import Finished, worker
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workfolder import WorkFolder
 

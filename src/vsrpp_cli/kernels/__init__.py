@@ -1,0 +1,1 @@
+"""Compiled kernels for CPUs: vector instructions, convolutions, sampling; arrays, not networks."""

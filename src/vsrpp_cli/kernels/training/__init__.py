@@ -1,0 +1,1 @@
+"""Kernels with gradients, for training on CPUs."""

@@ -1,0 +1,1 @@
+"""Reading video files: probing, scanning, decoding, repairing timestamps, finding cuts."""

@@ -1,0 +1,226 @@
+"""Finding interlaced pictures, by their flags and by what is in them, and deinterlacing them."""
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import av.error
+from av.filter import Graph
+from av.video.frame import VideoFrame
+
+from vsrpp_cli.media.color import pixels
+from vsrpp_cli.media.color.convert import is_planar_yuv, luma, planar
+
+MAX_HEIGHT = 1152
+"""There is no interlaced video with more lines."""
+MIN_EVIDENCE = 4
+"""Frames that must show something before it is believed."""
+SHARE_INTERLACED = 0.25
+"""Of the pictures with a verdict; telecined film has 0.4."""
+MIN_MOVING = 16
+"""Pictures with a verdict that must be there before flags are not believed."""
+ONE_SIDED = 1.05
+"""How much worse fields must fit to the later or earlier picture to tell their order."""
+FITTING = 1.3
+"""How much worse a neighbour's lines may fit than a picture's own if both are fields."""
+PROGRESSIVE, TOP, BOTTOM, UNDETERMINED = range(4)
+CYCLE, CYCLES = 5, 4
+"""3:2 pulldown repeats every five frames, two of them combed; cycles looked at together."""
+COMBED = 0.9
+"""How much better neighbours' lines fit in the two than in the other three."""
+
+ADVICE = "for best results restore the film frames first (ffmpeg -vf fieldmatch,decimate)"
+
+
+class FilterChain:
+    """A chain of libavfilter filters that gives one picture for each.
+
+    Args:
+        filters: such as `bwdif=mode=send_frame:deint=all`.
+    """
+
+    def __init__(self, filters: Iterable[str]) -> None:
+        self._filters = tuple(filters)
+        self._graph: Graph | None = None
+        self._shape: tuple[object, ...] = ()
+
+    def push(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        """Yield the pictures that are ready after this one, if any."""
+        frame = planar(frame)
+        shape = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        if shape != self._shape:
+            yield from self.flush()
+            self._graph, self._shape = self._build(frame), shape
+        assert self._graph is not None
+        self._graph.push(frame)
+        yield from self._ready(self._graph)
+
+    def flush(self) -> Iterator[VideoFrame]:
+        """Yield what is left."""
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._ready(self._graph)
+        self._graph, self._shape = None, ()
+
+    @staticmethod
+    def _ready(graph: Graph) -> Iterator[VideoFrame]:
+        while True:
+            try:
+                yield graph.vpull()
+            except (BlockingIOError, EOFError, av.error.BlockingIOError, av.error.EOFError):
+                return
+
+    def _build(self, frame: VideoFrame) -> Graph:
+        graph = Graph()
+        graph.threads = 1
+        nodes = [
+            graph.add(
+                "buffer",
+                video_size=f"{frame.width}x{frame.height}",
+                pix_fmt=frame.format.name,
+                time_base="1/1000",
+                colorspace=str(int(frame.colorspace)),
+                range=str(int(frame.color_range)),
+            )
+        ]
+        for text in self._filters:
+            name, _, arguments = text.partition("=")
+            nodes.append(graph.add(name, arguments or None))
+        nodes.append(graph.add("buffersink"))
+        graph.link_nodes(*nodes).configure()
+        return graph
+
+
+def deinterlaced(frames: Iterable[VideoFrame], filters: Iterable[str]) -> Iterator[VideoFrame]:
+    """Yield each frame filtered; without filters, the frames themselves."""
+    chosen = tuple(filters)
+    if not chosen:
+        yield from frames
+        return
+    chain = FilterChain(chosen)
+    for count, frame in enumerate(frames):
+        # The chain wants timestamps that increase, which decoders do not promise.
+        frame.pts = count
+        yield from chain.push(frame)
+    yield from chain.flush()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do about interlacing in a file."""
+
+    kind: str
+    """`progressive`, `top`, `bottom` or `mixed`."""
+    filters: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class FieldStatistics:
+    """Collects how frames are flagged, and what their lines say.
+
+    Attributes:
+        frames: how many were seen.
+        flagged: how many of them are flagged as interlaced.
+        verdicts: what the pictures between the first and the last look like: 0 progressive, 1 top
+            field first, 2 bottom field first, 3 undetermined.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.flagged = 0
+        self.verdicts = bytearray()
+        self._fits = array("f")
+        self._last: deque[pixels.Plane] = deque(maxlen=3)
+
+    def push(self, frame: VideoFrame) -> None:
+        """Take the next frame."""
+        self.frames += 1
+        self.flagged += frame.interlaced_frame
+        if frame.height > MAX_HEIGHT or not is_planar_yuv(frame.format):
+            return
+        plane = luma(frame)
+        if self._last and self._last[-1].shape != plane.shape:
+            self._last.clear()
+        self._last.append(plane)
+        if len(self._last) == 3:
+            before, now, after = self._last
+            sums = pixels.field_differences(before, now, after, frame.width)
+            self.verdicts.append(_verdict(*sums))
+            self._fits.append(min(sums[:2]) / max(sums[2], 1.0))
+
+    def decide(self, mode: str) -> Verdict:
+        """Return what to do.
+
+        Args:
+            mode: `auto`, `off` or `bwdif`.
+        """
+        kind, parity = self._kind()
+        notes = [*self._telecine()] if kind != "progressive" else []
+        if mode == "bwdif":
+            return Verdict(kind, (_bwdif(parity, "all"),), tuple(notes))
+        if kind == "progressive":
+            return Verdict(kind, (), tuple(self._flags_note()))
+        count = f"{self.flagged} of {self.frames} frames" if self.flagged else "frames"
+        if mode == "off":
+            notes.insert(0, f"{count} are interlaced and stay combed: --deinterlace auto helps")
+            return Verdict(kind, (), tuple(notes))
+        found = "" if self.flagged else " (found in the pictures, the file does not say so)"
+        notes.insert(0, f"{count} are interlaced{found}: deinterlaced with bwdif")
+        which = "interlaced" if self.flagged else "all"
+        return Verdict(kind, (_bwdif(parity, which),), tuple(notes))
+
+    def _kind(self) -> tuple[str, str]:
+        """Return the kind, and bwdif's name of the order of fields, `auto` for the flags'."""
+        top, bottom = self.verdicts.count(TOP), self.verdicts.count(BOTTOM)
+        interlaced = top + bottom
+        determined = interlaced + self.verdicts.count(PROGRESSIVE)
+        name = "bottom" if bottom > top else "top"
+        # What the lines say is surer than flags, which encoders set without looking.
+        sure = interlaced >= MIN_EVIDENCE and max(top, bottom) >= 4 * min(top, bottom)
+        parity = {"top": "tff", "bottom": "bff"}[name] if sure else "auto"
+        if self.flagged:
+            if interlaced < MIN_EVIDENCE and determined >= MIN_MOVING:
+                return "progressive", "auto"
+            return ("mixed" if self.flagged < 0.9 * self.frames else name), parity
+        if sure and interlaced >= SHARE_INTERLACED * determined:
+            return name, parity
+        return "progressive", "auto"
+
+    def _flags_note(self) -> Iterator[str]:
+        if self.flagged:
+            yield (
+                f"{self.flagged} of {self.frames} frames are flagged as interlaced, but the "
+                "pictures are progressive: left as they are (--deinterlace bwdif insists)"
+            )
+
+    def _telecine(self) -> Iterator[str]:
+        """Say so where two of every five frames are combed, always the same two."""
+        size = CYCLE * CYCLES
+        windows = [self._fits[i : i + size] for i in range(0, len(self._fits) - size + 1, size)]
+        if windows and 2 * sum(map(_pulled_down, windows)) > len(windows):
+            yield f"looks like telecined film (3:2 pulldown): {ADVICE}"
+
+
+def _bwdif(parity: str, which: str) -> str:
+    return f"bwdif=mode=send_frame:parity={parity}:deint={which}"
+
+
+def _pulled_down(fits: Sequence[float]) -> bool:
+    """Return whether neighbours' lines fit best in two adjacent frames of every five."""
+    means = [sum(fits[k::CYCLE]) / CYCLES for k in range(CYCLE)]
+    order = sorted(range(CYCLE), key=means.__getitem__)
+    adjacent = (order[0] - order[1]) % CYCLE in (1, CYCLE - 1)
+    return adjacent and means[order[1]] < COMBED * means[order[2]]
+
+
+def _verdict(first: float, second: float, own: float) -> int:
+    """Return what three sums of `field_differences` mean.
+
+    In interlaced video a field fits as well to the one before it, in the previous picture, as to
+    the one after it, in the same picture; a whole picture's own lines fit better than any others.
+    """
+    low, high = min(first, second), max(first, second)
+    if high > ONE_SIDED * low and low < FITTING * own:
+        return TOP if first > second else BOTTOM
+    return PROGRESSIVE if low > FITTING * own else UNDETERMINED

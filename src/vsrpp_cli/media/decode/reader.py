@@ -1,0 +1,351 @@
+"""Video files as sources of frames: one pass that finds out all about them, and exact reading."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, supported_matrix
+from vsrpp_cli.media.color.tags import color_of
+from vsrpp_cli.media.decode.decoding import TrackDecoder
+from vsrpp_cli.media.decode.deinterlace import deinterlaced
+from vsrpp_cli.media.decode.probe import FALLBACK_RATE, probe, usual_rate
+from vsrpp_cli.media.decode.scan import Survey, Window, checksum
+from vsrpp_cli.media.decode.timestamp_repair import last_duration, repair, usual_step
+from vsrpp_cli.media.types import Frame, Scan, SourceInfo
+
+OnProgress = Callable[[int, int | None], None]
+
+SEEK_BACK = (1, 8, 40, 250)
+"""Frames before the wanted one to aim at, in turn, until only the beginning is left."""
+SEARCH_BACK = (60, 250)
+"""The same where timestamps were repaired, so that the frame has to be searched for."""
+SEARCH_FRAMES = (8, 32)
+"""Frames in a row by whose checksums a place is known."""
+NEAR = 24
+"""Frames from the beginning up to which seeking is not worth it."""
+PREROLL_SECONDS = 12
+"""How far before `--start` a scan begins: longer than what most encoders need to recover."""
+SHORT_SECONDS = Fraction(1, 2)
+"""Missing time below which a header's rounding may be to blame."""
+SAMPLES, SAMPLE_BYTES = 16, 1 << 16
+
+
+class VideoSource:
+    """One video track of a file, as a `FrameSource`.
+
+    Args:
+        path: the file.
+        video_track: which of its video tracks, counted from 0; None for the first real one.
+        deinterlace: `auto`, `off` or `bwdif`.
+        threads: decoder threads; None for FFmpeg's choice.
+
+    Raises:
+        InputError: it holds no video that can be decoded.
+        UsageError: there is no such track.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        video_track: int | None = None,
+        deinterlace: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.info: SourceInfo = probe(self.path, video_track=video_track)
+        self._deinterlace = deinterlace
+        self._threads = threads
+        if not supported_matrix(self.info.color.matrix):
+            raise InputError(
+                f"{self.path}: colour matrix {self.info.color.matrix!r} is not supported: "
+                "convert the video to bt709 or bt2020nc first"
+            )
+
+    def scan(
+        self,
+        *,
+        on_progress: OnProgress | None = None,
+        scenes: bool = True,
+        start: Fraction | None = None,
+        end: Fraction | None = None,
+        frames: int | None = None,
+    ) -> Scan:
+        """Decode the file once and return which frames it has; see `FrameSource.scan`.
+
+        Raises:
+            InputError: nothing can be decoded.
+            UsageError: nothing is left between `start` and `end`.
+        """
+        window = Window(start, end, frames, self._step(), self.info.time_base)
+        if start is not None and start > 2 * PREROLL_SECONDS:
+            scan = self._scan_from(window, scenes, on_progress)
+            if scan is not None:
+                return scan
+        survey = self._survey(window, scenes, on_progress, self._threads)
+        if survey.damage and self._threads != 1:
+            # Several threads conceal damage differently each time, one does not.
+            survey = self._survey(window, scenes, on_progress, 1)
+        if not survey.stamps:
+            raise InputError(f"{self.path}: no picture can be decoded")
+        return self._conclude(survey, window)
+
+    def _scan_from(
+        self, window: Window, scenes: bool, on_progress: OnProgress | None
+    ) -> Scan | None:
+        """Scan from shortly before the start; None where nothing vouches for what that gives."""
+        assert window.start is not None
+        with self._decoder(1) as decoder:
+            first = next(decoder.frames(), None)
+        if first is None or first.pts is None:
+            return None
+        near = window.start - PREROLL_SECONDS
+        aim = first.pts + round(near / self.info.time_base)
+        window = replace(window, origin=first.pts)
+        survey = self._survey(window, scenes, on_progress, self._threads, aim)
+        known = [p for p in survey.stamps if p is not None]
+        if survey.damage or not known or len(known) < len(survey.stamps) or known[0] > aim:
+            return None
+        if any(b <= a for a, b in pairwise(known)) or not survey.clean_start:
+            return None
+        return self._conclude(survey, window)
+
+    def _decoder(self, threads: int | None) -> TrackDecoder:
+        return TrackDecoder(self.path, self.info.stream_index, threads=threads)
+
+    def _step(self) -> int:
+        """Return the usual distance of frames in units of the time base, as the header has it."""
+        return max(1, round(1 / (self.info.frame_rate or FALLBACK_RATE) / self.info.time_base))
+
+    def _survey(
+        self,
+        window: Window,
+        scenes: bool,
+        on_progress: OnProgress | None,
+        threads: int | None,
+        aim: int | None = None,
+    ) -> Survey:
+        survey = Survey(self.info, scenes=scenes)
+        total = window.total(self.info.frame_estimate)
+        with self._decoder(threads) as decoder:
+            if aim is not None and not decoder.seek(aim):
+                return survey
+            for frame in decoder.frames():
+                survey.push(frame)
+                if on_progress is not None:
+                    on_progress(len(survey.stamps), total)
+                if window.passed(survey.stamps):
+                    survey.complete = False
+                    break
+            survey.errors = decoder.errors
+            survey.whole = survey.complete and aim is None
+            if (
+                survey.complete
+                and decoder.stream.duration
+                and decoder.stream.start_time is not None
+            ):
+                survey.end = decoder.stream.start_time + decoder.stream.duration
+        survey.finish()
+        return survey
+
+    def _conclude(self, survey: Survey, window: Window) -> Scan:
+        verdict = survey.fields.decide(self._deinterlace)
+        known = [p for p in survey.stamps if p is not None]
+        step = usual_step(known, self._step())
+        if len(known) < len(survey.stamps) // 2:
+            step = self._step()
+        second = max(1, round(1 / self.info.time_base))
+        pts, notes = repair(survey.stamps, step=step, second=second)
+        first, stop = window.select(pts)
+        if first == stop:
+            raise UsageError(f"{self.path}: no frame between --start and --end")
+        chosen = pts[first:stop]
+        following = pts[stop] if stop < len(pts) else None
+        seekable = list(pts) == survey.stamps
+        scan = Scan(
+            pts=chosen,
+            last_duration=last_duration(
+                chosen, following, survey.end if seekable else None, survey.duration, step
+            ),
+            cuts=tuple(cut - first for cut in survey.cuts if first < cut < stop),
+            notes=(*survey.notes(), *notes, *self._shortfall(survey, pts, step), *verdict.notes),
+            first=first,
+            seekable=seekable,
+            checks=survey.checks[4 * first : 4 * stop],
+            damaged=survey.damage > 0,
+            filters=verdict.filters,
+        )
+        self.info = replace(
+            self.info,
+            interlaced=verdict.kind,
+            filters=verdict.filters,
+            frame_rate=self.info.frame_rate or usual_rate(1 / (step * self.info.time_base)),
+        )
+        return scan
+
+    def _shortfall(self, survey: Survey, pts: Sequence[int], step: int) -> Iterator[str]:
+        """Say so where a file ends long before it claims to."""
+        claimed = self.info.duration
+        found = (pts[-1] - pts[0] + step) * self.info.time_base
+        if survey.whole and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
+            yield (
+                f"the pictures end at {float(found):.2f} s (frame {len(pts) - 1}), the file claims "
+                f"{float(claimed):.2f} s: cut short or damaged; what can be decoded is kept"
+            )
+
+    def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
+        """Yield frames `start:stop` of a scan, exactly those of a linear pass.
+
+        Raises:
+            InputError: the file is not the one that was scanned.
+        """
+        # A deinterlaced picture depends on its neighbours.
+        margin = 1 if scan.filters else 0
+        low, high = max(0, start - margin), min(scan.frames, stop + margin)
+        pictures = deinterlaced(self._exact(scan, low, high), scan.filters)
+        converter = _Converter(self.info)
+        for index, picture in enumerate(pictures, low):
+            if start <= index < stop:
+                yield Frame(scan.pts[index], *converter.convert(picture))
+
+    def _exact(self, scan: Scan, start: int, stop: int) -> Iterator[VideoFrame]:
+        """Yield decoded pictures `start:stop` of a scan."""
+        position = start
+        for back in (*(SEEK_BACK if scan.seekable else SEARCH_BACK), None):
+            if back is not None and position - back + scan.first < NEAR:
+                continue
+            with self._open(scan) as decoder:
+                if back is None:
+                    found = self._from_beginning(decoder, scan, position)
+                elif scan.seekable:
+                    found = _from_seek(decoder, scan, position, back)
+                else:
+                    found = _from_search(decoder, scan, position, back)
+                for picture in found:
+                    if position == stop:
+                        return
+                    yield picture
+                    position += 1
+            if position == stop:
+                return
+        raise self._changed(position)
+
+    def _open(self, scan: Scan) -> TrackDecoder:
+        return self._decoder(1 if scan.damaged else self._threads)
+
+    def _from_beginning(
+        self, decoder: TrackDecoder, scan: Scan, start: int
+    ) -> Iterator[VideoFrame]:
+        """Yield pictures from `start` on: found by timestamp, or by counting where those lie."""
+        index = start
+        for count, picture in enumerate(decoder.frames(), -scan.first):
+            if index >= scan.frames:
+                return
+            if scan.seekable:
+                if index == start and picture.pts is not None and picture.pts < scan.pts[start]:
+                    continue
+                if picture.pts != scan.pts[index]:
+                    raise self._changed(index)
+            elif count < start:
+                continue
+            yield picture
+            index += 1
+
+    def _changed(self, index: int) -> InputError:
+        return InputError(f"{self.path}: has changed since it was scanned (at frame {index})")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return size, hashes of samples, and what the stream is: JSON values."""
+        size = Path(self.path).stat().st_size
+        samples = []
+        with Path(self.path).open("rb") as file:
+            for k in range(SAMPLES):
+                file.seek(max(0, size - SAMPLE_BYTES) * k // (SAMPLES - 1))
+                samples.append(hashlib.sha256(file.read(SAMPLE_BYTES)).hexdigest()[:16])
+        info = self.info
+        return {
+            "kind": "video",
+            "size": size,
+            "samples": samples,
+            "stream": f"{info.stream_index} {info.codec} {info.width}x{info.height} {info.pix_fmt} "
+            f"{info.time_base}",
+        }
+
+
+def _from_seek(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iterator[VideoFrame]:
+    """Yield pictures from `start` on as long as they are proven to be the right ones."""
+    step = max(1, usual_step(scan.pts[max(0, start - 50) : start + 50], 1))
+    aim = scan.pts[start - back] if start >= back else scan.pts[0] - step * (back - start)
+    if not decoder.seek(aim):
+        return
+    index = start
+    for picture in decoder.frames():
+        if picture.pts is None:
+            return
+        if index == start and picture.pts < scan.pts[start]:
+            continue
+        if index >= scan.frames or picture.pts != scan.pts[index]:
+            return
+        if scan.checks and checksum(picture) != scan.checks[4 * index : 4 * index + 4]:
+            return
+        yield picture
+        index += 1
+
+
+def _from_search(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iterator[VideoFrame]:
+    """Yield pictures from `start` on where timestamps say little: found by the checksums before."""
+    before = _unique_before(scan, start)
+    if before is None or start < back or not decoder.seek(scan.pts[start - back]):
+        return
+    seen = ""
+    index = start
+    for count, picture in enumerate(decoder.frames()):
+        check = checksum(picture)
+        if index > start or seen.endswith(before):
+            if check != scan.checks[4 * index : 4 * index + 4]:
+                return
+            yield picture
+            index += 1
+        elif count > 2 * back + len(before):
+            return
+        else:
+            seen = seen[-len(before) :] + check
+
+
+def _unique_before(scan: Scan, start: int) -> str | None:
+    """Return checksums of as many frames before `start` as occur only there; None for none."""
+    for count in SEARCH_FRAMES:
+        before = scan.checks[4 * max(0, start - count) : 4 * start]
+        places = re.finditer(f"(?={before})", scan.checks)
+        if start >= count and sum(place.start() % 4 == 0 for place in places) == 1:
+            return before
+    return None
+
+
+class _Converter:
+    """Turns decoded pictures into RGB of the source's size."""
+
+    def __init__(self, info: SourceInfo) -> None:
+        self._info = info
+        self._scaler = VideoReformatter()
+
+    def convert(self, frame: VideoFrame) -> tuple[Any, Any]:
+        """Return RGB (3, H, W) and alpha (H, W) or None, both float32 in [0, 1]."""
+        info = self._info
+        spec = color_of(frame, siting=info.color.siting, default=info.color)
+        if (frame.width, frame.height) != (info.width, info.height):
+            flags = Interpolation.LANCZOS | Interpolation.ACCURATE_RND
+            frame = self._scaler.reformat(
+                frame, info.width, info.height, interpolation=flags, threads=1
+            )
+        return frame_to_rgb(frame, spec), frame_to_alpha(frame) if info.has_alpha else None

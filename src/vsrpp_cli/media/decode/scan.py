@@ -1,0 +1,207 @@
+"""What is noted of each frame while a video is scanned, and which frames were asked for."""
+
+import io
+import math
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vsrpp_cli.media.color.tags import color_of
+from vsrpp_cli.media.decode.deinterlace import FieldStatistics
+from vsrpp_cli.media.decode.scenes import ANALYSIS_SIZE, CutDetector
+from vsrpp_cli.media.types import ColorSpec, SourceInfo
+
+CHECK_ROWS = 4
+"""Every n-th row counts for a frame's checksum."""
+BEYOND = 8
+"""Frames decoded behind the last one wanted, in case timestamps are out of order."""
+
+
+def checksum(frame: VideoFrame) -> str:
+    """Return four hexadecimal digits made from some of the rows of a picture's first plane."""
+    plane = frame.planes[0]
+    if plane.line_size <= 0:
+        return "0000"
+    packed = len(frame.planes) == 1
+    bits = frame.format.padded_bits_per_pixel if packed else frame.format.components[0].bits
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    used = min(plane.line_size, plane.width * -(-bits // 8))
+    return f"{zlib.crc32(rows[::CHECK_ROWS, :used].tobytes()) & 0xFFFF:04x}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a video that was asked for."""
+
+    start: Fraction | None
+    end: Fraction | None
+    frames: int | None
+    step: int
+    """Usual distance of frames."""
+    time_base: Fraction
+    origin: int | None = None
+    """Timestamp of the video's first frame, where the frames looked at do not begin with it."""
+
+    def total(self, estimate: int | None) -> int | None:
+        """Return how many frames will be decoded, as far as that is known."""
+        if self.origin is not None:
+            return None
+        if self.start is None and self.frames is not None:
+            most = self.frames + BEYOND
+            return most if estimate is None else min(most, estimate)
+        return estimate
+
+    def passed(self, stamps: Sequence[int | None]) -> bool:
+        """Return whether the frames so far are enough, some more to be sure."""
+        if self.frames is None and self.end is None:
+            return False
+        if len(stamps) <= BEYOND:
+            return False
+        if self.start is None and self.frames is not None and len(stamps) >= self.frames + BEYOND:
+            return True
+        latest = self._seconds(stamps, len(stamps) - 1 - BEYOND)
+        if self.end is not None and latest > self.end:
+            return True
+        if self.frames is None or self.start is None:
+            return False
+        inside = len(stamps) - BEYOND - self.frames
+        return inside >= 0 and self._seconds(stamps, inside) >= self.start
+
+    def _seconds(self, stamps: Sequence[int | None], index: int) -> Fraction:
+        stamp = stamps[index]
+        passed = self.step * index if stamp is None else stamp - self._origin(stamps)
+        return passed * self.time_base
+
+    def _origin(self, stamps: Iterable[int | None]) -> int:
+        if self.origin is not None:
+            return self.origin
+        return next((p for p in stamps if p is not None), 0)
+
+    def _reach(self, pts: Sequence[int], origin: int, seconds: Fraction) -> int:
+        """Return the index of the first frame at or after a time."""
+        return bisect_left(pts, origin + math.ceil(seconds / self.time_base))
+
+    def select(self, pts: Sequence[int]) -> tuple[int, int]:
+        """Return which frames are asked for, first and one past the last."""
+        first, stop, origin = 0, len(pts), self._origin(pts)
+        if self.start:
+            first = self._reach(pts, origin, self.start)
+        if self.end is not None:
+            stop = self._reach(pts, origin, self.end)
+        if self.frames is not None:
+            stop = min(stop, first + self.frames)
+        return first, max(first, stop)
+
+
+@dataclass
+class Survey:
+    """What is kept of each frame while a file is scanned: a few bytes."""
+
+    info: SourceInfo
+    scenes: bool
+    stamps: list[int | None] = field(default_factory=list)
+    cuts: list[int] = field(default_factory=list)
+    fields: FieldStatistics = field(default_factory=FieldStatistics)
+    checks: str = ""
+    duration: int | None = None
+    """The last frame's own."""
+    end: int | None = None
+    """Where the track ends, in its time base."""
+    errors: int = 0
+    corrupt: int = 0
+    complete: bool = True
+    """Whether the end was reached."""
+    whole: bool = False
+    """Whether beginning and end were seen."""
+    clean_start: bool = False
+    """Whether the first picture was a key frame and intact."""
+    changes: list[str] = field(default_factory=list)
+    _detector: CutDetector = field(default_factory=CutDetector)
+    _checks: io.StringIO = field(default_factory=io.StringIO)
+    _size: tuple[int, int] = (0, 0)
+    _color: ColorSpec | None = None
+    _small: VideoReformatter = field(default_factory=VideoReformatter)
+
+    @property
+    def damage(self) -> int:
+        """Errors and pictures that the decoder calls corrupt."""
+        return self.errors + self.corrupt
+
+    def push(self, frame: VideoFrame) -> None:
+        """Take the next frame."""
+        if not self.stamps:
+            self.clean_start = frame.key_frame and not frame.is_corrupt
+        self._note_changes(frame)
+        self.stamps.append(frame.pts)
+        self.duration = frame.duration or None
+        self.corrupt += frame.is_corrupt
+        self._checks.write(checksum(frame))
+        if self.scenes:
+            self.cuts += self._detector.push(self._luma(frame))
+        self.fields.push(frame)
+
+    def finish(self) -> None:
+        """Collect what is still undecided."""
+        self.checks = self._checks.getvalue()
+        if self.scenes and self.stamps:
+            self.cuts += self._detector.flush()
+
+    def _luma(self, frame: VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        height, width = ANALYSIS_SIZE
+        small = self._small.reformat(
+            frame, width, height, "gray", interpolation=Interpolation.AREA, threads=1
+        )
+        luma = np.frombuffer(memoryview(small.planes[0]), np.uint8)
+        return luma.reshape(height, small.planes[0].line_size)[:, :width].copy()
+
+    def _note_changes(self, frame: VideoFrame) -> None:
+        size = frame.width, frame.height
+        color = color_of(frame, siting=self.info.color.siting, default=self.info.color)
+        color = replace(color, guessed=())
+        number = len(self.stamps)
+        if self._color is None:
+            self._size, self._color = (self.info.width, self.info.height), color
+        if size != self._size:
+            first = f"{self.info.width}x{self.info.height}"
+            self.changes.append(
+                f"frame {number}: pictures are {size[0]}x{size[1]} from here, scaled to {first}"
+                if size != (self.info.width, self.info.height)
+                else f"frame {number}: pictures are {first} again"
+            )
+        if color != self._color:
+            self.changes.append(
+                f"frame {number}: colour tags change ({_difference(self._color, color)}); "
+                "the output is tagged like the beginning"
+            )
+        self._size, self._color = size, color
+
+    def notes(self) -> Iterator[str]:
+        """Say what was found damaged, missing or changing."""
+        if self.errors:
+            yield f"{self.errors} damaged places skipped: what can be decoded is kept"
+        if self.corrupt:
+            yield f"{self.corrupt} frames are damaged in the source"
+        yield from self.changes[:5]
+        if len(self.changes) > 5:
+            yield f"and {len(self.changes) - 5} more changes of size or colour"
+
+
+def _difference(old: ColorSpec, new: ColorSpec) -> str:
+    pairs = (
+        ("matrix", old.matrix, new.matrix),
+        ("range", _range(old), _range(new)),
+        ("primaries", old.primaries, new.primaries),
+        ("transfer", old.transfer, new.transfer),
+    )
+    return ", ".join(f"{name} {a} to {b}" for name, a, b in pairs if a != b)
+
+
+def _range(spec: ColorSpec) -> str:
+    return "full" if spec.full_range else "limited"

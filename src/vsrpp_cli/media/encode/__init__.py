@@ -1,0 +1,1 @@
+"""Choosing and driving encoders, and writing one segment."""

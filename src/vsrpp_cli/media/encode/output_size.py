@@ -1,0 +1,85 @@
+"""The size of the output picture, and the shape of its pixels."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from vsrpp_cli.errors import UsageError
+from vsrpp_cli.media.types import SourceInfo
+from vsrpp_cli.options import UpscaleOptions
+
+LARGEST = 65535
+SAME_SHAPE = Fraction(1, 100)
+"""Differences of shape below this come from rounding and do not change the pixels' shape."""
+
+
+@dataclass(frozen=True)
+class OutputShape:
+    """Width and height in pixels, as stored (before rotation), and what the user should know."""
+
+    width: int
+    height: int
+    sample_aspect_ratio: Fraction
+    notes: tuple[str, ...] = ()
+
+
+def output_shape(
+    info: SourceInfo, options: UpscaleOptions, *, scale: int, multiples: tuple[int, int]
+) -> OutputShape:
+    """Return the size an output gets.
+
+    `--width` and `--height` mean the picture as it is shown, so for a source that is rotated by a
+    quarter they change places here. One of them alone keeps the shape of the picture; both
+    together stretch it, and the sample aspect ratio changes so that it is shown as before.
+
+    Args:
+        info: the source.
+        options: what the user asked for.
+        scale: of the networks.
+        multiples: what width and height must be multiples of.
+
+    Raises:
+        UsageError: the size is impossible.
+    """
+    wanted_width, wanted_height = options.width, options.height
+    if quarter_turned(info.display_matrix):
+        wanted_width, wanted_height = wanted_height, wanted_width
+    exact = _exact(info, options.scale or Fraction(scale), wanted_width, wanted_height)
+    width, height = (_rounded(e, m) for e, m in zip(exact, multiples, strict=True))
+    if max(width, height) > LARGEST:
+        raise UsageError(f"an output of {width}x{height} pixels is beyond the {LARGEST} a side")
+    aspect = info.sample_aspect_ratio
+    if wanted_width and wanted_height:
+        kept = aspect * Fraction(info.width, info.height) / Fraction(width, height)
+        aspect = kept if abs(kept / aspect - 1) > SAME_SHAPE else aspect
+    return OutputShape(width, height, aspect.limit_denominator(65535), _notes(exact, width, height))
+
+
+def _exact(
+    info: SourceInfo, scale: Fraction, width: int | None, height: int | None
+) -> tuple[Fraction, Fraction]:
+    if width and height:
+        return Fraction(width), Fraction(height)
+    if width:
+        return Fraction(width), Fraction(width * info.height, info.width)
+    if height:
+        return Fraction(height * info.width, info.height), Fraction(height)
+    return info.width * scale, info.height * scale
+
+
+def _rounded(size: Fraction, multiple: int) -> int:
+    """Return the nearest multiple; a whole size in between goes up, so that it is only padded."""
+    if multiple > 1 and size.denominator == 1:
+        return -(-int(size) // multiple) * multiple
+    return max(multiple, round(size / multiple) * multiple)
+
+
+def _notes(exact: tuple[Fraction, Fraction], width: int, height: int) -> tuple[str, ...]:
+    if exact == (Fraction(width), Fraction(height)) or any(e.denominator != 1 for e in exact):
+        return ()
+    why = "this pixel format needs even sizes, so the last column or row stands twice"
+    return (f"{exact[0]}x{exact[1]} becomes {width}x{height}: {why}",)
+
+
+def quarter_turned(matrix: tuple[int, ...] | None) -> bool:
+    """Return whether a display matrix exchanges width and height."""
+    return matrix is not None and abs(matrix[1]) > abs(matrix[0])

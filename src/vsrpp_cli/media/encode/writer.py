@@ -1,0 +1,203 @@
+"""Frames into one intermediate file: the writing end of a worker.
+
+A segment is a Matroska file with closed groups of pictures, so that segments can be joined packet
+by packet. Its timestamps count frames, one a millisecond: Matroska has no finer ones, and the
+exact times stand in the plan. The encoder is told the nominal frame rate and counts frames, too;
+so whatever the source's timestamps do, it cannot stumble over them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
+
+import av
+import av.error
+import numpy as np
+from av.container import Flags
+from numpy.typing import NDArray
+
+from vsrpp_cli.errors import EncoderError
+from vsrpp_cli.media.color.convert import rgb_to_frame, tag
+from vsrpp_cli.media.encode.codec import configure, open_codec
+from vsrpp_cli.media.encode.output_errors import output_errors
+from vsrpp_cli.media.resample import resize
+from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
+
+MILLISECOND = Fraction(1, 1000)
+
+REORDERING = 64
+"""More than any encoder reorders: added to presentation times so that none precedes decoding."""
+
+
+class Writer(Protocol):
+    """What takes the frames of a segment."""
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame."""
+
+    def close(self) -> SegmentStats:
+        """Finish the segment, which is now complete on disk (but not yet fsynced)."""
+
+    def abort(self) -> None:
+        """Give up and remove what was written."""
+
+
+def segment_suffix(settings: EncodeSettings) -> str:
+    """Return how names of segments end: nothing for a folder of frames."""
+    return ".mkv" if settings.kind == "video" else ""
+
+
+def open_writer(path: Path, settings: EncodeSettings, *, first: int = 0) -> Writer:
+    """Return the writer of a segment, a file or a folder as the settings' kind wants it.
+
+    Args:
+        path: of the segment.
+        settings: from the plan.
+        first: index of the segment's first frame in the run; names of image files need it.
+    """
+    if settings.kind == "frames":
+        from vsrpp_cli.media.images.output import ImageSegmentWriter  # noqa: PLC0415 - videos do without
+
+        return ImageSegmentWriter(path, settings, first=first)
+    return SegmentWriter(path, settings)
+
+
+class SegmentWriter:
+    """Encodes frames into one Matroska file; a context manager that aborts unless closed.
+
+    Args:
+        path: of the file, replaced where it exists.
+        settings: from the plan.
+        on_note: called with sentences for the user.
+
+    Raises:
+        EncoderError: the encoder refuses its settings or an option.
+        DiskFullError: at any time.
+    """
+
+    def __init__(
+        self, path: Path, settings: EncodeSettings, on_note: Callable[[str], None] | None = None
+    ) -> None:
+        self.path = path
+        self._settings = settings
+        self._note = on_note or (lambda _: None)
+        self._frames = 0
+        self._packets = 0
+        self._open = True
+        with output_errors(path, "opening"):
+            self._container = av.open(str(path), "w", format="matroska")
+        self._container.flags |= cast("int", Flags.bitexact.value)  # no random identifiers
+        try:
+            self._stream = self._start()
+        except BaseException:
+            self.abort()
+            raise
+
+    def _start(self) -> av.VideoStream:
+        stream = cast("av.VideoStream", self._container.add_stream(self._settings.codec))
+        configure(stream.codec_context, self._settings)
+        stream.time_base = MILLISECOND
+        open_codec(stream.codec_context, self._settings)
+        with output_errors(self.path, "opening"):
+            self._container.start_encoding()
+        return stream
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame; of another size than the settings' it is resized first.
+
+        Args:
+            frame: in presentation order.
+        """
+        settings = self._settings
+        rgb = fit(frame.rgb, settings.width, settings.height)
+        alpha = self._alpha(frame)
+        picture = rgb_to_frame(rgb, settings.pix_fmt, settings.color, alpha, dither=settings.dither)
+        tag(picture, settings.color)
+        picture.pts = self._frames
+        picture.time_base = self._stream.codec_context.time_base
+        self._frames += 1
+        with output_errors(self.path, "encoding"):
+            self._mux(self._stream.codec_context.encode(picture))
+
+    def _alpha(self, frame: Frame) -> Any:
+        settings = self._settings
+        if not settings.keep_alpha:
+            return None
+        if frame.alpha is None:
+            return np.ones((settings.height, settings.width), np.float32)
+        return fit(frame.alpha, settings.width, settings.height, "bicubic")
+
+    def _mux(self, packets: list[av.Packet[av.VideoStream]]) -> None:
+        for packet in packets:
+            assert packet.pts is not None
+            packet.pts += REORDERING
+            packet.dts = self._packets
+            packet.duration = 1
+            packet.time_base = MILLISECOND
+            packet.stream = self._stream
+            self._packets += 1
+            self._container.mux(packet)
+
+    def close(self) -> SegmentStats:
+        """Flush the encoder and finish the file.
+
+        Raises:
+            EncoderError: frames are missing from what the encoder gave back.
+        """
+        try:
+            self._finish()
+        except BaseException:
+            self.abort()
+            raise
+        self._open = False
+        return SegmentStats(self._frames, self.path.stat().st_size)
+
+    def _finish(self) -> None:
+        with output_errors(self.path, "encoding"):
+            self._mux(self._stream.codec_context.encode(None))
+            self._container.close()
+        if self._packets != self._frames:
+            raise EncoderError(
+                f"{self._settings.codec} gave {self._packets} pictures for {self._frames}"
+            )
+
+    def abort(self) -> None:
+        """Give up and remove the file; harmless after `close`."""
+        if self._open:
+            self._open = False
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                self._container.close()
+            self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+
+def fit(
+    picture: NDArray[np.float32], width: int, height: int, kernel: str = "lanczos"
+) -> NDArray[np.float32]:
+    """Return `picture`, shape (..., H, W) in [0, 1], as (..., height, width) in [0, 1].
+
+    One column or row too few (a pixel format that needs even sizes) is added by repeating the
+    last one, since resampling would soften the whole picture for it.
+    """
+    grow_y, grow_x = height - picture.shape[-2], width - picture.shape[-1]
+    if grow_x not in (0, 1) or grow_y not in (0, 1):
+        return resize(picture, height, width, kernel)
+    if grow_x or grow_y:
+        ahead = [(0, 0)] * (picture.ndim - 2)
+        return np.pad(picture, [*ahead, (0, grow_y), (0, grow_x)], mode="edge")
+    return picture

@@ -1,0 +1,454 @@
+"""The end of a run: segments and the source's other streams into one file.
+
+Segments are joined packet by packet. Their own timestamps only count frames; the exact ones of the
+plan are put in their place by rank. Nothing is encoded again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import av
+import av.error
+from av.container import Flags, InputContainer, OutputContainer
+from av.stream import Disposition, Stream
+
+from vsrpp_cli.errors import EncoderError
+from vsrpp_cli.media.color.hdr import insert_into_sample_entry, iso_boxes
+from vsrpp_cli.media.encode.output_errors import output_errors
+from vsrpp_cli.media.mux.matroska import set_display_size
+from vsrpp_cli.media.mux.stream_copy import (
+    AudioConverter,
+    Carrier,
+    Continued,
+    Copier,
+    SubtitleConverter,
+    copy_facts,
+)
+from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags, plan_streams
+from vsrpp_cli.media.mux.timeline import Timeline, timeline
+from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
+
+__all__ = ["join", "plan_streams"]
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+
+AnyPacket: TypeAlias = "av.Packet[Stream]"
+
+CODEC_TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
+"""Where FFmpeg's default tag is one that some players do not know (Apple's want `hvc1`)."""
+
+MOST_INTERRUPTIONS = 100
+"""How often reading the source is taken up again after an error."""
+
+FINEST_MOVIE_TIMESCALE = 1_000_000_000
+
+
+def join(
+    segments: Sequence[Path], scan: Scan, source: SourceInfo, output: OutputPlan, temporary: Path
+) -> list[str]:
+    """Join finished segments and everything the plan keeps of the source.
+
+    Args:
+        segments: in their order; together they hold exactly the scan's frames.
+        scan: the run's frames.
+        source: the input.
+        output: from the plan.
+        temporary: the file (or folder of frames) to write, replaced where it exists.
+
+    Returns:
+        Sentences for the user about what was not carried over although it was planned.
+
+    Raises:
+        EncoderError: a segment is not what the plan says, or the muxer refuses something.
+        DiskFullError: there is no room for the output.
+    """
+    if output.encode.kind == "frames":
+        from vsrpp_cli.media.images.output import join_frames  # noqa: PLC0415 - videos do without
+
+        return join_frames(segments, scan, source, output, temporary)
+    with output_errors(temporary, "writing"):
+        notes = _Joiner(segments, scan, source, output, temporary).run()
+        _finish_header(temporary, output.encode)
+    return notes
+
+
+@dataclass(frozen=True)
+class _Order:
+    """In which order the frames of a segment are stored."""
+
+    ranks: tuple[int, ...]
+    """For each packet, the place of its frame in presentation order."""
+    extradata: bytes | None
+
+    @property
+    def delay(self) -> int:
+        """How many packets a frame is stored ahead of its turn, at most."""
+        return max(i - rank for i, rank in enumerate(self.ranks))
+
+
+def _order(path: Path) -> _Order:
+    with av.open(str(path)) as segment:
+        extradata = segment.streams.video[0].codec_context.extradata
+        pts = [cast("int", packet.pts) for packet in _packets(segment)]
+    rank = {value: i for i, value in enumerate(sorted(pts))}
+    if not pts or len(rank) != len(pts):
+        raise EncoderError(f"{path}: not a usable segment ({len(pts)} frames)")
+    return _Order(tuple(rank[value] for value in pts), extradata)
+
+
+def _packets(segment: InputContainer) -> Iterator[av.Packet[av.VideoStream]]:
+    for packet in segment.demux(video=0):
+        if packet.size or packet.pts is not None:  # else it only marks the end
+            yield packet
+
+
+class _Joiner:
+    """One join under way."""
+
+    def __init__(
+        self,
+        segments: Sequence[Path],
+        scan: Scan,
+        source: SourceInfo,
+        output: OutputPlan,
+        temporary: Path,
+    ) -> None:
+        self._segments = segments
+        self._scan = scan
+        self._source = source
+        self._settings = output.encode
+        self._streams = output.streams
+        self._temporary = temporary
+        self._timeline = timeline(scan, output.encode, source.time_base)
+        self._orders = [_order(path) for path in segments]
+        self._notes: list[str] = []
+        self._check()
+
+    def _check(self) -> None:
+        total = sum(len(order.ranks) for order in self._orders)
+        if total != self._scan.frames:
+            raise EncoderError(f"the segments hold {total} frames of {self._scan.frames}")
+        for path, order in zip(self._segments, self._orders, strict=True):
+            if order.extradata != self._orders[0].extradata:
+                raise EncoderError(f"{path}: encoded with other parameters than the first segment")
+
+    def run(self) -> list[str]:
+        """Write the file."""
+        with ExitStack() as stack:
+            source = self._open_source(stack)
+            output = stack.enter_context(
+                av.open(
+                    str(self._temporary),
+                    "w",
+                    format=self._settings.container,
+                    options=muxer_options(self._settings, any_tags=self._any_tags(source)),
+                )
+            )
+            output.flags |= cast("int", Flags.bitexact.value)  # no dates and random identifiers
+            video = self._add_video(output, source, stack)
+            carriers = self._add_others(output, source)
+            if source is not None:
+                self._add_facts(output, source)
+            covers = self._add_covers(output, source)
+            output.start_encoding()
+            for packet in covers:
+                output.mux(packet)
+            others = self._others(source, carriers)
+            for packet in heapq.merge(self._video(video), others, key=_decoded_at):
+                output.mux(packet)
+            # Closing writes the index: done here, where an error is not masked.
+            output.close()
+        self._notes += [
+            f"{carrier.dropped} damaged packets of track {index} were left out"
+            for index, carrier in carriers.items()
+            if carrier.dropped
+        ]
+        return self._notes
+
+    def _open_source(self, stack: ExitStack) -> InputContainer | None:
+        if self._source.kind != "video" or all(c.action == "drop" for c in self._streams):
+            return None
+        return stack.enter_context(av.open(self._source.path))
+
+    def _add_video(
+        self, output: OutputContainer, source: InputContainer | None, stack: ExitStack
+    ) -> av.VideoStream:
+        settings = self._settings
+        first = stack.enter_context(av.open(str(self._segments[0])))
+        if settings.hdr is not None and (boxes := iso_boxes(settings.hdr)):
+            template = stack.enter_context(_with_boxes(self._segments[0], boxes)).streams.video[0]
+        else:
+            template = first.streams.video[0]
+        stream = output.add_stream_from_template(template, opaque=True)
+        codec = stream.codec_context
+        stream.time_base = settings.time_base
+        codec.sample_aspect_ratio = settings.sample_aspect_ratio
+        if settings.frame_rate:
+            codec.framerate = settings.frame_rate
+        if tag := CODEC_TAGS.get((codec.name, settings.container)):
+            codec.codec_tag = tag
+        if settings.keep_alpha and codec.name == "vp9":
+            stream.metadata["alpha_mode"] = "1"
+        if source is not None:
+            original = source.streams[self._source.stream_index]
+            copy_facts(original, stream, all_tags=self._keeps("metadata"))
+            if self._timeline.start is not None:  # it would name another frame now
+                stream.metadata.pop("timecode", None)
+        if settings.display_matrix is not None:
+            stream.set_display_matrix(settings.display_matrix)
+        return stream
+
+    def _keeps(self, kind: str) -> bool:
+        return any(c.kind == kind and c.action != "drop" for c in self._streams)
+
+    def _add_others(
+        self, output: OutputContainer, source: InputContainer | None
+    ) -> dict[int, Carrier]:
+        carriers: dict[int, Carrier] = {}
+        for choice in self._streams:
+            if source is None or choice.source_index is None or choice.action == "drop":
+                continue
+            if choice.kind in ("audio", "subtitle", "data"):
+                stream = source.streams[choice.source_index]
+                carriers[choice.source_index] = self._carrier(stream, output, choice)
+        return carriers
+
+    def _carrier(self, stream: Stream, output: OutputContainer, choice: StreamChoice) -> Carrier:
+        tags = self._keeps("metadata")
+        if choice.action == "copy":
+            return Copier(stream, output, self._timeline, all_tags=tags)
+        assert choice.codec is not None
+        kind = AudioConverter if choice.kind == "audio" else SubtitleConverter
+        return kind(stream, output, self._timeline, choice.codec, all_tags=tags)
+
+    def _add_facts(self, output: OutputContainer, source: InputContainer) -> None:
+        """Add attachments, global metadata and chapters, which stand in the header."""
+        for choice in self._streams:
+            if choice.kind == "attachment" and choice.action == "copy":
+                stream = cast(
+                    "av.stream.AttachmentStream", source.streams[choice.source_index or 0]
+                )
+                mimetype = stream.mimetype or "application/octet-stream"
+                output.add_attachment(stream.name or "attachment", mimetype, stream.data)
+        if self._keeps("metadata"):
+            output.metadata.update(
+                {k: v for k, v in source.metadata.items() if k.lower() not in NOT_GLOBAL}
+            )
+        if self._keeps("chapters"):
+            output.set_chapters(moved_chapters(source, self._timeline))
+
+    def _any_tags(self, source: InputContainer | None) -> bool:
+        """Return whether the output needs tags of any name, and can have them."""
+        if source is None or not self._keeps("metadata") or self._keeps("cover"):
+            return False
+        return bool(odd_tags(source.metadata, self._settings.container))
+
+    def _add_covers(
+        self, output: OutputContainer, source: InputContainer | None
+    ) -> list[AnyPacket]:
+        """Add cover art: a file attached to Matroska, a track of one picture in MP4."""
+        packets: list[AnyPacket] = []
+        for choice in self._streams:
+            if source is None or choice.kind != "cover" or choice.action == "drop":
+                continue
+            stream = source.streams[choice.source_index or 0]
+            picture = _cover(self._source.path, stream.index)
+            codec = stream.codec_context.name
+            if self._settings.container == "matroska":
+                suffix, mimetype = IMAGE_TYPES.get(codec, ("jpg", "image/jpeg"))
+                name = stream.metadata.get("filename", f"cover.{suffix}")
+                output.add_attachment(name, stream.metadata.get("mimetype", mimetype), picture)
+                continue
+            size = cast("av.VideoStream", stream)
+            target = output.add_mux_stream(codec, width=size.width, height=size.height)
+            target.disposition = Disposition.attached_pic
+            packet: AnyPacket = av.Packet(picture)
+            packet.stream = target
+            packet.time_base = Fraction(1, 1000)
+            packet.pts = packet.dts = 0
+            packets.append(packet)
+        return packets
+
+    def _others(
+        self, source: InputContainer | None, carriers: dict[int, Carrier]
+    ) -> Iterator[AnyPacket]:
+        """Yield the packets of the other streams, in about the order of the source."""
+        if source is None or not carriers:
+            return
+        for packet in _sound_packets(source, sorted(carriers), self._notes):
+            yield from carriers[packet.stream_index].feed(packet)
+        for carrier in carriers.values():
+            yield from carrier.flush()
+
+    def _video(self, stream: av.VideoStream) -> Iterator[AnyPacket]:
+        """Yield the segments' packets with the plan's timestamps."""
+        pts = [value - self._timeline.shift for value in self._scan.pts]
+        pts.append(pts[-1] + self._scan.last_duration)
+        final = self._scan.frames - len(self._orders[-1].ranks) + self._orders[-1].ranks[-1]
+        delay = max(order.delay for order in self._orders)
+        decoded = decoding_times(pts, delay, pts[final + 1] - pts[final])
+        done = 0
+        for path, order in zip(self._segments, self._orders, strict=True):
+            with av.open(str(path)) as segment:
+                for number, packet in enumerate(_packets(segment), done):
+                    index = done + order.ranks[number - done]
+                    packet.pts = pts[index]
+                    packet.dts = decoded[number]
+                    packet.duration = pts[index + 1] - pts[index]
+                    packet.time_base = self._settings.time_base
+                    packet.stream = stream
+                    yield cast("AnyPacket", packet)
+            done += len(order.ranks)
+
+
+def decoding_times(pts: Sequence[int], delay: int, final_duration: int) -> list[int]:
+    """Return when each packet, in stored order, is to be decoded: strictly increasing.
+
+    They are the presentation times, as late as reordering allows. How long before the first of
+    them decoding begins is chosen so that the whole lasts as long by either clock, for MP4 writes
+    both durations.
+
+    Args:
+        pts: presentation times, and the end of the last frame.
+        delay: how many packets a frame is stored ahead of its turn, at most.
+        final_duration: of the packet stored last.
+    """
+    frames = len(pts) - 1
+    delay = min(delay, frames - 1)
+    lead = max(delay, pts[-1] - pts[frames - 1 - delay] - final_duration)
+    before = [pts[0] - -(-lead * (delay - n) // delay) for n in range(delay)]
+    return [*before, *pts[: frames - delay]]
+
+
+def _decoded_at(packet: AnyPacket) -> float:
+    return float((packet.dts or 0) * packet.time_base)
+
+
+IMAGE_TYPES = {
+    "mjpeg": ("jpg", "image/jpeg"),
+    "png": ("png", "image/png"),
+    "bmp": ("bmp", "image/bmp"),
+    "gif": ("gif", "image/gif"),
+    "webp": ("webp", "image/webp"),
+}
+"""Suffix and MIME type by FFmpeg's codec."""
+
+
+def _cover(path: str, index: int) -> bytes:
+    """Return the picture file that a cover art stream consists of."""
+    with av.open(path) as file:
+        return next((bytes(p) for p in file.demux(file.streams[index]) if p.size), b"")
+
+
+def _sound_packets(
+    source: InputContainer, indices: list[int], notes: list[str]
+) -> Iterator[AnyPacket]:
+    """Yield packets of some streams as far as the source can be read."""
+    streams = [source.streams[index] for index in indices]
+    sound = {s.index: Continued(s.time_base) for s in streams if s.type == "audio" and s.time_base}
+    for _ in range(MOST_INTERRUPTIONS):
+        try:
+            for packet in source.demux(*streams):
+                if packet.stream_index in sound:
+                    sound[packet.stream_index].place(packet)
+                if packet.size:
+                    yield packet
+        except av.error.FFmpegError as error:
+            reason = error.strerror
+        else:
+            return
+    notes.append(f"sound and subtitles end where the source is too damaged ({reason})")
+
+
+def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
+    """Return an open file in memory whose video stream carries HDR boxes: a template."""
+    memory = io.BytesIO()
+    with av.open(str(segment)) as source:
+        codec = source.streams.video[0].codec_context.name
+        muxer = "mov" if codec == "prores" else "mp4"
+        with av.open(memory, "w", format=muxer) as one:
+            stream = one.add_stream_from_template(source.streams.video[0], opaque=True)
+            packet = next(_packets(source))
+            packet.dts = packet.pts
+            packet.stream = stream
+            one.mux(packet)
+    return av.open(io.BytesIO(insert_into_sample_entry(memory.getvalue(), boxes)), "r")
+
+
+def moved_chapters(source: InputContainer, line: Timeline) -> list[Chapter]:
+    """Return the chapters of the source, moved and cut with everything else."""
+    kept: list[Chapter] = []
+    for chapter in source.chapters():
+        unit = chapter["time_base"] or Fraction(1, 1000)
+        if not line.keeps(chapter["start"] * unit, chapter["end"] * unit):
+            continue
+        shift = line.shift_in(unit)
+        start, end = chapter["start"] - shift, chapter["end"] - shift
+        if line.end is not None:
+            end = min(end, round((line.end - line.shift_seconds) / unit))
+        kept.append(
+            {
+                "id": chapter["id"],
+                "start": max(0, start),
+                "end": end,
+                "time_base": unit,
+                "metadata": chapter["metadata"],
+            }
+        )
+    return kept
+
+
+def track_timescale(time_base: Fraction) -> int:
+    """Return the time scale FFmpeg's MP4 muxer gives a track: doubled until it is 10000."""
+    scale = time_base.denominator
+    while scale < 10000:
+        scale *= 2
+    return scale
+
+
+def muxer_options(settings: EncodeSettings, *, any_tags: bool = False) -> dict[str, str]:
+    """Return the options of the muxer; `any_tags` is for metadata of any name in MP4 and MOV."""
+    if settings.container in ("mp4", "mov"):
+        # Empty edits, by which a late start is said, count in units of the movie's time scale.
+        scale = min(track_timescale(settings.time_base), FINEST_MOVIE_TIMESCALE)
+        flags = "+faststart+use_metadata_tags" if any_tags else "+faststart"
+        return {"movflags": flags, "movie_timescale": str(scale)}
+    if settings.container in ("matroska", "webm"):
+        # Without checksums, as `set_display_size` needs it.
+        return {"write_crc32": "0", "avoid_negative_ts": "disabled"}
+    return {}
+
+
+NEEDS_DISPLAY_SIZE = (
+    "libsvtav1",
+    "libvpx-vp9",
+    "prores_ks",
+    "ffv1",
+    "av1_nvenc",
+    "av1_qsv",
+    "av1_amf",
+)
+
+
+def _finish_header(path: Path, settings: EncodeSettings) -> None:
+    aspect = settings.sample_aspect_ratio
+    matroska = settings.container in ("matroska", "webm")
+    if aspect == 1 or not matroska or settings.codec not in NEEDS_DISPLAY_SIZE:
+        return
+    set_display_size(path, *display_size(settings.width, settings.height, aspect))
+
+
+def display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Return the smallest size of exactly the shape shown that has room for every pixel."""
+    shape = Fraction(width, height) * aspect
+    times = max(-(-width // shape.numerator), -(-height // shape.denominator))
+    return shape.numerator * times, shape.denominator * times

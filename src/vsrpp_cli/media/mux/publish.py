@@ -1,0 +1,63 @@
+"""Giving a finished result its name, whether it is a file or a folder."""
+
+import os
+import shutil
+from pathlib import Path
+
+from vsrpp_cli.media.images.headers import SUFFIXES
+from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
+
+
+def publish(temporary: Path, output: Path) -> None:
+    """Rename `temporary`, which is complete and on disk, to `output` in the same folder.
+
+    An existing file is replaced in one step. An existing folder is moved aside first and removed
+    afterwards; what it held besides frames is moved over. May be called again after a crash.
+
+    Raises:
+        OSError: the names cannot be changed.
+    """
+    if not temporary.is_dir():
+        temporary.replace(output)
+        _sync(output.parent)
+        return
+    aside = replaced(output)
+    if output.exists() and os.path.lexists(aside):
+        finish_publishing(output)
+    if os.path.lexists(output):
+        output.rename(aside)
+    temporary.rename(output)
+    _sync(output.parent)
+    finish_publishing(output)
+
+
+def replaced(output: Path) -> Path:
+    """Return where the folder that was `output` stands until its successor is in place."""
+    return output.with_name(f".{output.name}.vsrpp-replaced")
+
+
+def finish_publishing(output: Path) -> None:
+    """Remove the folder that `output` has replaced, if a crash has left it; keep other files."""
+    aside = replaced(output)
+    if not os.path.lexists(aside):
+        return
+    if aside.is_symlink() or not aside.is_dir():
+        aside.unlink()
+        return
+    for child in aside.iterdir():
+        if not _is_frame(child) and not os.path.lexists(output / child.name):
+            child.rename(output / child.name)
+    shutil.rmtree(aside)
+    _sync(output.parent)
+
+
+def _is_frame(path: Path) -> bool:
+    return path.name == TIMESTAMPS or (path.is_file() and path.suffix.lower() in SUFFIXES)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

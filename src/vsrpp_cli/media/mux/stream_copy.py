@@ -1,0 +1,409 @@
+"""Carrying packets of sound and subtitles over: as they are, or through another codec."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol, cast
+
+import av
+import av.error
+from av.container import OutputContainer
+from av.stream import Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.subtitle import SubtitleSet
+
+from vsrpp_cli.errors import EncoderError
+from vsrpp_cli.media.mux.timeline import Timeline
+
+MILLISECOND = Fraction(1, 1000)
+
+JITTER = Fraction(1, 20)
+"""Seconds by which timestamps of sound may stray before it counts as a gap."""
+
+KBIT_PER_CHANNEL = {"aac": 96, "libopus": 80, "ac3": 112}
+"""Generous: transcoding is the exception and happens to a finished mix."""
+
+OPUS_RATE = 48000
+
+USUAL_LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "2.1",
+    4: "quad",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}
+"""Of tracks that name no layout, or one that an encoder does not take."""
+
+NOT_COPIED = ("duration", "encoder", "bps", "number_of_", "rotate", "_statistics", "alpha_mode")
+"""Beginnings of names of a stream's metadata (in lower case) that would be wrong."""
+
+OF_MP4 = ("handler_name", "vendor_id", "creation_time")
+"""Names of metadata that only MP4 and MOV have a place for."""
+
+
+QUICKTIME_LANGUAGES = {
+    "deu": "ger",
+    "fre": "fra",
+    "nld": "dut",
+    "swe": "sve",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "sqi": "alb",
+    "rum": "ron",
+    "cze": "ces",
+    "slo": "slk",
+    "mkd": "mac",
+}
+"""FFmpeg's MOV muxer knows one of the two names ISO 639-2 has for these, and drops the other."""
+
+
+class Carrier(Protocol):
+    """Takes the packets of one source stream, gives packets for the output."""
+
+    dropped: int
+    """Packets that could not be carried."""
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Take the next packet of the source."""
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Give what is left."""
+
+
+def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None:
+    """Copy language and dispositions, and unless told otherwise titles and other tags."""
+    muxer = target.container.format.name
+    for key, value in source.metadata.items():
+        lower = key.lower()
+        wrong = lower.startswith(NOT_COPIED) or (lower in OF_MP4 and muxer not in ("mp4", "mov"))
+        if lower == "language" or (all_tags and not wrong):
+            target.metadata[key] = value
+    if muxer in ("mp4", "mov") and (title := target.metadata.get("title")):
+        target.metadata["handler_name"] = title  # their only place for a track's title
+    if muxer == "mov" and (language := target.metadata.get("language")):
+        target.metadata["language"] = QUICKTIME_LANGUAGES.get(language, language)
+    target.disposition = source.disposition
+
+
+class Continued:
+    """Puts the sound of recordings that were put together one behind the other.
+
+    What begins a second or more before the latest is a new count, as it is for pictures.
+    """
+
+    def __init__(self, unit: Fraction) -> None:
+        self._second = 1 / unit
+        self._moved = 0
+        self._end: int | None = None
+
+    def place(self, packet: av.Packet[Stream]) -> None:
+        """Move a packet to behind the old count where that has ended."""
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is None:
+            return
+        if self._end is not None and begin + self._moved <= self._end - self._second:
+            self._moved = self._end - begin
+        if packet.pts is not None:
+            packet.pts += self._moved
+        if packet.dts is not None:
+            packet.dts += self._moved
+        end = begin + self._moved + (packet.duration or 0)
+        self._end = end if self._end is None else max(self._end, end)
+
+
+class Copier:
+    """Moves packets in time and changes nothing else."""
+
+    def __init__(
+        self, source: Stream, output: OutputContainer, timeline: Timeline, *, all_tags: bool = True
+    ) -> None:
+        self.dropped = 0
+        self._duration = 0
+        self._target = output.add_stream_from_template(source, opaque=True)
+        copy_facts(source, self._target, all_tags=all_tags)
+        self._unit = source.time_base or MILLISECOND
+        self._timeline = timeline
+        self._shift = timeline.shift_in(self._unit)
+        self._spans = source.type == "subtitle"
+        # MP4 wants each packet later than the one before. Matroska does not, and where its
+        # milliseconds are longer than packets (TrueHD) the steps would add up.
+        strict = output.format.name in ("mp4", "mov") and not self._spans
+        self._least_step = self._one_tick(source) if strict else 0
+        self._held: av.Packet[Stream] | None = None
+        self._last_dts: int | None = None
+        self._next: int | None = None
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Give the previous packet: its duration may only be known now."""
+        if not packet.size and packet.pts is None:
+            return
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is None:  # raw streams: each follows the one before
+            begin = self._next or 0
+        self._next = begin + (packet.duration or 0)
+        if not self._keeps(begin, packet.duration or 0):
+            return
+        packet.pts = begin - self._shift
+        if self._spans and packet.duration:
+            start, length = cut_span(
+                self._timeline, begin * self._unit, packet.duration * self._unit
+            )
+            packet.pts, packet.duration = round(start / self._unit), round(length / self._unit)
+            packet.dts = packet.pts + self._shift
+        packet.dts = self._increasing(packet.dts if packet.dts is not None else begin)
+        packet.pts = max(packet.pts, packet.dts)
+        if self._held is not None and not self._held.duration and not self._spans:
+            # ALAC from Matroska: without durations MP4's edit list would hide the last packet.
+            self._held.duration = max(0, packet.pts - (self._held.pts or 0))
+        yield from self._release()
+        self._held = packet
+
+    def _one_tick(self, source: Stream) -> int:
+        """Return the source's units after which sound in MP4, counted in samples, has moved on."""
+        rate = getattr(source.codec_context, "sample_rate", 0)
+        return math.ceil(1 / (rate * self._unit)) if rate else 1
+
+    def _keeps(self, begin: int, duration: int) -> bool:
+        begins = begin * self._unit
+        if self._spans and duration:
+            return self._timeline.keeps(begins, begins + duration * self._unit)
+        return self._timeline.keeps(begins)
+
+    def _increasing(self, dts: int) -> int:
+        """Return the shifted decoding time, later where the source goes backwards."""
+        dts -= self._shift
+        if self._last_dts is not None:
+            dts = max(dts, self._last_dts + self._least_step)
+        self._last_dts = dts
+        return dts
+
+    def _release(self) -> Iterator[av.Packet[Stream]]:
+        if self._held is not None:
+            self._held.time_base = self._unit
+            self._held.stream = self._target
+            self._duration = self._held.duration or 0
+            yield self._held
+            self._held = None
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Give the last packet; one without a duration lasts as long as the one before."""
+        if self._held is not None and not self._held.duration and not self._spans:
+            self._held.duration = self._duration
+        yield from self._release()
+
+
+class AudioConverter:
+    """Decodes sound and encodes it again."""
+
+    def __init__(
+        self,
+        source: Stream,
+        output: OutputContainer,
+        timeline: Timeline,
+        codec: str,
+        *,
+        all_tags: bool = True,
+    ) -> None:
+        self.dropped = 0
+        self._decoder = cast("av.AudioCodecContext", source.codec_context)
+        shape = audio_shape(self._decoder, codec)
+        if shape is None:
+            raise EncoderError(f"{codec} takes no sound like that of track {source.index}")
+        rate = shape.rate
+        self._target = output.add_stream(codec, rate=rate)
+        copy_facts(source, self._target, all_tags=all_tags)
+        self._encoder = cast("av.AudioCodecContext", self._target.codec_context)
+        shape.set_on(self._encoder, codec)
+        self._encoder.open()
+        self._resampler = self._new_resampler()
+        self._unit = source.time_base or MILLISECOND
+        self._rate = rate
+        self._timeline = timeline
+        self._position: int | None = None
+        self._heard = Fraction(0)
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Decode a packet; damaged ones are counted and left out."""
+        if not packet.size:
+            return
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is not None and not self._timeline.keeps(begin * self._unit):
+            return
+        try:
+            frames = self._decoder.decode(packet)
+        except av.error.FFmpegError:
+            self.dropped += 1
+            return
+        for frame in frames:
+            yield from self._encode(frame)
+
+    def _encode(self, frame: av.AudioFrame) -> Iterator[av.Packet[Stream]]:
+        if frame.pts is not None:
+            begin = frame.pts * (frame.time_base or self._unit) - self._timeline.shift_seconds
+            self._catch_up(begin)
+        self._heard += Fraction(frame.samples, frame.sample_rate)
+        # The encoder counts samples: what the source's timestamps say beyond that is jitter.
+        frame.pts = None
+        try:
+            resampled = self._resampler.resample(frame)
+        except ValueError:  # from here on the source has other channels or another rate
+            for rest in self._resampler.resample(None):
+                yield from self._packets(rest)
+            self._resampler = self._new_resampler()
+            resampled = self._resampler.resample(frame)
+        for part in resampled:
+            yield from self._packets(part)
+
+    def _catch_up(self, begin: Fraction) -> None:
+        """Set the first position, and move on where the source leaves a gap."""
+        if self._position is None:
+            self._position, self._heard = round(begin * self._encoder.sample_rate), begin
+        elif begin - self._heard > JITTER:
+            self._position += round((begin - self._heard) * self._encoder.sample_rate)
+            self._heard = begin
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(
+            format=self._encoder.format.name,
+            layout=self._encoder.layout.name,
+            rate=self._encoder.sample_rate,
+            frame_size=self._encoder.frame_size or None,
+        )
+
+    def _packets(self, frame: av.AudioFrame | None) -> Iterator[av.Packet[Stream]]:
+        if frame is not None:
+            frame.pts = self._position = self._position or 0
+            frame.time_base = Fraction(1, self._rate)
+            self._position += frame.samples
+        for packet in self._encoder.encode(frame):
+            packet.stream = self._target
+            yield cast("av.Packet[Stream]", packet)
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Drain decoder, resampler and encoder."""
+        for frame in self._decoder.decode(None):
+            yield from self._encode(frame)
+        for resampled in self._resampler.resample(None):
+            yield from self._packets(resampled)
+        yield from self._packets(None)
+
+
+@dataclass(frozen=True)
+class AudioShape:
+    """What an encoder is given: channels, samples a second, and how a sample is stored."""
+
+    layout: str
+    rate: int
+    sample_format: str
+
+    def set_on(self, encoder: av.AudioCodecContext, codec: str) -> None:
+        """Set it on an encoder that is not yet open."""
+        encoder.sample_rate = self.rate
+        encoder.layout = self.layout
+        encoder.format = self.sample_format
+        encoder.time_base = Fraction(1, self.rate)
+        if codec in KBIT_PER_CHANNEL:
+            channels = av.AudioLayout(self.layout).nb_channels
+            encoder.bit_rate = 1000 * KBIT_PER_CHANNEL[codec] * channels
+
+
+def audio_shape(decoder: av.AudioCodecContext, codec: str) -> AudioShape | None:
+    """Return what comes closest to the sound of `decoder` among what `codec` accepts, or None.
+
+    Encoders differ in the channel layouts and rates they take, so each combination is tried, the
+    most faithful first.
+    """
+    channels = decoder.layout.nb_channels
+    layouts = (decoder.layout.name, USUAL_LAYOUTS.get(channels, "stereo"), "stereo")
+    rates = (OPUS_RATE,) if codec == "libopus" else (decoder.sample_rate or 48000, 48000)
+    sample_format = _sample_format(codec, decoder.format.name if decoder.format else "fltp")
+    for layout in layouts:
+        for rate in rates:
+            shape = AudioShape(layout, rate, sample_format)
+            trial = cast("av.AudioCodecContext", av.CodecContext.create(codec, "w"))
+            try:
+                shape.set_on(trial, codec)
+                trial.open()
+            except (av.error.FFmpegError, ValueError):
+                continue
+            return shape
+    return None
+
+
+def _sample_format(codec: str, exact: str) -> str:
+    """Return the encoder's format that keeps most of the decoder's."""
+    offered = [f.name for f in av.Codec(codec, "w").audio_formats or ()]
+    flat = exact.removesuffix("p")
+    for wanted in (exact, flat, f"{flat}p", "s32p", "s32", "fltp", "flt"):
+        if wanted in offered:
+            return wanted
+    return offered[0]
+
+
+def cut_span(line: Timeline, begin: Fraction, length: Fraction) -> tuple[Fraction, Fraction]:
+    """Return when something kept starts in the output, and for how long, both in seconds."""
+    end = begin + length
+    if line.end is not None:
+        end = min(end, line.end)
+    if line.start is not None:
+        begin = max(begin, line.start)
+    return begin - line.shift_seconds, max(Fraction(0), end - begin)
+
+
+class SubtitleConverter:
+    """Decodes text subtitles to ASS events and writes those in another text format."""
+
+    def __init__(
+        self,
+        source: Stream,
+        output: OutputContainer,
+        timeline: Timeline,
+        codec: str,
+        *,
+        all_tags: bool = True,
+    ) -> None:
+        self.dropped = 0
+        self._decoder = cast("SubtitleCodecContext", source.codec_context)
+        self._decoder.open(strict=False)
+        self._target = output.add_stream(codec)
+        copy_facts(source, self._target, all_tags=all_tags)
+        self._encoder = cast("SubtitleCodecContext", self._target.codec_context)
+        self._target.time_base = self._encoder.time_base = MILLISECOND
+        self._encoder.subtitle_header = self._decoder.subtitle_header
+        self._unit = source.time_base or MILLISECOND
+        self._timeline = timeline
+
+    def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
+        """Convert one event; those that cannot be decoded are counted and left out."""
+        if not packet.size or packet.pts is None:
+            return
+        begin, length = packet.pts * self._unit, (packet.duration or 0) * self._unit
+        if not self._timeline.keeps(begin, begin + length):
+            return
+        start, length = cut_span(self._timeline, begin, length)
+        try:
+            events = cast("Any", self._decoder).decode(packet)
+        except av.error.FFmpegError:
+            self.dropped += 1
+            return
+        for event in events:
+            yield self._encoded(event.ass, round(start * 1000), round(length * 1000))
+
+    def _encoded(self, text: bytes, start: int, length: int) -> av.Packet[Stream]:
+        packet = self._encoder.encode_subtitle(SubtitleSet.create(text, 0, length, start))
+        packet.stream = self._target
+        packet.time_base = MILLISECOND
+        packet.pts = packet.dts = start
+        packet.duration = length
+        return cast("av.Packet[Stream]", packet)
+
+    def flush(self) -> Iterator[av.Packet[Stream]]:
+        """Nothing is held back."""
+        return iter(())

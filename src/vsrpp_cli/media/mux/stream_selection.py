@@ -1,0 +1,324 @@
+"""What becomes of the source's other streams: copied, converted or left out, each tried beforehand.
+
+Nothing is looked up in tables of what a container might hold: a stream is copied if a file in
+memory with its header and first packet can be written.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import cast
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Stream
+
+from vsrpp_cli.errors import InputError, StrictError
+from vsrpp_cli.media.mux.stream_copy import audio_shape
+from vsrpp_cli.media.types import EncodeSettings, SourceInfo, StreamChoice, StreamInfo
+from vsrpp_cli.options import UpscaleOptions
+
+TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
+
+LOSSLESS_AUDIO = ("flac", "alac", "wavpack", "tta", "truehd", "mlp", "ape", "pcm", "shorten")
+CODEC_NAMES = {"mp3float": "mp3", "pgssub": "PGS", "dvdsub": "VobSub", "dvbsub": "DVB"}
+"""What people call those that FFmpeg names otherwise."""
+
+AUDIO_CODECS = {
+    "mp4": ("alac", "aac"),
+    "mov": ("alac", "aac"),
+    "matroska": ("flac", "libopus"),
+    "webm": ("libopus", "libopus"),
+}
+"""What audio becomes where it cannot be copied: lossless sources, and all others."""
+
+TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text", "ttml")
+SUBTITLE_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
+"""What text subtitles become where they cannot be copied."""
+
+HOLDS_ATTACHMENTS = ("matroska",)
+HOLDS_COVER = ("matroska", "mp4")
+HOLDS_CHAPTERS = ("matroska", "webm", "mp4", "mov")
+
+COMMON_TAGS = (
+    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+    *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
+    *("network", "keywords", "episode_sort", "season_number", "media_type", "hd_video"),
+    *("compilation", "track", "disc", "tmpo", "creation_time", "language"),
+)
+"""What MP4 has a place for as players know it (FFmpeg's movenc.c, `mov_write_ilst_tag`)."""
+
+NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+"""Metadata of the source file (in lower case) that would be wrong on the output."""
+
+FIRST_PACKETS = 4000
+"""Packets of the source in which the first of each stream is looked for."""
+
+
+def plan_streams(
+    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions
+) -> tuple[StreamChoice, ...]:
+    """Decide about everything in the source besides the video track.
+
+    Args:
+        info: the source.
+        settings: of the output.
+        options: which kinds are wanted, and whether losses are acceptable.
+
+    Raises:
+        StrictError: something would be lost and `options.strict` is set; names everything.
+    """
+    choices = _choose(info, settings, options)
+    losses = [*settings.losses, *(choice.reason for choice in choices if choice.loss)]
+    if options.strict and losses:
+        raise StrictError(f"--strict: {'; '.join(losses)}")
+    return choices
+
+
+def _choose(
+    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions
+) -> tuple[StreamChoice, ...]:
+    if info.kind != "video":
+        return ()
+    if settings.kind != "video":
+        return tuple(
+            _dropped(stream, "the output is frames") for stream in info.streams if _heard(stream)
+        )
+    if info.path == "-":
+        return tuple(_dropped(stream, "a pipe is read only once") for stream in info.streams)
+    try:
+        with av.open(info.path) as source:
+            found = _Chooser(source, settings, options).all(info.streams)
+            chapters = bool(source.chapters())
+            metadata = source.metadata
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputError(f"{info.path}: cannot be read: {error.strerror}") from error
+    if chapters:
+        found.append(_of_file("chapters", options.chapters, settings, HOLDS_CHAPTERS))
+    cover = any(choice.kind == "cover" and choice.action == "copy" for choice in found)
+    found.append(_metadata(options, settings, odd_tags(metadata, settings.container), cover=cover))
+    return tuple(found)
+
+
+def _heard(stream: StreamInfo) -> bool:
+    return stream.kind in ("audio", "subtitle") or (
+        stream.kind == "video" and not stream.attached_picture
+    )
+
+
+def _of_file(
+    kind: str, wanted: bool, settings: EncodeSettings, holders: tuple[str, ...]
+) -> StreamChoice:
+    if not wanted:
+        return StreamChoice(source_index=None, kind=kind, action="drop", reason=_as_asked(kind))
+    if settings.container not in holders:
+        reason = f"{TITLES[settings.container]} holds no {kind}"
+        return StreamChoice(source_index=None, kind=kind, action="drop", reason=reason, loss=True)
+    return StreamChoice(source_index=None, kind=kind, action="copy")
+
+
+def _metadata(
+    options: UpscaleOptions, settings: EncodeSettings, odd: list[str], *, cover: bool
+) -> StreamChoice:
+    choice = _of_file("metadata", options.metadata, settings, tuple(TITLES))
+    if choice.action == "drop" or not odd or not cover:
+        return choice
+    # FFmpeg writes either the tags everyone knows and the cover, or tags of any name.
+    reason = f"{TITLES[settings.container]} with cover art cannot hold the tags {', '.join(odd)}"
+    return replace(choice, reason=reason, loss=True)
+
+
+def odd_tags(metadata: dict[str, str], muxer: str) -> list[str]:
+    """Return the names of the tags for which the container has no place of their own."""
+    if muxer not in ("mp4", "mov"):
+        return []
+    return sorted(k for k in metadata if k.lower() not in (*COMMON_TAGS, *NOT_GLOBAL))
+
+
+def _as_asked(kind: str) -> str:
+    return f"left out as asked (--no-{kind})"
+
+
+def named(stream: StreamInfo) -> str:
+    """Return how a stream is called in messages: `audio track 2 (aac, deu)`."""
+    about = ", ".join(filter(None, (spoken(stream), stream.language)))
+    if stream.attached_picture:
+        return f"cover art ({about})"
+    return f"{stream.kind} track {stream.index} ({about})"
+
+
+def spoken(stream: StreamInfo) -> str:
+    """Return what people call the codec of a stream."""
+    return CODEC_NAMES.get(stream.codec, stream.codec)
+
+
+def _dropped(stream: StreamInfo, reason: str) -> StreamChoice:
+    kind = "cover" if stream.attached_picture else stream.kind
+    return StreamChoice(
+        source_index=stream.index,
+        kind=kind,
+        action="drop",
+        reason=f"{named(stream)} is dropped: {reason}",
+        loss=True,
+    )
+
+
+class _Chooser:
+    """Decides stream by stream, trying each against the container."""
+
+    def __init__(
+        self, source: InputContainer, settings: EncodeSettings, options: UpscaleOptions
+    ) -> None:
+        self._source = source
+        self._options = options
+        self._muxer = settings.container
+        self._title = TITLES[settings.container]
+
+    def all(self, streams: tuple[StreamInfo, ...]) -> list[StreamChoice]:
+        """Return a choice for each stream."""
+        first = _first_packets(
+            self._source, {s.index for s in streams if s.kind in ("audio", "data")}
+        )
+        return [self._one(stream, first.get(stream.index)) for stream in streams]
+
+    def _one(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+        if stream.attached_picture:
+            return self._cover(stream)
+        if stream.kind == "audio":
+            return self._audio(stream, packet)
+        if stream.kind == "subtitle":
+            return self._subtitle(stream)
+        if stream.kind == "attachment":
+            return self._attachment(stream)
+        if stream.kind == "video":
+            return _dropped(stream, "only one video track is upscaled (--video-track chooses)")
+        return self._data(stream, packet)
+
+    def _data(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+        source = self._source.streams[stream.index]
+        choice = StreamChoice(source_index=stream.index, kind="data", action="drop")
+        if "timecode" in source.metadata:
+            return replace(choice, reason="the time code track is written anew")
+        chapters = len(self._source.chapters())
+        if chapters and source.frames == chapters:  # titles of chapters, as MP4 stores them
+            return choice
+        if packet is not None and can_copy(source, self._muxer, packet):
+            return replace(choice, action="copy")
+        about = source.metadata.get("handler_name", "").strip() or source.name or "unknown"
+        named = replace(stream, codec=about, language=None)
+        return _dropped(named, f"{self._title} as written here cannot hold it")
+
+    def _audio(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+        choice = StreamChoice(source_index=stream.index, kind="audio", action="copy")
+        if not self._options.audio:
+            return replace(choice, action="drop", reason=_as_asked("audio"))
+        if can_copy(self._source.streams[stream.index], self._muxer, packet):
+            return choice
+        lossless = stream.codec.startswith(LOSSLESS_AUDIO)
+        codec = AUDIO_CODECS[self._muxer][0 if lossless else 1]
+        decoder = cast(
+            "av.AudioCodecContext | None", self._source.streams[stream.index].codec_context
+        )
+        if decoder is None:
+            return _dropped(stream, f"{self._title} cannot hold it, and it cannot be decoded here")
+        shape = audio_shape(decoder, codec)
+        if shape is None:
+            return _dropped(stream, f"{self._title} cannot hold it, and {codec} cannot encode it")
+        mixed = av.AudioLayout(shape.layout).nb_channels < decoder.layout.nb_channels
+        return replace(
+            choice,
+            action="transcode",
+            codec=codec,
+            loss=mixed or not (lossless and codec in ("alac", "flac")),
+            reason=f"{named(stream)} becomes {codec}{' in stereo' if mixed else ''}: "
+            f"{self._title} cannot hold {spoken(stream)}",
+        )
+
+    def _subtitle(self, stream: StreamInfo) -> StreamChoice:
+        choice = StreamChoice(source_index=stream.index, kind="subtitle", action="copy")
+        if not self._options.subtitles:
+            return replace(choice, action="drop", reason=_as_asked("subtitles"))
+        if can_copy(self._source.streams[stream.index], self._muxer, None):
+            return choice
+        codec = SUBTITLE_CODECS.get(self._muxer)
+        if codec is None or stream.codec not in TEXT_SUBTITLES:
+            return _dropped(
+                stream,
+                f"{self._title} cannot hold {spoken(stream)} subtitles",
+            )
+        if not _can_decode(self._source.streams[stream.index]):
+            return _dropped(stream, f"{stream.codec} subtitles cannot be decoded here")
+        return replace(
+            choice,
+            action="transcode",
+            codec=codec,
+            reason=f"{named(stream)} becomes {codec}: {self._title} cannot hold {spoken(stream)}",
+        )
+
+    def _attachment(self, stream: StreamInfo) -> StreamChoice:
+        if self._muxer in HOLDS_ATTACHMENTS:
+            return StreamChoice(source_index=stream.index, kind="attachment", action="copy")
+        return _dropped(stream, f"{self._title} holds no attachments")
+
+    def _cover(self, stream: StreamInfo) -> StreamChoice:
+        choice = StreamChoice(source_index=stream.index, kind="cover", action="copy")
+        if not self._options.metadata:
+            return replace(choice, action="drop", reason=_as_asked("metadata"))
+        if self._muxer not in HOLDS_COVER:
+            return _dropped(stream, f"{self._title} holds no cover art")
+        if self._muxer == "mp4" and stream.codec not in ("mjpeg", "png", "bmp"):
+            return _dropped(stream, f"MP4 takes no {stream.codec} cover art")
+        return choice
+
+
+def _first_packets(source: InputContainer, indices: set[int]) -> dict[int, bytes]:
+    """Return the first packet of each of these streams, as far as they come early."""
+    found: dict[int, bytes] = {}
+    if not indices:
+        return found
+    for packet in _some_packets(source):
+        if packet.stream_index in indices and packet.size:
+            found.setdefault(packet.stream_index, bytes(packet))
+            if len(found) == len(indices):
+                break
+    return found
+
+
+def _some_packets(source: InputContainer) -> Iterator[av.Packet[Stream]]:
+    try:
+        for number, packet in enumerate(source.demux()):
+            if number == FIRST_PACKETS:
+                return
+            yield packet
+    except (av.error.FFmpegError, ValueError):  # damaged early on; the header must do
+        return
+
+
+def can_copy(stream: Stream, muxer: str, packet: bytes | None) -> bool:
+    """Return whether a file with this stream alone can be written, with a packet if one is given.
+
+    Some failures come only with the header, a packet, or the trailer, so all are tried.
+    """
+    try:
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            copy = trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+            if packet is not None:
+                first: av.Packet[Stream] = av.Packet(packet)
+                first.stream = copy
+                first.time_base = stream.time_base or Fraction(1, 1000)
+                first.pts = first.dts = 0
+                first.duration = 1
+                trial.mux(first)
+            trial.close()
+    except (av.error.FFmpegError, ValueError, OSError):
+        return False
+    return True
+
+
+def _can_decode(stream: Stream) -> bool:
+    return stream.codec_context is not None

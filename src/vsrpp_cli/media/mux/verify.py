@@ -1,0 +1,218 @@
+"""Looking at the finished file: is it what the plan says?"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+
+from vsrpp_cli.errors import VerificationError
+from vsrpp_cli.media.color.codepoints import FULL
+from vsrpp_cli.media.color.convert import code_points, has_alpha
+from vsrpp_cli.media.decode.probe import display_matrix
+from vsrpp_cli.media.mux.timeline import timeline
+from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo
+
+
+def verify(
+    path: Path, scan: Scan, source: SourceInfo, output: OutputPlan, *, decode: bool
+) -> list[str]:
+    """Compare a joined file with the plan.
+
+    Args:
+        path: the file (or folder of frames), not under its final name yet.
+        scan: the run's frames.
+        source: the input.
+        output: from the plan.
+        decode: also decode all of the video, from end to end.
+
+    Returns:
+        Sentences for the user.
+
+    Raises:
+        VerificationError: names the first difference.
+    """
+    if output.encode.kind == "frames":
+        from vsrpp_cli.media.images.output import verify_frames  # noqa: PLC0415 - videos do without
+
+        return verify_frames(path, scan, source, output, decode=decode)
+    settings = output.encode
+    try:
+        with av.open(str(path)) as file:
+            _verify_streams(file, output)
+        with av.open(str(path)) as file:
+            _verify_picture(file, settings)
+        with av.open(str(path)) as file:
+            _verify_shape(file, settings)
+            _verify_duration(file, scan, source, settings)
+            _verify_times(file, scan, source, settings)
+        with av.open(str(path)) as file:
+            _verify_frames(file, scan, source, settings, all_of_them=decode)
+    except (av.error.FFmpegError, OSError) as error:
+        raise VerificationError(f"the output cannot be read back: {error.strerror}") from error
+    return []
+
+
+def _verify_streams(file: InputContainer, output: OutputPlan) -> None:
+    """Check how many streams of each kind there are, and chapters."""
+    covers = sum(is_cover(s) for s in file.streams.video)
+    found = {
+        "video": len(file.streams.video) - covers,
+        "audio": len(file.streams.audio),
+        "subtitle": len(file.streams.subtitles),
+        "attachment": len(file.streams.attachments),
+        "cover": covers,
+    }
+    for kind, count in found.items():
+        wanted = sum(c.kind == kind and c.action != "drop" for c in output.streams)
+        wanted += kind == "video"
+        if count != wanted:
+            raise VerificationError(f"the output has {count} {kind} streams instead of {wanted}")
+    if is_cover(file.streams.video[0]):
+        raise VerificationError("the output's first video stream is its cover")
+
+
+def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
+    """Check size, pixel format and colour tags."""
+    codec = file.streams.video[0].codec_context
+    if codec.pix_fmt is None:
+        # libavformat looks at a few seconds only, and a late video has no picture there.
+        next(file.decode(video=0), None)
+    tags = (codec.color_primaries, codec.color_trc, codec.colorspace)
+    compared: tuple[tuple[str, object, object], ...] = (
+        ("size", (codec.width, codec.height), (settings.width, settings.height)),
+        ("pixel format", stored(codec.pix_fmt or ""), stored(settings.pix_fmt)),
+        ("primaries, transfer and matrix", tags, code_points(settings.color)[:3]),
+    )
+    for name, found, wanted in compared:
+        if found != wanted:
+            raise VerificationError(f"the output's {name} is {found} instead of {wanted}")
+    full = codec.color_range == FULL
+    if full != settings.color.full_range:
+        raise VerificationError(f"the output's range is {'full' if full else 'limited'}")
+
+
+def _verify_shape(file: InputContainer, settings: EncodeSettings) -> None:
+    """Check the shape of pixels."""
+    aspect = file.streams.video[0].sample_aspect_ratio or Fraction(1)
+    if abs(aspect / settings.sample_aspect_ratio - 1) > ROUNDED_SHAPE:
+        raise VerificationError(
+            f"the output's sample aspect ratio is {aspect} instead of "
+            f"{settings.sample_aspect_ratio}"
+        )
+
+
+ROUNDED_SHAPE = Fraction(1, 1000)
+"""By how much a ratio that had to be rounded may be off."""
+
+
+def _verify_duration(
+    file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
+) -> None:
+    """Check how long the container says the video is."""
+    stream = file.streams.video[0]
+    line = timeline(scan, settings, source.time_base)
+    begin, end = scan.pts[0], scan.pts[-1] + scan.last_duration
+    # Matroska states no durations of streams: what libavformat shows there is the whole file's.
+    if stream.duration is not None and stream.time_base and settings.container in ("mp4", "mov"):
+        found, wanted = stream.duration * stream.time_base, (end - begin) * source.time_base
+    elif file.duration is not None:
+        # Of the whole file, in which sound may last longer.
+        found, wanted = Fraction(file.duration, av.time_base), (end - line.shift) * source.time_base
+        found = min(found, wanted)
+    else:
+        raise VerificationError("the output does not say how long it is")
+    if abs(found - wanted) > ROUNDED_DURATION:
+        raise VerificationError(
+            f"the output's video lasts {float(found):.3f} s instead of {float(wanted):.3f}"
+        )
+
+
+ROUNDED_DURATION = Fraction(2, 1000)
+"""Seconds by which a duration may be off where containers count in milliseconds."""
+
+
+def stored(pix_fmt: str) -> str:
+    """Return the pixel format as headers tell it: not all tell layout, range or transparency."""
+    plain = STORED.get(pix_fmt, pix_fmt).replace("yuvj", "yuv").replace("yuva", "yuv")
+    # ProRes 4444 is read as 12 bits, whatever was given.
+    return plain.replace("yuv444p12", "yuv444p10")
+
+
+STORED = {
+    "nv12": "yuv420p",
+    "nv16": "yuv422p",
+    "p010le": "yuv420p10le",
+    "p012le": "yuv420p12le",
+    "p210le": "yuv422p10le",
+}
+"""What pictures in the layouts of hardware are once they are encoded."""
+
+
+def is_cover(stream: av.VideoStream) -> bool:
+    """Return whether a video stream is cover art."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _verify_times(
+    file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
+) -> None:
+    """Read every packet of every stream, and compare those of the video with the plan."""
+    stream = file.streams.video[0]
+    found = [
+        packet.pts
+        for packet in file.demux()
+        if packet.stream_index == stream.index and packet.size and packet.pts is not None
+    ]
+    _compare_times(sorted(found), stream.time_base or Fraction(1), scan, source, settings)
+
+
+def _compare_times(
+    found: list[int], unit: Fraction, scan: Scan, source: SourceInfo, settings: EncodeSettings
+) -> None:
+    if len(found) != scan.frames:
+        raise VerificationError(f"the output has {len(found)} frames instead of {scan.frames}")
+    line = timeline(scan, settings, source.time_base)
+    for index, (pts, wanted) in enumerate(zip(found, scan.pts, strict=True)):
+        exact = (wanted - line.shift) * source.time_base
+        # Half a unit is what rounding to the container's unit may cost; more is an error.
+        if abs(pts * unit - exact) * 2 > unit:
+            raise VerificationError(
+                f"frame {index} is shown at {float(pts * unit):.6f} s instead of {float(exact):.6f}"
+            )
+
+
+def _verify_frames(
+    file: InputContainer,
+    scan: Scan,
+    source: SourceInfo,
+    settings: EncodeSettings,
+    *,
+    all_of_them: bool,
+) -> None:
+    """Decode the video, or its first frame only."""
+    stream = file.streams.video[0]
+    stream.thread_type = "AUTO"
+    found: list[int] = []
+    for frame in file.decode(stream):
+        if frame.is_corrupt or frame.pts is None:
+            raise VerificationError(f"frame {len(found)} of the output is damaged")
+        if not found:
+            _verify_first_frame(frame, settings)
+            if not all_of_them:
+                return
+        found.append(frame.pts)
+    _compare_times(found, stream.time_base or Fraction(1), scan, source, settings)
+
+
+def _verify_first_frame(frame: av.VideoFrame, settings: EncodeSettings) -> None:
+    """Check what only frames tell."""
+    if (matrix := display_matrix(frame)) != settings.display_matrix:
+        raise VerificationError(
+            f"the output's display matrix is {matrix} instead of {settings.display_matrix}"
+        )
+    # FFmpeg's own VP9 decoder leaves transparency out.
+    name = frame.format.name
+    if settings.keep_alpha and settings.codec != "libvpx-vp9" and not has_alpha(frame.format):
+        raise VerificationError(f"the output has lost its transparency ({name})")

@@ -1,0 +1,181 @@
+"""From a command to a plan: look at input, models and machine, and decide everything."""
+
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from importlib.metadata import version as installed
+from itertools import pairwise
+from operator import mul
+from pathlib import Path
+
+import torch
+
+from vsrpp_cli.checkpoints.download import ResolvedModel, resolve_chain
+from vsrpp_cli.checkpoints.load import read_config
+from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
+from vsrpp_cli.errors import InputError
+from vsrpp_cli.inference.device import (
+    cpu_capability,
+    default_threads,
+    device_memory,
+    resolve_device,
+    resolve_precision,
+)
+from vsrpp_cli.inference.geometry_request import wishes_of
+from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.media.encode.selection import resolve
+from vsrpp_cli.media.images.output import check_frame_count
+from vsrpp_cli.media.mux.join import plan_streams
+from vsrpp_cli.media.source import FrameSource
+from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
+from vsrpp_cli.network.config import NetworkConfig
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry, segment_frames
+from vsrpp_cli.planning.chunks import plan_segments
+from vsrpp_cli.runs.plan import VERSION, ComputeSpec, Decoding, ModelRecord, Plan
+from vsrpp_cli.runs.speed import seconds_per_frame
+from vsrpp_cli.version import __version__
+
+OnScan = Callable[[int, int | None], None]
+"""Called with frames scanned and the estimated total."""
+
+
+def open_input(path: Path, options: UpscaleOptions) -> FrameSource:
+    """Open the input of a run as the options say."""
+    return _decoding(options).open(path)
+
+
+def _decoding(options: UpscaleOptions) -> Decoding:
+    return Decoding(
+        video_track=options.video_track, fps=options.fps, deinterlace=options.deinterlace
+    )
+
+
+def make_plan(
+    source: FrameSource,
+    output: Path,
+    options: UpscaleOptions,
+    *,
+    models: list[ResolvedModel] | None = None,
+    on_scan: OnScan | None = None,
+) -> Plan:
+    """Decide a whole run; reads the input once from end to end, computes nothing.
+
+    Raises:
+        VsrppError: the input, the models or the machine do not allow what the options ask.
+    """
+    compute = compute_spec(options)
+    models = models if models is not None else resolve_models(options, compute.device)
+    configs = [read_config(model.path) for model in models]
+    scale = _product(config.scale for config in configs)
+    # Encoder and streams first: what cannot be done should not cost a scan.
+    settings = resolve(source.info, options, output, scale=scale, threads=compute.threads)
+    streams = plan_streams(source.info, settings, options)
+    scan = source.scan(
+        on_progress=on_scan,
+        scenes=options.scenes == "auto",
+        start=options.start,
+        end=options.end,
+        frames=options.frames,
+    )
+    if not scan.frames:
+        raise InputError(f"{source.info.path}: no frame to upscale between --start and --end")
+    if settings.kind == "frames":
+        check_frame_count(output, scan.frames)
+    geometry = _geometry(source.info, scan, models, configs, compute, options)
+    return Plan(
+        version=VERSION,
+        software=software(),
+        options=options.content(),
+        source=source.info,
+        source_fingerprint=source.fingerprint(),
+        scan=scan,
+        models=tuple(_record(m, c) for m, c in zip(models, configs, strict=True)),
+        compute=compute,
+        geometry=geometry,
+        segments=plan_segments(
+            scan.frames,
+            scan.cuts,
+            chunk=geometry.chunk,
+            overlap=geometry.overlap,
+            segment=options.segment
+            or segment_frames(geometry, seconds_per_frame(source.info, configs, compute)),
+        ),
+        output=OutputPlan(path=str(output.absolute()), encode=settings, streams=streams),
+        decoding=_decoding(options),
+    )
+
+
+def compute_spec(options: UpscaleOptions) -> ComputeSpec:
+    """Decide device, precision and threads."""
+    device = resolve_device(options.device)
+    return ComputeSpec(
+        device=str(device),
+        precision=resolve_precision(options.precision, device),
+        threads=options.threads or default_threads(),
+        ensemble=options.ensemble,
+        guard=options.guard,
+        compiled=options.compile,
+    )
+
+
+def resolve_models(
+    options: UpscaleOptions, device: str, on_progress: OnDownload | None = None
+) -> list[ResolvedModel]:
+    """Find, and where needed fetch, the files of the chain of models."""
+    return resolve_chain(
+        options.model,
+        device_kind=device.partition(":")[0],
+        offline=options.offline,
+        on_progress=on_progress,
+    )
+
+
+def _geometry(
+    info: SourceInfo,
+    scan: Scan,
+    models: Sequence[ResolvedModel],
+    configs: Sequence[NetworkConfig],
+    compute: ComputeSpec,
+    options: UpscaleOptions,
+) -> Geometry:
+    return choose_geometry(
+        Work(
+            width=info.width,
+            height=info.height,
+            networks=tuple(configs),
+            precision=compute.precision,
+            weights=sum(model.path.stat().st_size for model in models),
+            ensemble=compute.ensemble,
+            longest=longest_scene(scan),
+            device_memory=device_memory(torch.device(compute.device)),
+        ),
+        wishes_of(models, options),
+        options.memory_limit or default_limit(),
+    )
+
+
+def longest_scene(scan: Scan) -> int:
+    """Return the frames of the longest scene."""
+    return max(stop - start for start, stop in pairwise([0, *scan.cuts, scan.frames]))
+
+
+def _record(model: ResolvedModel, config: NetworkConfig) -> ModelRecord:
+    return ModelRecord(
+        name=model.name, path=str(model.path), sha256=model.sha256, scale=config.scale
+    )
+
+
+def _product(numbers: Iterable[int]) -> int:
+    return reduce(mul, numbers, 1)
+
+
+def software() -> dict[str, str]:
+    """Return what the promise of identical frames depends on."""
+    packages = ("torch", "torchvision", "av", "numpy", "numba")
+    return {
+        "vsrpp": __version__,
+        **{name: installed(name) for name in packages},
+        "machine": platform.machine(),
+        "cpu": cpu_capability(),
+    }

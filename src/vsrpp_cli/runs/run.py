@@ -1,0 +1,450 @@
+"""A whole run: plan, segments, join, verification, rename.
+
+The order of what becomes durable makes a run survive anything: the plan, then each segment with its
+line in the journal, then the joined file beside the output, then its new name, then the line that
+says so. Only then is the work folder removed.
+"""
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vsrpp_cli.checkpoints.download import ResolvedModel
+from vsrpp_cli.errors import (
+    DiskFullError,
+    OutputExistsError,
+    ResumeRefusedError,
+    UsageError,
+    VerificationError,
+    VsrppError,
+)
+from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.progress import OnFrames
+from vsrpp_cli.media.mux.join import join as join_segments
+from vsrpp_cli.media.mux.publish import finish_publishing, publish
+from vsrpp_cli.media.mux.verify import verify
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.planning.chunks import computed_per_kept
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs import disk
+from vsrpp_cli.runs.durable import disk_errors, fsync_tree
+from vsrpp_cli.runs.plan import Plan, changes
+from vsrpp_cli.runs.planner import compute_spec, make_plan, open_input, resolve_models, software
+from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
+from vsrpp_cli.runs.report import Report
+from vsrpp_cli.runs.segment import (
+    Finished,
+    finished_segments,
+    measure,
+    noted,
+    remove_partial,
+    segment_path,
+)
+from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.workers import processes, serial
+from vsrpp_cli.runs.workfolder import WorkFolder, remove
+
+
+@dataclass
+class Run:
+    """One run under way."""
+
+    input: Path
+    output: Path
+    options: UpscaleOptions
+    folder: WorkFolder
+    report: Report
+    on_progress: OnProgress = ignore
+    stop: StopToken = field(default_factory=StopToken)
+    models: list[ResolvedModel] | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Account the time of a phase."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self.report.seconds[name] = round(self.report.seconds.get(name, 0.0) + spent, 3)
+
+    def say(self, phase: str, done: int, total: int | None, text: str = "") -> None:
+        """Tell whoever watches how far the run is."""
+        self.on_progress(Progress(phase=phase, done=done, total=total, text=text))
+
+
+def upscale(
+    input: str | Path,
+    output: str | Path,
+    options: UpscaleOptions | None = None,
+    *,
+    on_progress: OnProgress = ignore,
+    stop: StopToken | None = None,
+    models: list[ResolvedModel] | None = None,
+) -> Report:
+    """Upscale `input` into `output`, going on where an interrupted run of the same command stopped.
+
+    Args:
+        input: video file, folder of frames or image.
+        output: the result; appears under this name only when complete and verified.
+        options: see `UpscaleOptions`.
+        on_progress: called from this thread with `Progress` records.
+        stop: set it from elsewhere to end the run after what is being computed is safe.
+        models: what `options.model` means, where the caller knows already.
+
+    Returns:
+        The account of the run.
+
+    Raises:
+        VsrppError: the run could not be done; finished work stays in the work folder.
+    """
+    options = options or UpscaleOptions()
+    source, target = Path(input), Path(output)
+    folder = WorkFolder.of(target, options.work_dir)
+    run = Run(
+        source, target, options, folder, Report(input=str(source), output=str(target)),
+        on_progress, stop or StopToken(), models,
+    )  # fmt: skip
+    _refuse_nonsense(run)
+    try:
+        with folder.locked():
+            _locked_run(run)
+    except VsrppError as error:
+        run.report.status = "interrupted" if error.exit_code in (130, 143) else "failed"
+        error.report = run.report
+        raise
+    run.report.status = "done"
+    return run.report
+
+
+def _refuse_nonsense(run: Run) -> None:
+    if run.input.exists() and run.output.exists() and run.input.samefile(run.output):
+        raise UsageError(f"{run.output} is the input itself: give another name")
+    if not run.output.absolute().parent.is_dir():
+        raise UsageError(f"{run.output.absolute().parent} is no folder: create it first")
+    ours = run.options.resume != "restart" and _is_published(run)
+    if _occupied(run.output) and not run.options.overwrite and not ours:
+        run.folder.discard_if_empty()
+        raise OutputExistsError(f"{run.output} exists: give -y to replace it")
+
+
+def _occupied(output: Path) -> bool:
+    """Whether something stands in the output's place; an empty folder is none."""
+    return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))
+
+
+def _locked_run(run: Run) -> None:
+    if run.options.resume != "restart" and not run.folder.plan.exists() and _is_published(run):
+        # It died while it removed its work folder, of which only the journal is left.
+        run.report.frames = _records(run)["verified"].get("frames", 0)
+        _clean_up(run)
+        return
+    plan = _resume(run)
+    if plan is None:
+        if run.options.resume == "must":
+            raise ResumeRefusedError(f"nothing to resume in {run.folder.path}")
+        with run.phase("scan"):
+            plan = _start(run)
+    _describe(run, plan)
+    if not _is_published(run):
+        _finish(run, plan)
+    _clean_up(run)
+
+
+def _clean_up(run: Run) -> None:
+    """Do what is left to do when the output has its name."""
+    finish_publishing(run.output)
+    run.report.output_bytes = measure_size(run.output)
+    if run.options.keep_work:
+        run.report.notes.append(f"work folder kept: {run.folder.path}")
+    else:
+        run.folder.remove()
+
+
+def write_plan(
+    input: str | Path,
+    output: str | Path,
+    options: UpscaleOptions,
+) -> WorkFolder:
+    """Plan a run and leave it in its work folder, for `vsrpp worker` and `vsrpp join`.
+
+    Raises:
+        OutputExistsError, ResumeRefusedError: the output, or a plan for it, is there already.
+        VsrppError: what was asked cannot be done.
+    """
+    folder = WorkFolder.of(Path(output), options.work_dir)
+    run = Run(
+        Path(input), Path(output), options, folder, Report(input=str(input), output=str(output))
+    )
+    _refuse_nonsense(run)
+    with folder.locked():
+        if folder.plan.exists() and options.resume != "restart":
+            raise ResumeRefusedError(f"{folder.plan} exists: use it, or give --restart")
+        _start(run)
+    return folder
+
+
+def _start(run: Run) -> Plan:
+    """Plan afresh; whatever stands in the work folder belongs to nothing."""
+    run.folder.clear()
+    try:
+        plan = _planned(run)
+        plan.write(run.folder.plan)
+    except BaseException:
+        run.folder.remove()  # without a plan there is nothing to go on with
+        raise
+    return plan
+
+
+def _planned(run: Run) -> Plan:
+    source = open_input(run.input.absolute(), run.options)
+    models = run.models or resolve_models(
+        run.options,
+        compute_spec(run.options).device,
+        on_progress=lambda p: run.say("download", p.done, p.total, p.file),
+    )
+    run.report.notes += [model.note for model in models if model.note]
+    plan = make_plan(
+        source,
+        run.output,
+        run.options,
+        models=models,
+        on_scan=lambda done, total: _scanned(run, done, total),
+    )
+    disk.check(plan, work=run.folder.path, output=run.output)
+    return plan
+
+
+def _scanned(run: Run, done: int, total: int | None) -> None:
+    if run.stop.requested:
+        raise run.stop.error("stopped before the first frame; nothing is lost")
+    run.say("scan", done, total)
+
+
+def _resume(run: Run) -> Plan | None:
+    """Return the plan of the interrupted run, if there is one and this command is its."""
+    if run.options.resume == "restart" or not run.folder.plan.exists():
+        return None
+    plan = Plan.read(run.folder.plan)
+    source = open_input(run.input.absolute(), run.options)
+    differing = changes(plan, run.options.content(), source.fingerprint())
+    differing += [
+        f"{name} was {plan.software.get(name)}, is {now}"
+        for name, now in software().items()
+        if plan.software.get(name) != now
+    ]
+    if differing:
+        raise ResumeRefusedError(
+            f"{run.folder.path} holds interrupted work of another command: "
+            f"{'; '.join(differing)}. Give --restart to begin anew"
+        )
+    # A copy of the input is as good; it may stand elsewhere.
+    return replace(plan, source=replace(plan.source, path=source.info.path))
+
+
+def _describe(run: Run, plan: Plan) -> None:
+    """Fill in what the report can say from the plan alone."""
+    report, encode = run.report, plan.output.encode
+    report.frames = plan.frames
+    report.size = (encode.width, encode.height)
+    report.model = ",".join(model.name for model in plan.models)
+    report.device, report.precision = plan.compute.device, plan.compute.precision
+    report.threads = plan.compute.threads
+    report.geometry = to_json(plan.geometry)
+    report.segments = len(plan.segments)
+    report.computed_per_kept = round(computed_per_kept(plan.segments), 3)
+    report.notes += plan.notes
+
+
+def _finish(run: Run, plan: Plan) -> None:
+    remove_partial(run.folder)
+    done = finished_segments(plan, run.folder)
+    run.report.segments_reused = len(done)
+    frames = sum(segment.frames for segment in done.values())
+    there = disk.Done(frames, sum(segment.size for segment in done.values()))
+    disk.check(plan, work=run.folder.path, output=run.output, done=there)
+    if done:
+        run.say("resume", frames, plan.frames, f"{len(done)} of {len(plan.segments)} segments")
+    with naming_bytes(plan, run.folder, run.output):
+        _compute(run, plan, done)
+        _end(run, plan)
+
+
+def naming_bytes(plan: Plan, folder: WorkFolder, output: Path) -> AbstractContextManager[None]:
+    """Let errors about a full disk, raised inside, say how much room the rest of the run needs."""
+    return disk.naming_bytes(plan, work=folder.path, output=output, done=lambda: noted(folder))
+
+
+def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
+    """Compute what is missing, in this process or in several."""
+    missing = [k for k in range(len(plan.segments)) if k not in done]
+    if not missing:
+        return
+    count = _Counter(run, plan.frames, sum(segment.frames for segment in done.values()))
+    with run.phase("compute"), closing(_workers(run, plan, missing, count)) as computed:
+        for segment in computed:
+            run.report.frames_computed += segment.frames
+            run.report.kernels = segment.kernels
+            _note_events(run, segment)
+            if run.report.frames_computed + count.before < plan.frames:
+                disk.watch(run.folder.segments, segment.size)
+    if run.stop.requested and run.report.frames_computed + count.before < plan.frames:
+        raise run.stop.error(_how_to_go_on(run, plan))
+
+
+def _workers(
+    run: Run, plan: Plan, missing: list[int], on_frames: OnFrames
+) -> Generator[Finished, None, None]:
+    workers = min(run.options.workers, len(missing))
+    fitting = max(1, (run.options.memory_limit or default_limit()) // max(1, plan.geometry.memory))
+    if plan.compute.device == "cpu" and workers > fitting:
+        run.report.events.append(f"{workers} workers do not fit into memory: {fitting} run")
+        workers = fitting
+    if workers > 1:
+        return processes.run(plan, run.folder, missing, workers, run.stop, on_frames)
+    with run.phase("load"):
+        engine = serial.load_engine(plan)
+    return serial.run(plan, run.folder, missing, engine, run.stop, on_frames)
+
+
+class _Counter:
+    """Adds up frames' worth of work, and tells whoever watches of each whole one."""
+
+    def __init__(self, run: Run, total: int, before: int) -> None:
+        self.before, self._run, self._total = before, run, total
+        self._done, self._said = float(before), before
+        run.say("compute", before, total)
+
+    def __call__(self, frames: float) -> None:
+        self._done += frames
+        # A little more, for parts that should add up to one do so only almost.
+        whole = min(int(self._done + 1e-6), self._total)
+        if whole > self._said:
+            self._said = whole
+            self._run.say("compute", whole, self._total)
+
+
+def _how_to_go_on(run: Run, plan: Plan) -> str:
+    done = sum(s.frames for s in finished_segments(plan, run.folder).values())
+    return f"stopped with {done} of {plan.frames} frames done: give the same command again to go on"
+
+
+def _note_events(run: Run, segment: Finished) -> None:
+    for event in segment.events:
+        text = str(event["text"])
+        if text not in run.report.events:
+            run.report.events.append(text)
+        run.report.chunks_recomputed += event.get("kind") == "guard"
+
+
+def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool = False) -> Report:
+    """Join the finished segments of a plan into its output: the end of a run.
+
+    Args:
+        plan: the run.
+        folder: its work folder, locked by the caller.
+        decode: whether the verification decodes the whole result.
+        overwrite: whether an existing output may be replaced.
+
+    Raises:
+        UsageError: segments are missing, or the output exists.
+        VerificationError: the result is not what the plan says; it is kept under another name.
+    """
+    output = Path(plan.output.path)
+    report = Report(input=plan.source.path, output=str(output))
+    options = UpscaleOptions(overwrite=overwrite, verify=decode)
+    run = Run(Path(plan.source.path), output, options, folder, report)
+    _describe(run, plan)
+    if not _is_published(run):
+        missing = set(range(len(plan.segments))) - set(finished_segments(plan, folder))
+        if missing:
+            raise UsageError(f"segments are missing: {', '.join(map(str, sorted(missing)))}")
+        with naming_bytes(plan, folder, output):
+            _end(run, plan)
+    report.segments_reused = len(plan.segments)
+    report.output_bytes = measure_size(output)
+    report.status = "done"
+    return report
+
+
+def _end(run: Run, plan: Plan) -> None:
+    temporary = _joined(run, plan)
+    _verified(run, plan, temporary)
+    _publish(run, temporary)
+
+
+def temporary_output(output: Path) -> Path:
+    """Return where the joined result stands until it is verified: beside the output."""
+    return output.with_name(f".{output.stem}.vsrpp-part{output.suffix}")
+
+
+def _joined(run: Run, plan: Plan) -> Path:
+    temporary = temporary_output(run.output)
+    remove(temporary)
+    run.say("join", 0, None)
+    paths = [segment_path(plan, run.folder, k) for k in range(len(plan.segments))]
+    with run.phase("join"), disk_errors(temporary):
+        try:
+            run.report.notes += join_segments(paths, plan.scan, plan.source, plan.output, temporary)
+            fsync_tree(temporary)
+        except BaseException:
+            remove(temporary)
+            raise
+    return temporary
+
+
+def _verified(run: Run, plan: Plan, temporary: Path) -> None:
+    run.say("verify", 0, plan.frames)
+    with run.phase("verify"):
+        try:
+            run.report.notes += verify(
+                temporary, plan.scan, plan.source, plan.output, decode=run.options.verify
+            )
+        except VerificationError as error:
+            kept = run.output.with_name(f"{run.output.stem}.unverified{run.output.suffix}")
+            remove(kept)
+            temporary.rename(kept)
+            raise VerificationError(f"{error}; the result is kept as {kept}") from error
+    size, digest = measure(temporary)
+    record = {"event": "verified", "size": size, "digest": digest, "frames": plan.frames}
+    run.folder.journal.append(record)
+
+
+def _publish(run: Run, temporary: Path) -> None:
+    """Give the verified result its name."""
+    if _occupied(run.output) and not run.options.overwrite:
+        raise OutputExistsError(
+            f"{run.output} has appeared meanwhile: the result is ready, give -y to replace it"
+        )
+    with disk_errors(run.output):
+        publish(temporary, run.output)
+    with suppress(DiskFullError):
+        # The result has its name; that it is the verified one is known without this line, too.
+        run.folder.journal.append({"event": "published"})
+
+
+def _is_published(run: Run) -> bool:
+    """Whether the run was done but for cleaning up, also if it died before it could say so."""
+    records = _records(run)
+    if "verified" not in records or not run.output.exists():
+        return False
+    if "published" in records and run.output.is_dir():
+        return True  # a folder may hold other files of the user's besides the frames
+    verified = records["verified"]
+    return measure(run.output) == (verified["size"], verified["digest"])
+
+
+def _records(run: Run) -> dict[str, Any]:
+    """Return the last line of each kind in the journal."""
+    return {record["event"]: record for record in run.folder.journal.read()}
+
+
+def measure_size(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder."""
+    if path.is_dir():
+        return sum(child.stat().st_size for child in path.iterdir())
+    return path.stat().st_size

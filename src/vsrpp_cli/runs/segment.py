@@ -1,0 +1,235 @@
+"""Computing one segment of a plan and committing it: the unit of resume.
+
+`worker(plan, folder, k)` may run anywhere and any number of times: it depends on the plan alone,
+and a segment that stands in the journal and on disk is left as it is.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrpp_cli.errors import DiskFullError
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.progress import OnFrames
+from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
+from vsrpp_cli.media.source import FrameSource
+from vsrpp_cli.media.types import Frame
+from vsrpp_cli.planning.chunks import Segment
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.disk import Done
+from vsrpp_cli.runs.durable import disk_errors, fsync_tree, replace_durably
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.threads import ReadAhead, WriteBehind
+from vsrpp_cli.runs.workfolder import WorkFolder, remove
+
+READ_AHEAD = 4
+WRITE_BEHIND = 3
+"""Frames on their way to the encoder; at 4x these are the large ones."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A committed segment, as the journal has it."""
+
+    index: int
+    frames: int
+    size: int
+    digest: str
+    events: tuple[dict[str, Any], ...]
+    seconds: float
+    kernels: str = ""
+    """Which way the networks were computed."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A segment that is encoded but not committed: only the run that asked for it may do that."""
+
+    partial: Path
+    record: dict[str, Any]
+
+
+def worker(
+    plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
+) -> Finished:
+    """Compute segment `index` and commit it, unless that has been done already.
+
+    Raises:
+        VsrppError: reading, computing or writing failed; nothing of the segment is left.
+    """
+    done = finished_segments(plan, folder, only=index)
+    if index in done:
+        return done[index]
+    return commit(plan, folder, compute(plan, folder, index, engine, on_frames))
+
+
+def compute(
+    plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
+) -> Computed:
+    """Compute and encode segment `index` into a partial file of this process.
+
+    Raises:
+        VsrppError: reading, computing or writing failed; nothing of the segment is left.
+    """
+    target = segment_path(plan, folder, index)
+    partial = target.with_name(f"{target.stem}.part{os.getpid()}{target.suffix}")
+    remove(partial)
+    started, before = time.perf_counter(), len(engine.events)
+    frames = _encode(plan, plan.segments[index], partial, engine, on_frames)
+    return Computed(
+        partial,
+        {
+            "event": "segment",
+            "index": index,
+            "frames": frames,
+            "events": [to_json(event) for event in _events(engine, before)],
+            "seconds": round(time.perf_counter() - started, 3),
+            "kernels": engine.kernels,
+        },
+    )
+
+
+def _events(engine: Engine, before: int) -> list[Event]:
+    """Return what happened after the first `before` events, and what holds for all segments."""
+    return [e for i, e in enumerate(engine.events) if i >= before or e.chunk is None]
+
+
+def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
+    """Make a segment durable, give it its name, and note it: in that order.
+
+    Raises:
+        DiskFullError: there is no room; nothing of the segment is left to take up more.
+    """
+    target = segment_path(plan, folder, computed.record["index"])
+    try:
+        with disk_errors(target):
+            fsync_tree(computed.partial)
+            size, digest = measure(computed.partial)
+            remove(target)
+            replace_durably(computed.partial, target)
+        record = {**computed.record, "size": size, "digest": digest}
+        folder.journal.append(record)
+    except DiskFullError:
+        remove(computed.partial)
+        remove(target)
+        raise
+    return _finished(record)
+
+
+def remove_partial(folder: WorkFolder) -> None:
+    """Remove what workers that were killed have left; the caller holds the folder alone."""
+    for path in folder.segments.glob("*.part*"):
+        remove(path)
+
+
+def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
+    """Return where the finished segment stands."""
+    return folder.segment(index, segment_suffix(plan.output.encode))
+
+
+def reopen_source(plan: Plan) -> FrameSource:
+    """Open the plan's input the way it was opened for planning."""
+    return plan.decoding.open(Path(plan.source.path))
+
+
+def _encode(
+    plan: Plan, segment: Segment, target: Path, engine: Engine, on_frames: OnFrames | None
+) -> int:
+    source = reopen_source(plan)
+    passing = _Passing(segment.keep_start, segment.keep_stop)
+    with (
+        disk_errors(target),
+        ReadAhead(source.read(plan.scan, segment.start, segment.stop), READ_AHEAD) as frames,
+    ):
+        writer = open_writer(target, plan.output.encode, first=segment.keep_start)
+        with WriteBehind(writer, WRITE_BEHIND) as output:
+            given = passing.note(frames, segment.start)
+            for rgb in engine.upscale(given, segment.chunks, on_frames):
+                output.write(passing.frame(rgb))
+            return int(output.close().frames)
+
+
+class _Passing:
+    """What goes past the network: timestamps, and alpha until its frame comes out."""
+
+    def __init__(self, keep_start: int, keep_stop: int) -> None:
+        self._keep = range(keep_start, keep_stop)
+        self._beside: dict[int, tuple[int, NDArray[np.float32] | None]] = {}
+        self._next = keep_start
+
+    def note(self, frames: ReadAhead[Frame], start: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the pictures of `frames`, the first of which is frame `start` of the run."""
+        for index, frame in enumerate(frames, start):
+            if index in self._keep:
+                self._beside[index] = frame.pts, frame.alpha
+            yield frame.rgb
+
+    def frame(self, rgb: NDArray[np.float32]) -> Frame:
+        """Return the next kept frame with the network's picture."""
+        pts, alpha = self._beside.pop(self._next)
+        self._next += 1
+        return Frame(pts, rgb, alpha)
+
+
+def _finished(record: dict[str, Any]) -> Finished:
+    return Finished(
+        index=record["index"],
+        frames=record["frames"],
+        size=record["size"],
+        digest=record["digest"],
+        events=tuple(record["events"]),
+        seconds=record["seconds"],
+        kernels=record["kernels"],
+    )
+
+
+def finished_segments(
+    plan: Plan, folder: WorkFolder, *, only: int | None = None
+) -> dict[int, Finished]:
+    """Return the segments that the journal names and that are on disk, whole and unchanged."""
+    named: dict[int, Finished] = {}
+    for record in folder.journal.read():
+        if record.get("event") == "segment" and only in (None, record["index"]):
+            named[record["index"]] = _finished(record)
+    return {
+        index: segment
+        for index, segment in named.items()
+        if index < len(plan.segments) and _is_whole(segment_path(plan, folder, index), segment)
+    }
+
+
+def noted(folder: WorkFolder) -> Done:
+    """Return what the journal says is done, without looking at the segments themselves."""
+    records = {r["index"]: r for r in folder.journal.read() if r.get("event") == "segment"}
+    return Done(
+        sum(record["frames"] for record in records.values()),
+        sum(record["size"] for record in records.values()),
+    )
+
+
+def _is_whole(path: Path, segment: Finished) -> bool:
+    return path.exists() and measure(path) == (segment.size, segment.digest)
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Return size in bytes and BLAKE2b digest of a file, or of a folder's names and files."""
+    digest = hashlib.blake2b(digest_size=16)
+    if path.is_dir():
+        size = 0
+        for child in sorted(path.iterdir()):
+            child_size, child_digest = measure(child)
+            size += child_size
+            digest.update(os.fsencode(child.name) + b"\0" + child_digest.encode())
+        return size, digest.hexdigest()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return path.stat().st_size, digest.hexdigest()

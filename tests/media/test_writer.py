@@ -1,0 +1,151 @@
+"""Segments: every frame once, in closed groups, resized where needed, never half-written."""
+
+import os
+import resource
+import signal
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+
+from support.joining import STREAMS, encode, picture
+from vsrpp_cli.errors import DiskFullError, EncoderError
+from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb
+from vsrpp_cli.media.decode.probe import probe
+from vsrpp_cli.media.encode.selection import resolve
+from vsrpp_cli.media.encode.writer import SegmentWriter, fit, open_writer, segment_suffix
+from vsrpp_cli.media.types import Frame, Scan
+from vsrpp_cli.options import UpscaleOptions
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return settings_for(tmp_path_factory.mktemp("o") / "o.mkv")
+
+
+def settings_for(output, **options):
+    info = probe(str(STREAMS / "everything.mp4"))
+    return resolve(info, UpscaleOptions(**options), output, scale=2, threads=2)
+
+
+def decoded(path):
+    with av.open(str(path)) as file:
+        return list(file.decode(video=0))
+
+
+def test_a_segment_holds_every_frame_once_and_in_order(settings, tmp_path):
+    scan = Scan(pts=tuple(range(0, 60, 5)), last_duration=5)
+    (path,) = encode(tmp_path, scan, settings, 12)
+    frames = decoded(path)
+    assert len(frames) == 12
+    for index, frame in enumerate(frames):
+        given = picture(index, settings.width, settings.height)
+        assert np.abs(frame_to_rgb(frame, settings.color) - given).mean() < 0.01
+
+
+def test_statistics_say_what_was_written(settings, tmp_path):
+    writer = open_writer(tmp_path / "s.mkv", settings)
+    writer.write(Frame(7, picture(0, settings.width, settings.height)))
+    stats = writer.close()
+    assert stats == (1, (tmp_path / "s.mkv").stat().st_size)
+    assert segment_suffix(settings) == ".mkv"
+
+
+def test_a_segment_begins_with_a_key_frame_and_decodes_alone(settings, tmp_path):
+    scan = Scan(pts=tuple(range(10)), last_duration=1)
+    for path in encode(tmp_path, scan, settings, 4):
+        assert decoded(path)[0].key_frame
+
+
+def test_leaving_without_closing_removes_the_file(settings, tmp_path):
+    path = tmp_path / "s.mkv"
+    with SegmentWriter(path, settings) as writer:
+        writer.write(Frame(0, picture(0, settings.width, settings.height)))
+    assert not path.exists()
+
+
+def test_an_option_nobody_knows_is_an_error_and_leaves_nothing(settings, tmp_path):
+    wrong = replace(settings, options=(*settings.options, ("nonsense", "1")))
+    with pytest.raises(EncoderError, match="no option nonsense"):
+        SegmentWriter(tmp_path / "s.mkv", wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_one_clear_error(settings, tmp_path):
+    with pytest.raises(EncoderError, match="No such file"):
+        SegmentWriter(tmp_path / "missing" / "s.mkv", settings)
+
+
+def test_the_opening_thread_keeps_its_ordinary_priority(tmp_path):
+    settings = settings_for(tmp_path / "o.mkv", codec="av1")
+    scan = Scan(pts=(0, 1, 2), last_duration=1)
+    encode(tmp_path, scan, settings)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.fixture
+def small_files():
+    """Let files of this process grow to 20 kB only, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_no_room_is_a_disk_full_error(tmp_path):
+    settings = settings_for(tmp_path / "o.mkv", codec="ffv1")
+    scan = Scan(pts=tuple(range(40)), last_duration=1)
+    with pytest.raises(DiskFullError, match="full"):
+        encode(tmp_path, scan, settings, 40)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_of_another_size_are_resized(settings, tmp_path):
+    path = tmp_path / "s.mkv"
+    large = picture(0, settings.width * 2, settings.height * 2)
+    with SegmentWriter(path, settings) as writer:
+        writer.write(Frame(0, large))
+        writer.close()
+    (frame,) = decoded(path)
+    assert (frame.width, frame.height) == (settings.width, settings.height)
+    means = large.reshape(3, settings.height, 2, settings.width, 2).mean((2, 4))
+    assert np.abs(frame_to_rgb(frame, settings.color) - means).mean() < 0.01
+
+
+def test_one_pixel_too_few_is_repeated_instead_of_resampled():
+    given = picture(0, 9, 7)
+    fitted = fit(given, 10, 8)
+    assert np.array_equal(fitted[:, :7, :9], given)
+    assert np.array_equal(fitted[:, 7], fitted[:, 6])
+    assert np.array_equal(fitted[:, :, 9], fitted[:, :, 8])
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "vp9", "prores"])
+def test_transparency_is_scaled_and_kept(codec, tmp_path):
+    pix_fmt = {"ffv1": "yuva444p", "vp9": "yuva420p", "prores": "yuva444p10le"}[codec]
+    info = replace(probe(str(STREAMS / "everything.mp4")), has_alpha=True)
+    output = tmp_path / ("o.mov" if codec == "prores" else "o.mkv")
+    options = UpscaleOptions(codec=codec, pix_fmt=pix_fmt)
+    settings = resolve(info, options, output, scale=2, threads=1)
+    ramp = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (48, 1))
+    path = tmp_path / "s.mkv"
+    with SegmentWriter(path, settings) as writer:
+        writer.write(Frame(0, picture(0, settings.width, settings.height), ramp))
+        writer.close()
+    assert np.abs(alpha_of(path, codec) - np.linspace(0, 1, 160)).max() < 0.03
+
+
+def alpha_of(path, codec):
+    """Return the first row of the first frame's alpha; VP9 needs another decoder for it."""
+    with av.open(str(path)) as file:
+        if codec == "vp9":
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+            packets = [packet for packet in file.demux(video=0) if packet.size]
+            frame = next(iter(f for p in packets for f in decoder.decode(p)))
+        else:
+            frame = next(file.decode(video=0))
+    return frame_to_alpha(frame)[0]

@@ -1,0 +1,444 @@
+"""Training: what is drawn, how steps go, that runs resume exactly, that results load."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from support.places import ROOT
+from vsrpp_cli.checkpoints.load import load_network
+from vsrpp_cli.degrade import bicubic_downsample
+from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.training import curves, losses
+from vsrpp_cli.training.degradation import Degrade
+from vsrpp_cli.training.job import TrainingOptions, train
+from vsrpp_cli.training.prepare import PreparationSettings, prepare, scene_runs
+from vsrpp_cli.training.recipe import DataRecipe, Stage, load_recipe, parse_recipe
+from vsrpp_cli.training.sampler import Pack, Sampler
+from vsrpp_cli.training.state import export
+from vsrpp_cli.training.synthesis import camera, flows, render
+from vsrpp_cli.training.trainer import Trainer
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+RECIPES = ROOT / "src/vsrpp_cli/training/recipes"
+
+TINY = """
+name = "tiny"
+seed = 3
+save_every = {save_every}
+held_out = ["held.y4m"]
+
+[model]
+channels = 4
+blocks = 1
+deform_groups = 2
+extract_blocks = 1
+reconstruct_blocks = 1
+hr_channels = 4
+flow_levels = 2
+flow_kernel = 3
+flow_widths = [4, 4, 4, 4]
+
+[preparation]
+frames = 4
+size = 64
+crops = 1
+downscale = [1, 1]
+detail = 0.5
+held_out_frames = 3
+held_out_size = 64
+
+[data]
+synthetic = 0.5
+
+[optimiser]
+warm_up = 2
+flow_fixed = 2
+
+[loss]
+flow = 0.01
+
+[validation]
+every = {validate_every}
+
+[[stages]]
+kind = "flow"
+steps = 2
+rate = 1e-3
+batch = 2
+frames = 2
+patch = 8
+
+[[stages]]
+steps = {steps}
+rate = 1e-3
+batch = 2
+frames = 3
+patch = 12
+"""
+
+
+def scene(frames, *, size=96, seed=0, speed=1.0):
+    """Return a textured picture moving under a window, (T, size, size, 3)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(60, 190, (40, 40, 3), np.uint8)
+    still = np.kron(coarse, np.ones((6, 6, 1), np.uint8))
+    shift = [round(speed * t) for t in range(frames)]
+    return [still[s : s + size, s : s + size] for s in shift]
+
+
+@pytest.fixture(scope="module")
+def pack_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pack")
+    sources = [(f"{i}.y4m", lambda i=i: iter(scene(8, seed=i))) for i in range(2)]
+    sources.append(("held.y4m", lambda: iter(scene(4, seed=9))))
+    prepare(sources, folder, tiny_recipe().preparation, held_out=("held.y4m",))
+    return folder
+
+
+def recipe_text(*, steps=4, save_every=2, validate_every=0):
+    return TINY.format(steps=steps, save_every=save_every, validate_every=validate_every)
+
+
+def tiny_recipe(**changes):
+    return parse_recipe(recipe_text(**changes), "tiny.toml")
+
+
+def losses_of(folder):
+    return [(row.step, row.loss) for row in curves.read(folder / "log.csv")]
+
+
+def weights_of(folder, *runs):
+    return [load_network(folder / run / "weights.safetensors") for run in runs]
+
+
+# Material
+
+
+def test_runs_end_at_cuts():
+    frames = [*scene(3, seed=1), *(f + np.uint8(60) for f in scene(5, seed=2))]
+    runs = list(scene_runs(iter(frames), PreparationSettings(frames=4)))
+    assert len(runs) == 1
+    assert np.array_equal(runs[0][0], frames[3])
+
+
+def test_near_duplicates_are_dropped():
+    frames = [frame for frame in scene(4, speed=3) for _ in range(2)]
+    (run,) = scene_runs(iter(frames), PreparationSettings(frames=4))
+    assert all(np.array_equal(a, b) for a, b in zip(run, frames[::2], strict=True))
+
+
+def test_flat_material_is_refused_by_name_of_what_is_missing(tmp_path):
+    grey = [np.full((96, 96, 3), 100 + 20 * t, np.uint8) for t in range(4)]
+    with pytest.raises(InputError, match="no clip of 4 moving, detailed frames"):
+        prepare([("grey", lambda: iter(grey))], tmp_path, tiny_recipe().preparation)
+
+
+def test_held_out_videos_are_kept_apart(pack_folder):
+    pack = Pack(pack_folder)
+    assert {row["source"] for row in pack.clip_rows} == {"0.y4m", "1.y4m"}
+    assert [row["source"] for row in pack.held_out_rows] == ["held.y4m"]
+    assert pack.held_out(0).shape == (3, 64, 64, 3)
+
+
+def test_a_folder_without_a_pack_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no training pack"):
+        Pack(tmp_path)
+
+
+# Batches
+
+
+def test_low_resolution_frames_are_the_bicubic_of_high_resolution_ones(pack_folder):
+    sampler = Sampler(Pack(pack_folder), DataRecipe(), seed=0)
+    batch = sampler.batch(0, Stage(batch=2, frames=3, patch=12))
+    assert batch.low.shape == (2, 3, 3, 12, 12)
+    assert batch.high.shape == (2, 3, 3, 48, 48)
+    again = (bicubic_downsample(batch.high * 255).round() / 255).clamp(0, 1)
+    # Near the border the sampler saw pixels beyond the patch.
+    assert torch.allclose(again[..., 2:-2, 2:-2], batch.low[..., 2:-2, 2:-2], atol=1e-6)
+
+
+def test_batches_depend_on_seed_and_step_alone(pack_folder):
+    stage = Stage(batch=2, frames=3, patch=12)
+    data = DataRecipe(synthetic=0.5)
+    first, second = (Sampler(Pack(pack_folder), data, seed=5) for _ in range(2))
+    first.batch(6, stage)
+    assert torch.equal(first.batch(7, stage).high, second.batch(7, stage).high)
+    assert not torch.equal(first.batch(7, stage).high, first.batch(8, stage).high)
+
+
+def test_processes_draw_parts_of_the_same_batch(pack_folder):
+    stage = Stage(batch=2, frames=3, patch=12)
+    sampler = Sampler(Pack(pack_folder), DataRecipe(synthetic=0.5), seed=5)
+    whole = sampler.batch(3, stage).high
+    parts = [sampler.batch(3, stage, first=i, count=1).high for i in range(2)]
+    assert torch.equal(whole, torch.cat(parts))
+
+
+def test_mirrored_clips_run_there_and_back(pack_folder):
+    sampler = Sampler(Pack(pack_folder), DataRecipe(mirror=True), seed=0)
+    high = sampler.batch(0, Stage(batch=1, frames=6, patch=12)).high
+    assert torch.equal(high, high.flip(1))
+
+
+def test_synthetic_flow_says_where_pixels_go():
+    ramp = np.linspace(0, 255, 200)
+    still = np.zeros((200, 200, 3), np.uint8)
+    still[..., 0], still[..., 1] = ramp[None], ramp[:, None]
+    rng = np.random.default_rng(0)
+    maps = camera(rng, frames=4, size=48, still=(200, 200), speed=(2, 4))
+    clip = render(still, maps, 48).astype(np.float32)
+    flow = flows(maps, 48, 1, 0)
+    y, x = np.mgrid[20:28, 20:28]
+    for t in range(3):
+        dx, dy = flow[t][:, y, x]
+        there = clip[t + 1][np.rint(y + dy).astype(int), np.rint(x + dx).astype(int)]
+        # A pixel of the ramp is up to two and a half levels; the look-up is rounded to a pixel.
+        assert np.abs(there - clip[t][y, x])[..., :2].max() < 4
+
+
+@pytest.mark.parametrize("kind", ["bi", "bd", "real"])
+def test_degradations_make_clips_four_times_smaller(kind):
+    clips = torch.from_numpy(np.stack(scene(2))[None])
+    low, high = Degrade(kind)(clips, margin=8)
+    assert low.shape == (1, 2, 3, 20, 20)
+    assert high.shape == (1, 2, 3, 80, 80)
+    assert torch.equal((low * 255).round() / 255, low)
+
+
+def test_real_degradation_for_cleaning_keeps_the_size():
+    clips = torch.from_numpy(np.stack(scene(2))[None])
+    low, high = Degrade("real", 1)(clips)
+    assert low.shape == high.shape
+    assert 0.001 < float((low - high).abs().mean()) < 0.2
+
+
+# Losses
+
+
+def test_known_flow_counts_only_clips_whose_motion_is_known():
+    flow, truth = torch.zeros(2, 1, 2, 4, 4), torch.zeros(2, 1, 2, 4, 4)
+    truth[0, :, 0] = 3.0
+    truth[1] = 100.0
+    error = losses.known_flow(flow, truth, torch.tensor([1.0, 0.0]))
+    assert float(error) == pytest.approx(3.0, abs=1e-3)
+
+
+def test_a_true_flow_pyramid_has_no_error():
+    truth = torch.full((1, 2, 8, 8), 2.0)
+    levels = [torch.full((1, 2, 4, 4), 1.0), truth]
+    assert float(losses.known_pyramid(levels, truth)) < 0.03
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid(path):
+    assert load_recipe(path).name == path.stem
+
+
+def test_the_papers_schedules_are_shipped():
+    assert load_recipe(RECIPES / "reds.toml").steps == 600_000
+    assert load_recipe(RECIPES / "vimeo90k-bi.toml").steps == 300_000
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("colour = 1", "unknown fields"),
+        ('precision = "fp8"', "precision is 'fp8'"),
+        ("[data]\ndegradation = 'jpeg'", "data.degradation is 'jpeg'"),
+        ("[[stages]]\npatch = 50", "no multiple of 32"),
+        ("[", "cannot read the recipe"),
+    ],
+)
+def test_impossible_recipes_are_refused(tmp_path, line, message):
+    path = tmp_path / "r.toml"
+    path.write_text(line)
+    with pytest.raises(UsageError, match=message):
+        load_recipe(path)
+
+
+# Runs
+
+
+def test_training_brings_held_out_frames_nearer(tmp_path, pack_folder):
+    recipe = tiny_recipe(steps=40, save_every=100, validate_every=10)
+    # Single batches differ more than forty steps change: the held-out frames are always the same.
+    stages = (recipe.stages[0], replace(recipe.stages[1], rate=5e-3))
+    Trainer(replace(recipe, stages=stages), Pack(pack_folder), tmp_path).run(row_every=10)
+    measured = [row.psnr for row in curves.read(tmp_path / "log.csv") if not math.isnan(row.psnr)]
+    assert measured[-1] > measured[0] + 0.1
+
+
+def test_a_run_leaves_weights_that_load_a_record_and_a_picture(tmp_path, pack_folder):
+    Trainer(tiny_recipe(validate_every=6), Pack(pack_folder), tmp_path).run(row_every=1)
+    network = load_network(tmp_path / "weights.safetensors")
+    assert network.config.channels == 4
+    last = curves.read(tmp_path / "log.csv")[-1]
+    assert last.step == 6
+    assert math.isfinite(last.psnr)
+    assert math.isfinite(last.bicubic)
+    assert (tmp_path / "curves.svg").read_text().startswith("<svg")
+
+
+def test_a_stopped_run_goes_on_with_the_same_losses(tmp_path, pack_folder):
+    recipe, pack = tiny_recipe(save_every=3), Pack(pack_folder)
+    Trainer(recipe, pack, tmp_path / "whole").run(row_every=1)
+    part = Trainer(recipe, pack, tmp_path / "part")
+    part.run(row_every=1, stop=lambda: part.step == 4)
+    Trainer(recipe, pack, tmp_path / "part").run(row_every=1)
+    assert losses_of(tmp_path / "part") == losses_of(tmp_path / "whole")
+    first, second = (
+        load_network(tmp_path / run / "weights.safetensors") for run in ("whole", "part")
+    )
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_another_recipe_does_not_take_over_a_run(tmp_path, pack_folder):
+    Trainer(tiny_recipe(steps=2), Pack(pack_folder), tmp_path).run()
+    with pytest.raises(ResumeRefusedError, match="another recipe"):
+        Trainer(tiny_recipe(steps=3), Pack(pack_folder), tmp_path)
+
+
+def test_finish_lets_the_rate_fall_and_ends(tmp_path, pack_folder):
+    trainer = Trainer(tiny_recipe(steps=1000), Pack(pack_folder), tmp_path)
+    trainer.run(row_every=1, stop=lambda: trainer.step == 4)
+    trainer.finish_in(5)
+    trainer.run(row_every=1)
+    rates = [row.rate for row in curves.read(tmp_path / "log.csv")][4:]
+    assert len(rates) == 5
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.15 * rates[0]
+
+
+def test_the_flow_network_is_fixed_at_first(tmp_path, pack_folder):
+    trainer = Trainer(tiny_recipe(), Pack(pack_folder), tmp_path)
+    snapshots = {}
+
+    def stop():
+        flow = trainer.network.spynet.basic_module[0].basic_module[0].conv.weight
+        snapshots[trainer.step] = flow.detach().clone()
+        return False
+
+    trainer.run(stop=stop)
+    assert not torch.equal(snapshots[1], snapshots[2])  # flow stage
+    assert torch.equal(snapshots[2], snapshots[4])  # fixed
+    assert not torch.equal(snapshots[4], snapshots[5])  # released
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path, pack_folder):
+    trainer = Trainer(tiny_recipe(), Pack(pack_folder), tmp_path)
+    with torch.no_grad():
+        trainer.network.spynet.basic_module[0].basic_module[0].conv.weight.fill_(math.nan)
+    with pytest.raises(RunError, match="diverged at step 0"):
+        trainer.run()
+
+
+@pytest.mark.parametrize("same_size", [False, True])
+def test_fine_tuning_a_published_file_gives_a_file_that_loads(tmp_path, pack_folder, same_size):
+    config = NetworkConfig(
+        channels=4, blocks=1, same_size=same_size, deform_groups=2, extract_blocks=1,
+        reconstruct_blocks=1, hr_channels=4, spynet=SpynetConfig(2, 3, (4, 4, 4, 4)),
+    )  # fmt: skip
+    table = {f"generator.{k}": v for k, v in BasicVSRPP(config).state_dict().items()}
+    published = tmp_path / "published.pth"
+    torch.save({"state_dict": {**table, "step_counter": torch.zeros(1)}}, published)
+    text = recipe_text(steps=2).replace("patch = 12", "patch = 8")
+    text = text[: text.index("[[stages]]")] + text[text.rindex("[[stages]]") :]
+    if same_size:
+        text = text.replace("synthetic = 0.5", "degradation = 'real'")
+    (tmp_path / "r.toml").write_text(text)
+    recipe = load_recipe(tmp_path / "r.toml")
+    run = Trainer(recipe, Pack(pack_folder), tmp_path / "run", start=published)
+    run.run()
+    assert load_network(tmp_path / "run" / "weights.safetensors").config == config
+
+
+def test_an_exported_checkpoint_is_what_it_was(tmp_path):
+    network = BasicVSRPP(NetworkConfig(4, 1, False, 2, 1, 1, 4, SpynetConfig(2, 3, (4, 4, 4, 4))))
+    export(tmp_path / "w.safetensors", network, {})
+    loaded = load_network(tmp_path / "w.safetensors").state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in network.state_dict().items())
+
+
+# The command
+
+
+def train_command(folder, *more):
+    code = "from vsrpp_cli.cli.main import run; run()"
+    return [
+        sys.executable, "-c", code, "train", str(folder / "tiny.toml"), "--data", str(folder),
+        "--pack", str(folder / "pack"), "--device", "cpu", "--threads", "1", "--row-every", "1",
+        *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path, pack_folder):
+    (tmp_path / "pack").symlink_to(pack_folder)
+    return tmp_path
+
+
+def train_here(folder, output):
+    options = TrainingOptions(folder, folder / output, pack=folder / "pack", row_every=1)
+    train(load_recipe(folder / "tiny.toml"), options, torch.device("cpu"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_run_resumes_with_the_same_losses(folder):
+    (folder / "tiny.toml").write_text(recipe_text(steps=10, save_every=3))
+    train_here(folder, "whole")
+    command = train_command(folder, "-o", str(folder / "killed"))
+    with subprocess.Popen(command, env=ONE_THREAD) as process:
+        while len(losses_of(folder / "killed")) < 8 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert len(losses_of(folder / "killed")) < 12
+    train_here(folder, "killed")
+    assert losses_of(folder / "killed") == losses_of(folder / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_take_the_steps_of_one(folder):
+    (folder / "tiny.toml").write_text(recipe_text(steps=2))
+    train_here(folder, "one")
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    arguments = train_command(folder, "-o", str(folder / "two"))[3:]
+    subprocess.run(
+        [sys.executable, *launcher, "-m", "vsrpp_cli", *arguments], check=True, env=ONE_THREAD
+    )
+    one, two = weights_of(folder, "one", "two")
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    # Adam turns the sign of a gradient near zero into a whole step, so a few weights may differ;
+    # processes that did not share their gradients would differ in all.
+    differences = torch.cat([(a - b).abs().flatten() for a, b in pairs])
+    assert float((differences > 1e-5).float().mean()) < 0.02
+
+
+def test_the_pack_index_says_where_material_comes_from(pack_folder):
+    index = json.loads((pack_folder / "pack.json").read_text())
+    assert {"version", "settings", "clips", "stills", "held_out"} == set(index)
