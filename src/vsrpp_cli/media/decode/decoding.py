@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 import av.error
 from av.codec.context import ThreadType
 from av.container import InputContainer
@@ -16,24 +15,20 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsrpp_cli.errors import InputError
-
-OPEN_OPTIONS = {"probesize": "20000000", "analyzeduration": "20000000"}
-"""Bytes and microseconds looked at for the streams' parameters: recordings that begin in the middle
-tell theirs late. Files that tell them early are not read further for it."""
+from vsrpp_cli.media.opening import open_input
 
 MAX_READ_ERRORS = 100
 """Read errors in a row after which the rest of a file is given up."""
 
 
 def open_container(path: str) -> InputContainer:
-    """Open a media file.
+    """Open a user's media file.
 
     Raises:
         InputError: it is missing, unreadable, empty, or not a media file.
     """
     try:
-        # With the prefix, a colon in a name does not make it a protocol.
-        container = av.open(f"file:{path}", "r", options=OPEN_OPTIONS, metadata_errors="replace")
+        container = open_input(path)
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise InputError(_why_not_opened(path, error)) from error
     if container.format.name == "tty":

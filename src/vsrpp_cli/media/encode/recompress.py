@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp_cli.errors import EncoderError
+from vsrpp_cli.media.opening import open_input, open_output
 
 
 def recompress(
@@ -32,7 +33,7 @@ def recompress(
     even = np.pad(frames, pad, mode="edge")
     buffer = io.BytesIO()
     try:
-        with av.open(buffer, "w", format="matroska") as container:
+        with open_output(buffer, "matroska") as container:
             stream = cast("av.VideoStream", container.add_stream(codec, rate=25))
             stream.height, stream.width = even.shape[1:3]
             stream.pix_fmt = "yuv420p"
@@ -42,7 +43,7 @@ def recompress(
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode(None))
         buffer.seek(0)
-        with av.open(buffer, "r") as result:
+        with open_input(buffer) as result:
             decoded = [f.to_ndarray(format="rgb24") for f in result.decode(video=0)]
     except (av.FFmpegError, ValueError) as error:
         raise EncoderError(f"{codec} cannot compress training clips: {error}") from error

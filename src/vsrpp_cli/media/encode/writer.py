@@ -25,6 +25,7 @@ from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.color.convert import rgb_to_frame, tag
 from vsrpp_cli.media.encode.codec import configure, open_codec
 from vsrpp_cli.media.encode.output_errors import output_errors
+from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
 
@@ -90,7 +91,7 @@ class SegmentWriter:
         self._packets = 0
         self._open = True
         with output_errors(path, "opening"):
-            self._container = av.open(str(path), "w", format="matroska")
+            self._container = open_output(path, "matroska")
         self._container.flags |= cast("int", Flags.bitexact.value)  # no random identifiers
         try:
             self._stream = self._start()

@@ -22,6 +22,7 @@ from av.stream import Disposition, Stream
 
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.color.hdr import insert_into_sample_entry, iso_boxes
+from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.mux.matroska import set_display_size
 from vsrpp_cli.media.mux.stream_copy import (
@@ -34,6 +35,7 @@ from vsrpp_cli.media.mux.stream_copy import (
 )
 from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags, plan_streams
 from vsrpp_cli.media.mux.timeline import Timeline, timeline
+from vsrpp_cli.media.opening import open_input, open_output
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
 
 __all__ = ["join", "plan_streams"]
@@ -96,7 +98,7 @@ class _Order:
 
 
 def _order(path: Path) -> _Order:
-    with av.open(str(path)) as segment:
+    with open_input(path) as segment:
         extradata = segment.streams.video[0].codec_context.extradata
         pts = [cast("int", packet.pts) for packet in _packets(segment)]
     rank = {value: i for i, value in enumerate(sorted(pts))}
@@ -146,11 +148,10 @@ class _Joiner:
         with ExitStack() as stack:
             source = self._open_source(stack)
             output = stack.enter_context(
-                av.open(
-                    str(self._temporary),
-                    "w",
-                    format=self._settings.container,
-                    options=muxer_options(self._settings, any_tags=self._any_tags(source)),
+                open_output(
+                    self._temporary,
+                    self._settings.container,
+                    muxer_options(self._settings, any_tags=self._any_tags(source)),
                 )
             )
             output.flags |= cast("int", Flags.bitexact.value)  # no dates and random identifiers
@@ -177,13 +178,13 @@ class _Joiner:
     def _open_source(self, stack: ExitStack) -> InputContainer | None:
         if self._source.kind != "video" or all(c.action == "drop" for c in self._streams):
             return None
-        return stack.enter_context(av.open(self._source.path))
+        return stack.enter_context(open_container(self._source.path))
 
     def _add_video(
         self, output: OutputContainer, source: InputContainer | None, stack: ExitStack
     ) -> av.VideoStream:
         settings = self._settings
-        first = stack.enter_context(av.open(str(self._segments[0])))
+        first = stack.enter_context(open_input(self._segments[0]))
         if settings.hdr is not None and (boxes := iso_boxes(settings.hdr)):
             template = stack.enter_context(_with_boxes(self._segments[0], boxes)).streams.video[0]
         else:
@@ -298,7 +299,7 @@ class _Joiner:
         decoded = decoding_times(pts, delay, pts[final + 1] - pts[final])
         done = 0
         for path, order in zip(self._segments, self._orders, strict=True):
-            with av.open(str(path)) as segment:
+            with open_input(path) as segment:
                 for number, packet in enumerate(_packets(segment), done):
                     index = done + order.ranks[number - done]
                     packet.pts = pts[index]
@@ -345,7 +346,7 @@ IMAGE_TYPES = {
 
 def _cover(path: str, index: int) -> bytes:
     """Return the picture file that a cover art stream consists of."""
-    with av.open(path) as file:
+    with open_container(path) as file:
         return next((bytes(p) for p in file.demux(file.streams[index]) if p.size), b"")
 
 
@@ -372,16 +373,16 @@ def _sound_packets(
 def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
     """Return an open file in memory whose video stream carries HDR boxes: a template."""
     memory = io.BytesIO()
-    with av.open(str(segment)) as source:
+    with open_input(segment) as source:
         codec = source.streams.video[0].codec_context.name
         muxer = "mov" if codec == "prores" else "mp4"
-        with av.open(memory, "w", format=muxer) as one:
+        with open_output(memory, muxer) as one:
             stream = one.add_stream_from_template(source.streams.video[0], opaque=True)
             packet = next(_packets(source))
             packet.dts = packet.pts
             packet.stream = stream
             one.mux(packet)
-    return av.open(io.BytesIO(insert_into_sample_entry(memory.getvalue(), boxes)), "r")
+    return open_input(io.BytesIO(insert_into_sample_entry(memory.getvalue(), boxes)))
 
 
 def moved_chapters(source: InputContainer, line: Timeline) -> list[Chapter]:

@@ -18,7 +18,9 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from vsrpp_cli.errors import InputError, StrictError
+from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.mux.stream_copy import audio_shape
+from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.types import EncodeSettings, SourceInfo, StreamChoice, StreamInfo
 from vsrpp_cli.options import UpscaleOptions
 
@@ -91,7 +93,7 @@ def _choose(
     if info.path == "-":
         return tuple(_dropped(stream, "a pipe is read only once") for stream in info.streams)
     try:
-        with av.open(info.path) as source:
+        with open_container(info.path) as source:
             found = _Chooser(source, settings, options).all(info.streams)
             chapters = bool(source.chapters())
             metadata = source.metadata
@@ -304,7 +306,7 @@ def can_copy(stream: Stream, muxer: str, packet: bytes | None) -> bool:
     Some failures come only with the header, a packet, or the trailer, so all are tried.
     """
     try:
-        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+        with open_output(io.BytesIO(), muxer) as trial:
             copy = trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
             if packet is not None:

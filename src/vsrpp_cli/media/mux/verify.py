@@ -12,6 +12,7 @@ from vsrpp_cli.media.color.codepoints import FULL
 from vsrpp_cli.media.color.convert import code_points, has_alpha
 from vsrpp_cli.media.decode.probe import display_matrix
 from vsrpp_cli.media.mux.timeline import timeline
+from vsrpp_cli.media.opening import open_input
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo
 
 
@@ -39,15 +40,15 @@ def verify(
         return verify_frames(path, scan, source, output, decode=decode)
     settings = output.encode
     try:
-        with av.open(str(path)) as file:
+        with open_input(path) as file:
             _verify_streams(file, output)
-        with av.open(str(path)) as file:
+        with open_input(path) as file:
             _verify_picture(file, settings)
-        with av.open(str(path)) as file:
+        with open_input(path) as file:
             _verify_shape(file, settings)
             _verify_duration(file, scan, source, settings)
             _verify_times(file, scan, source, settings)
-        with av.open(str(path)) as file:
+        with open_input(path) as file:
             _verify_frames(file, scan, source, settings, all_of_them=decode)
     except (av.error.FFmpegError, OSError) as error:
         raise VerificationError(f"the output cannot be read back: {error.strerror}") from error
