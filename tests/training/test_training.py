@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from support.places import ROOT
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.degrade import bicubic_downsample
 from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
+from vsrpp_cli.evaluation.pictures import write_png
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.training import curves, losses
@@ -25,6 +27,7 @@ from vsrpp_cli.training.job import TrainingOptions, train
 from vsrpp_cli.training.prepare import PreparationSettings, prepare, scene_runs
 from vsrpp_cli.training.recipe import DataRecipe, Stage, load_recipe, parse_recipe
 from vsrpp_cli.training.sampler import Pack, Sampler
+from vsrpp_cli.training.sources import find_material
 from vsrpp_cli.training.state import export
 from vsrpp_cli.training.synthesis import camera, flows, render
 from vsrpp_cli.training.trainer import Trainer
@@ -154,6 +157,71 @@ def test_held_out_videos_are_kept_apart(pack_folder):
 def test_a_folder_without_a_pack_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no training pack"):
         Pack(tmp_path)
+
+
+def write_pictures(folder, sizes):
+    """Write textured PNG files of the sizes (height, width) given."""
+    rng = np.random.default_rng(4)
+    for number, (height, width) in enumerate(sizes):
+        coarse = rng.integers(0, 255, (3, height // 4, width // 4), np.uint8)
+        write_png(folder / f"{number}.png", np.kron(coarse, np.ones((1, 4, 4), np.uint8)))
+
+
+def test_pictures_of_one_size_are_a_sequence_and_of_several_are_photographs(tmp_path):
+    write_pictures(tmp_path / "data/run", [(64, 80)] * 2)
+    write_pictures(tmp_path / "data/trip", [(64, 80), (80, 64)])
+    write_pictures(tmp_path / "square", [(64, 64)] * 3)
+    found = find_material([tmp_path / "data"], [tmp_path / "square"])
+    assert [name for name, _ in found.videos] == ["run"]
+    assert [(p.name, len(p.files)) for p in found.photographs] == [("trip", 2), ("square", 3)]
+    assert [frame.shape for frame in found.videos[0][1]()] == [(64, 80, 3)] * 2
+
+
+def test_photographs_and_videos_make_one_pack(tmp_path):
+    write_pictures(tmp_path / "photos", [(240, 320), (64, 96), (40, 400)])
+    write_pictures(tmp_path / "film/scene", [(64, 64)] * 8)
+    recipe = tiny_recipe(steps=1)
+    recipe = replace(recipe, preparation=replace(recipe.preparation, still_sides=(160, 80), cut=99))
+    options = TrainingOptions((tmp_path / "film", tmp_path / "photos"), tmp_path / "run")
+    train(recipe, options, torch.device("cpu"))
+    pack = Pack(tmp_path / "run/pack")
+    sizes = [(r["source"], r["height"], r["width"]) for r in pack.still_rows]
+    assert [size for size in sizes if size[0] != "scene"] == [
+        ("photos/0.png", 160, 213),
+        ("photos/0.png", 80, 107),
+        ("photos/1.png", 64, 96),
+    ]
+    assert {row["source"] for row in pack.clip_rows} == {"scene"}
+
+
+def test_photographs_alone_need_a_recipe_of_synthesised_motion_alone(tmp_path):
+    write_pictures(tmp_path / "photos", [(64, 64)])
+    options = TrainingOptions((), tmp_path / "run", stills=(tmp_path / "photos",))
+    with pytest.raises(InputError, match="synthetic = 1"):
+        train(tiny_recipe(steps=1), options, torch.device("cpu"))
+    recipe = tiny_recipe(steps=1)
+    recipe = replace(recipe, data=replace(recipe.data, synthetic=1.0))
+    assert train(recipe, options, torch.device("cpu")).exists()
+
+
+def test_a_pack_and_a_state_of_before_a_setting_was_there_go_on(tmp_path, pack_folder):
+    shutil.copytree(pack_folder, tmp_path / "pack")
+    index = json.loads((tmp_path / "pack/pack.json").read_text())
+    del index["settings"]["still_sides"]
+    (tmp_path / "pack/pack.json").write_text(json.dumps(index))
+    options = TrainingOptions((tmp_path,), tmp_path / "run", pack=tmp_path / "pack")
+    train(tiny_recipe(steps=1), options, torch.device("cpu"))
+    state = torch.load(tmp_path / "run/state.pt", weights_only=False)
+    del state["recipe"]["preparation"]["still_sides"]
+    torch.save(state, tmp_path / "run/state.pt")
+    assert train(tiny_recipe(steps=1), options, torch.device("cpu")).exists()
+
+
+def test_material_must_be_in_folders_that_are_there(tmp_path):
+    with pytest.raises(UsageError, match="is no folder"):
+        find_material([tmp_path / "nothing"])
+    with pytest.raises(InputError, match="no video and no folder of pictures"):
+        find_material([tmp_path])
 
 
 # Batches
@@ -402,7 +470,7 @@ def folder(tmp_path, pack_folder):
 
 
 def train_here(folder, output):
-    options = TrainingOptions(folder, folder / output, pack=folder / "pack", row_every=1)
+    options = TrainingOptions((folder,), folder / output, pack=folder / "pack", row_every=1)
     train(load_recipe(folder / "tiny.toml"), options, torch.device("cpu"))
 
 

@@ -37,7 +37,15 @@ def find_recipe(text: str) -> Path:
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder of videos and of folders of frames.",
+    multiple=True,
+    help="Folder of videos, of folders of frames, and of photographs (told from frames by sizes "
+    "that differ), from which motion is synthesised; may be repeated.",
+)
+@click.option(
+    "--stills",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Folder whose pictures are photographs even where all have one size; may be repeated.",
 )
 @click.option(
     "-o",
@@ -79,8 +87,9 @@ def command(recipe: str, threads: int | None, device: str, quiet: bool, offline:
     r"""Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
 
     \b
-    Shipped: compact (the model inside), reds, vimeo90k-bi, vimeo90k-bd (the paper's schedules),
-    finetune (any published model on your own footage), real (blur, noise and compression).
+    Shipped: compact and compact-web (the models inside, the latter for compressed video), reds,
+    vimeo90k-bi, vimeo90k-bd (the paper's schedules), finetune (any published model on your own
+    footage), real (blur, noise and compression).
 
     Interrupted runs go on when the same command is given again. With several processes, start
     it with torchrun: torchrun --nproc-per-node 4 -m vsrpp_cli train ...

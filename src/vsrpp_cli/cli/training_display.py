@@ -22,7 +22,8 @@ from vsrpp_cli.training.recipe import Recipe, load_recipe
 def run_training(  # noqa: PLR0913 - one argument an option
     path: Path,
     *,
-    data: Path,
+    data: tuple[Path, ...],
+    stills: tuple[Path, ...],
     output: Path,
     pack: Path | None,
     start: str | None,
@@ -42,6 +43,7 @@ def run_training(  # noqa: PLR0913 - one argument an option
     checkpoint = None if start is None else resolve(start, offline=offline).path
     options = TrainingOptions(
         data=data,
+        stills=stills,
         output=output,
         pack=pack,
         start=checkpoint,
@@ -56,7 +58,7 @@ def run_training(  # noqa: PLR0913 - one argument an option
             options,
             resolve_device(device),
             on_row=lambda row: say(_line(row, recipe)),
-            on_source=lambda name, clips: say(f"packed {name}: {clips} clips"),
+            on_source=lambda name, count, unit: say(f"packed {name}: {count} {unit}"),
             stop=asked,
         )
         if asked():

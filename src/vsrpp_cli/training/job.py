@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from vsrpp_cli.errors import OutputExistsError, UsageError
+from vsrpp_cli.errors import OutputExistsError
 from vsrpp_cli.records import to_json
 from vsrpp_cli.training.curves import Row
-from vsrpp_cli.training.prepare import prepare
+from vsrpp_cli.training.prepare import Image, OnSource, PreparationSettings, prepare
 from vsrpp_cli.training.processes import Processes, joined
 from vsrpp_cli.training.recipe import Recipe
 from vsrpp_cli.training.sampler import Pack
-from vsrpp_cli.training.sources import find_sources
+from vsrpp_cli.training.sources import decode, find_material
 from vsrpp_cli.training.trainer import Places, Trainer, quick_arithmetic
 
 
@@ -25,10 +25,12 @@ from vsrpp_cli.training.trainer import Places, Trainer, quick_arithmetic
 class TrainingOptions:
     """What a training command asks for beside its recipe."""
 
-    data: Path
-    """Folder of videos and folders of frames."""
+    data: tuple[Path, ...]
+    """Folders of videos, of folders of frames, and of photographs."""
     output: Path
     """Folder of the run."""
+    stills: tuple[Path, ...] = ()
+    """Folders in which every picture is a photograph."""
     pack: Path | None = None
     """Folder of the packed material; ``pack`` inside `output` unless given."""
     start: Path | None = None
@@ -47,7 +49,7 @@ def train(
     device: torch.device,
     *,
     on_row: Callable[[Row], None] | None = None,
-    on_source: Callable[[str, int], None] | None = None,
+    on_source: OnSource | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Path:
     """Run a recipe, or go on with it, and return the path of the averaged weights.
@@ -57,7 +59,7 @@ def train(
         options: with what, and where.
         device: where to compute; with several processes each takes the GPU of its number.
         on_row: called with each row of the record.
-        on_source: called with the name and the number of clips of each video packed.
+        on_source: told about each video and each folder of photographs packed.
         stop: asked after each step; when it says yes the state is saved and the function returns.
 
     Raises:
@@ -91,30 +93,37 @@ def _packed(
     recipe: Recipe,
     options: TrainingOptions,
     processes: Processes,
-    on_source: Callable[[str, int], None] | None,
+    on_source: OnSource | None,
 ) -> Pack:
     """Return the packed material, packing it first where that is not done."""
     folder = options.pack or options.output / "pack"
     if processes.first and not (folder / "pack.json").exists():
-        if not options.data.is_dir():
-            raise UsageError(f"--data {options.data} is no folder")
+        material = find_material(options.data, options.stills)
         prepare(
-            find_sources(options.data),
+            material.videos,
             folder,
             recipe.preparation,
+            photographs=((p.name, map(_loader, p.files)) for p in material.photographs),
             held_out=recipe.held_out,
             on_source=on_source,
         )
     _wait(processes)
     pack = Pack(folder)
-    wanted = to_json(asdict(recipe.preparation))
-    if pack.settings != wanted:
-        changed = [k for k in wanted if pack.settings.get(k) != wanted[k]]
+    wanted = to_json(recipe.preparation)
+    # A pack of before a setting was there was packed with what is its default now.
+    packed = to_json(PreparationSettings()) | pack.settings
+    if packed != wanted:
+        changed = [k for k in wanted if packed[k] != wanted[k]]
         raise OutputExistsError(
             f"{folder} was packed with other settings ({', '.join(changed)}); remove it, "
             "or name another folder with --pack"
         )
     return pack
+
+
+def _loader(path: Path) -> tuple[str, Callable[[], Image]]:
+    """Return a photograph's name, and what decodes it."""
+    return path.name, lambda: next(decode(path))
 
 
 def _wait(processes: Processes) -> None:

@@ -4,8 +4,8 @@ The pack is a folder with two raw uint8 files and one JSON index, read back as m
 
 * ``clips.u8``: (N, T, S, S, 3), short clips of consecutive frames, downscaled first so that
   compression artefacts vanish and detail reaches down to the single pixel;
-* ``stills.u8``: single frames at their native size, one after the other, from which motion is
-  synthesised;
+* ``stills.u8``: single frames of videos at their native size, and photographs, one after the
+  other, from which motion is synthesised;
 * ``pack.json``: where each came from and how much detail it has.
 """
 
@@ -30,6 +30,9 @@ Image = npt.NDArray[np.uint8]
 
 PACK_VERSION = 1
 
+OnSource = Callable[[str, int, str], None]
+"""Called with the name of a video or of a folder of photographs, how much it yielded, of what."""
+
 
 @dataclass(frozen=True)
 class PreparationSettings:
@@ -51,6 +54,9 @@ class PreparationSettings:
     """Mean absolute difference of thumbnails (0..255) above which a new scene begins."""
     detail: float = 1.6
     """Crops whose mean high-pass magnitude (0..255) lies under this are too flat to teach."""
+    still_sides: tuple[int, ...] = (1280, 800)
+    """Short sides at which each photograph is packed, pixels: made smaller, detail reaches down to
+    the single pixel. A photograph is never made larger, nor smaller than `size`."""
     held_out_frames: int = 10
     """Frames of the clip kept from each held-out video."""
     held_out_size: int = 384
@@ -115,8 +121,9 @@ def prepare(
     folder: Path,
     settings: PreparationSettings,
     *,
+    photographs: Iterable[tuple[str, Iterable[tuple[str, Callable[[], Image]]]]] = (),
     held_out: Collection[str] = (),
-    on_source: Callable[[str, int], None] | None = None,
+    on_source: OnSource | None = None,
 ) -> None:
     """Pack training material from `sources`, pairs of a name and a function that decodes it.
 
@@ -124,13 +131,16 @@ def prepare(
         sources: names, and functions returning the RGB frames (H, W, 3) of one video in order.
         folder: where the pack is written; an older pack there is replaced.
         settings: sizes and thresholds.
+        photographs: folders by name, with the name of each photograph there and a function that
+            decodes it.
         held_out: names of sources of which one clip each is kept for validation, and no more.
-        on_source: called with the name and the number of clips after each video.
+        on_source: told after each video and each folder of photographs.
 
     Raises:
-        InputError: if no video yielded a single clip.
+        InputError: if nothing yielded a single clip or still.
     """
     writer = _Writer(folder, settings)
+    tell = on_source or (lambda _name, _count, _unit: None)
     for name, frames in sources:
         rng = np.random.default_rng([settings.seed, *name.encode()])
         before = len(writer.clips)
@@ -141,14 +151,35 @@ def prepare(
             if len(writer.clips) - before >= settings.clips_per_source:
                 break
             _pack_run(run, name, writer, rng)
-        if on_source is not None:
-            on_source(name, len(writer.clips) - before)
+        tell(name, len(writer.clips) - before, "clips")
+    for name, pictures in photographs:
+        before = len(writer.stills)
+        for picture, load in pictures:
+            _pack_photograph(load(), f"{name}/{picture}", writer)
+        tell(name, len(writer.stills) - before, "stills")
     writer.close()
-    if not writer.clips:
+    if not writer.clips and not writer.stills:
         raise InputError(
             f"no clip of {settings.frames} moving, detailed frames of at least "
             f"{settings.size} pixels was found in the videos given"
         )
+
+
+def _pack_photograph(picture: Image, name: str, writer: _Writer) -> None:
+    """Write a photograph at each size it allows."""
+    settings = writer.settings
+    height, width = picture.shape[:2]
+    short = min(height, width)
+    for side in dict.fromkeys(min(side, short) for side in settings.still_sides):
+        if side < settings.size:
+            continue
+        factor = short / side
+        small = picture if side == short else resize(
+            picture, round(height / factor), round(width / factor)
+        )  # fmt: skip
+        detail = detail_of(small)
+        if detail >= settings.detail:
+            writer.still(small, name, detail)
 
 
 def _keep(frames: Iterator[Image], name: str, writer: _Writer) -> None:

@@ -62,7 +62,8 @@ class Pack:
         settings = self.settings = index["settings"]
         self.clip_rows, self.still_rows = index["clips"], index["stills"]
         shape = (len(self.clip_rows), settings["frames"], settings["size"], settings["size"], 3)
-        self.clips = np.memmap(folder / "clips.u8", np.uint8, "r", shape=shape)
+        clips = _map(folder / "clips.u8", self.clip_rows)
+        self.clips = np.empty(shape, np.uint8) if clips is None else clips.reshape(shape)
         self.held_out_rows = index["held_out"]
         self._stills = _map(folder / "stills.u8", self.still_rows)
         self._held_out = _map(folder / "held_out.u8", self.held_out_rows)
@@ -93,6 +94,10 @@ class Sampler:
     def __init__(self, pack: Pack, recipe: DataRecipe, *, scale: int = 4, seed: int) -> None:
         self.pack, self.recipe, self.scale, self.seed = pack, recipe, scale, seed
         self.degrade = Degrade(recipe.degradation, scale)
+        if recipe.synthetic < 1 and not pack.clip_rows:
+            raise InputError(
+                "there are photographs only to train on: give videos, too, or data.synthetic = 1"
+            )
         self._clip_share = _shares(pack.clip_rows, recipe.detail_power)
         self._still_share = _shares(pack.still_rows, recipe.detail_power)
 

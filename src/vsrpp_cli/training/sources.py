@@ -1,16 +1,17 @@
-"""Finding and decoding training videos."""
+"""Finding and decoding training material."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from vsrpp_cli.errors import InputError
-from vsrpp_cli.media.images.headers import SUFFIXES
+from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.media.images.headers import SUFFIXES, read_header
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.training.prepare import Image
 
@@ -21,26 +22,82 @@ VIDEO_SUFFIXES = frozenset({
 })  # fmt: skip
 
 
-def find_sources(folder: Path) -> list[tuple[str, Callable[[], Iterator[Image]]]]:
-    """Return every video and every folder of frames below `folder`, sorted by name.
+@dataclass(frozen=True)
+class Photographs:
+    """A folder of pictures that have nothing to do with each other."""
 
-    Returns:
-        Pairs of the path below `folder`, with forward slashes, and a function that decodes it to
-        RGB frames (H, W, 3).
+    name: str
+    """The path below the folder given, with forward slashes."""
+    files: tuple[Path, ...]
+
+
+@dataclass
+class Material:
+    """What was found to train on."""
+
+    videos: list[tuple[str, Callable[[], Iterator[Image]]]] = field(default_factory=list)
+    """Names, and functions that decode to RGB frames (H, W, 3): videos and folders of frames."""
+    photographs: list[Photographs] = field(default_factory=list)
+
+
+def find_material(folders: Sequence[Path], stills: Sequence[Path] = ()) -> Material:
+    """Return the videos, folders of frames and photographs below folders, sorted by name.
+
+    Two pictures or more in one folder are the frames of a sequence where all are of one size, and
+    photographs where they are not.
+
+    Args:
+        folders: searched with all below them.
+        stills: likewise, but every picture there is a photograph, whatever its size.
 
     Raises:
-        InputError: there is none.
+        InputError: there is nothing, or a picture cannot be read.
+        UsageError: one of them is no folder.
     """
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder):
+    found = Material()
+    for root in folders:
+        for place, paths in _walk(root):
+            found.videos += [
+                (_below(root, path), partial(decode, path))
+                for path in paths
+                if path.suffix.lower() in VIDEO_SUFFIXES
+            ]
+            pictures = _pictures(paths)
+            if len(pictures) > 1 and _one_size(pictures):
+                found.videos.append((_below(root, place), partial(decode, place)))
+            elif len(pictures) > 1:
+                found.photographs.append(Photographs(_below(root, place), pictures))
+    for root in stills:
+        for place, paths in _walk(root):
+            if pictures := _pictures(paths):
+                found.photographs.append(Photographs(_below(root, place), pictures))
+    if not found.videos and not found.photographs:
+        names = ", ".join(map(str, (*folders, *stills)))
+        raise InputError(f"no video and no folder of pictures was found below {names}")
+    found.videos.sort(key=lambda video: video[0])
+    return found
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield each folder with its visible files, both in the order of their names."""
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder of training material")
+    for place, folders, files in os.walk(root):
         folders.sort()
-        paths = [Path(place) / file for file in sorted(files)]
-        found += [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
-        if sum(path.suffix.lower() in SUFFIXES for path in paths) > 1:
-            found.append(Path(place))
-    if not found:
-        raise InputError(f"no video and no folder of frames was found below {folder}")
-    return [(path.relative_to(folder).as_posix(), partial(decode, path)) for path in sorted(found)]
+        yield Path(place), [Path(place) / file for file in sorted(files) if file[0] != "."]
+
+
+def _below(root: Path, path: Path) -> str:
+    return root.name if path == root else path.relative_to(root).as_posix()
+
+
+def _pictures(paths: list[Path]) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path.suffix.lower() in SUFFIXES)
+
+
+def _one_size(pictures: Sequence[Path]) -> bool:
+    headers = map(read_header, pictures)
+    return len({(header.width, header.height) for header in headers}) == 1
 
 
 def decode(path: Path) -> Iterator[Image]:

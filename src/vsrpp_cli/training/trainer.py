@@ -162,7 +162,7 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
-        if state["recipe"] != _essence(self.recipe):
+        if _as_of_today(state["recipe"]) != _essence(self.recipe):
             raise ResumeRefusedError(
                 f"{self.places.folder} holds a run of another recipe; take another folder, "
                 "or --restart to begin anew"
@@ -385,6 +385,14 @@ def _essence(recipe: Recipe) -> dict[str, Any]:
         del essence[name]
     plain: dict[str, Any] = to_json(essence)
     return plain
+
+
+def _as_of_today(essence: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved essence with today's keys; those it lacks are at their defaults."""
+    try:
+        return _essence(from_json(Recipe, essence))
+    except ValueError:
+        return essence
 
 
 def _check_network(recipe: Recipe, config: NetworkConfig, processes: int) -> None:
