@@ -29,7 +29,7 @@ from vsrpp_cli.training.recipe import DataRecipe, Stage, load_recipe, parse_reci
 from vsrpp_cli.training.sampler import Pack, Sampler
 from vsrpp_cli.training.sources import find_material
 from vsrpp_cli.training.state import export
-from vsrpp_cli.training.synthesis import camera, flows, render
+from vsrpp_cli.training.synthesis import Layer, camera, flows, layered_flows, outline, render
 from vsrpp_cli.training.trainer import Trainer
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -260,20 +260,78 @@ def test_mirrored_clips_run_there_and_back(pack_folder):
     assert torch.equal(high, high.flip(1))
 
 
-def test_synthetic_flow_says_where_pixels_go():
-    ramp = np.linspace(0, 255, 200)
-    still = np.zeros((200, 200, 3), np.uint8)
+def ramps(size=200, blue=0):
+    """Return a still whose red grows to the right, green downwards, blue is one value."""
+    still = np.full((size, size, 3), blue, np.uint8)
+    ramp = np.linspace(0, 255, size)
     still[..., 0], still[..., 1] = ramp[None], ramp[:, None]
+    return still
+
+
+def followed(clip, flow, t, inside):
+    """Return frame t's pixels `inside` a mask, and where the flow says they are in frame t + 1."""
+    y, x = np.nonzero(inside)
+    dx, dy = flow[t][:, y, x]
+    there = np.rint(y + dy).astype(int), np.rint(x + dx).astype(int)
+    return clip[t][y, x].astype(float), clip[t + 1][there].astype(float)
+
+
+def test_synthetic_flow_says_where_pixels_go():
     rng = np.random.default_rng(0)
     maps = camera(rng, frames=4, size=48, still=(200, 200), speed=(2, 4))
-    clip = render(still, maps, 48).astype(np.float32)
+    clip = render([Layer(ramps(), maps)], 48)
     flow = flows(maps, 48, 1, 0)
-    y, x = np.mgrid[20:28, 20:28]
+    inside = np.zeros((48, 48), bool)
+    inside[20:28, 20:28] = True
     for t in range(3):
-        dx, dy = flow[t][:, y, x]
-        there = clip[t + 1][np.rint(y + dy).astype(int), np.rint(x + dx).astype(int)]
+        here, there = followed(clip, flow, t, inside)
         # A pixel of the ramp is up to two and a half levels; the look-up is rounded to a pixel.
-        assert np.abs(there - clip[t][y, x])[..., :2].max() < 4
+        assert np.abs(there - here)[..., :2].max() < 4
+
+
+def test_a_layer_in_front_covers_and_has_a_flow_of_its_own():
+    rng = np.random.default_rng(1)
+    maps = [camera(rng, frames=4, size=48, still=(200, 200), speed=(2, 3)) for _ in range(2)]
+    edge = outline(rng, maps[1], 48, radius=(0.3, 0.3))
+    layers = [Layer(ramps(), maps[0]), Layer(ramps(blue=255), maps[1], edge)]
+    clip = render(layers, 48)
+    front = clip[..., 2] > 250
+    assert 0.05 < front.mean() < 0.6
+    assert 0 < ((clip[..., 2] > 5) & ~front).mean() < 0.1  # a thin, soft edge
+    flow = layered_flows(layers, 48, 1, 0)
+    middle = np.zeros((48, 48), bool)
+    middle[12:36, 12:36] = True
+    for t in range(3):
+        for layer in (front, ~front & (clip[..., 2] < 5)):
+            here, there = followed(clip, flow, t, middle & layer[t])
+            seen = np.abs(there[:, 2] - here[:, 2]) < 5  # neither covered nor on the edge there
+            assert seen.mean() > 0.5
+            assert np.abs(there - here)[seen].max() < 4
+
+
+def test_exposure_smears_along_the_motion_and_keeps_light_and_place():
+    still = np.zeros((80, 80, 3), np.uint8)
+    still[30:50, 38:42] = 200
+    maps = np.zeros((3, 2, 3))
+    maps[:, 0, 0] = maps[:, 1, 1] = 1
+    maps[:, 0, 2] = [6, 0, -6]
+    sharp, smeared = (render([Layer(still, maps)], 80, e)[1, 40, :, 0] for e in (0, 0.5))
+    light = [line.astype(float) ** 2 for line in (sharp, smeared)]
+    assert np.count_nonzero(smeared > 20) > np.count_nonzero(sharp > 20)
+    assert light[1].sum() == pytest.approx(light[0].sum(), rel=0.06)
+    x = np.arange(80)
+    places = [(line * x).sum() / line.sum() for line in light]
+    assert places[1] == pytest.approx(places[0], abs=0.05)
+
+
+def test_recipes_ask_for_layers_and_exposure(pack_folder):
+    stage = Stage(batch=2, frames=3, patch=12)
+    clips = [
+        Sampler(Pack(pack_folder), DataRecipe(synthetic=1.0, **asked), seed=5).batch(0, stage).high
+        for asked in ({}, {"parallax": 1.0}, {"exposed": 1.0, "exposure": (0.9, 0.9)})
+    ]
+    assert not torch.equal(clips[0], clips[1])
+    assert not torch.equal(clips[0], clips[2])
 
 
 @pytest.mark.parametrize("kind", ["bi", "bd", "real"])

@@ -40,6 +40,12 @@ class DataRecipe:
     """Share of clips whose motion is synthesised from a still."""
     speed: tuple[float, float] = (0.03, 5.0)
     """Range of synthetic motion in low-resolution pixels a frame, drawn log-uniformly."""
+    parallax: float = 0.0
+    """Share of synthetic clips with a second still that moves, cut out, in front of the first."""
+    exposed: float = 0.0
+    """Share of synthetic clips whose frames are exposed for part of the frame time."""
+    exposure: tuple[float, float] = (0.1, 0.5)
+    """Range of that part."""
     skip: int = 2
     """Clips take every n-th frame, n from 1 to this."""
     mirror: bool = False

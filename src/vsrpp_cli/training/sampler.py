@@ -6,7 +6,7 @@ That is what makes a resumed run see the batches an uninterrupted one would have
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from vsrpp_cli.errors import InputError
 from vsrpp_cli.training.degradation import Degrade
 from vsrpp_cli.training.prepare import PACK_VERSION, Image
 from vsrpp_cli.training.recipe import DataRecipe, Stage
-from vsrpp_cli.training.synthesis import camera, flows, render
+from vsrpp_cli.training.synthesis import Layer, camera, layered_flows, outline, render
 
 MARGIN = 8
 """High-resolution pixels around a patch that only the downsampling filter sees."""
@@ -131,27 +131,38 @@ class Sampler:
     def _synthetic(
         self, rng: np.random.Generator, stage: Stage
     ) -> tuple[Image, npt.NDArray[np.float32]]:
-        still = self.pack.still(int(rng.choice(len(self._still_share), p=self._still_share)))
         margin = self._margin(stage)
         size = self.scale * stage.patch + 2 * margin
+        layers = [self._layer(rng, stage.frames, size)]
+        if rng.random() < self.recipe.parallax:
+            front = self._layer(rng, stage.frames, size)
+            layers.append(replace(front, outline=outline(rng, front.maps, size)))
+        exposure = 0.0
+        if rng.random() < self.recipe.exposed:
+            exposure = rng.uniform(*self.recipe.exposure)
+        clip = render(layers, size, exposure)
+        return clip, layered_flows(layers, stage.patch, self.scale, margin)
+
+    def _layer(self, rng: np.random.Generator, frames: int, size: int) -> Layer:
+        """Return a still and a camera's path over it, flipped and transposed at random."""
+        still = self.pack.still(int(rng.choice(len(self._still_share), p=self._still_share)))
         low, high = self.recipe.speed
+        transposed = rng.random() < 0.5
+        sides = still.shape[:2]
         maps = camera(
             rng,
-            frames=stage.frames,
+            frames=frames,
             size=size,
-            still=(still.shape[0], still.shape[1]),
+            still=(sides[1], sides[0]) if transposed else (sides[0], sides[1]),
             speed=(self.scale * low, self.scale * high),
         )
-        if rng.random() < 0.5:
-            still = still[::-1]
-        if rng.random() < 0.5:
-            still = still[:, ::-1]
-        if rng.random() < 0.5:
-            still = still.transpose(1, 0, 2)
-            maps = maps[:, ::-1, [1, 0, 2]]
-        # Both swaps above keep the flow true: it follows from the maps that are used.
-        clip = render(np.ascontiguousarray(still), np.ascontiguousarray(maps), size)
-        return clip, flows(maps, stage.patch, self.scale, margin)
+        # The still stays as it lies in the pack: it is the map that is turned over.
+        maps = maps[:, ::-1].copy() if transposed else maps
+        for axis, side in enumerate((sides[1], sides[0])):
+            if rng.random() < 0.5:
+                maps[:, axis] *= -1
+                maps[:, axis, 2] += side - 1
+        return Layer(still, maps)
 
     def _filmed(self, rng: np.random.Generator, stage: Stage) -> Image:
         clip = self.pack.clips[int(rng.choice(len(self._clip_share), p=self._clip_share))]

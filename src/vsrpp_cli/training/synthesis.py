@@ -1,12 +1,19 @@
-"""Clips with exactly known sub-pixel motion, rendered from a still.
+"""Clips with exactly known sub-pixel motion, rendered from stills.
 
 A still is seen through a moving camera: shift, rotation and zoom, with a steady part and a shaking
 one. It is sampled at its own size and shown smaller, so the clip is sharp and aliased as a camera's
 would be, and the flow between its frames follows from the camera alone.
+
+A second still, cut out along a random outline, may move in front of the first on a path of its
+own: it covers and uncovers what is behind, and each pixel's flow is that of the layer seen there. A
+frame may be exposed for part of the frame time: pictures within that time are averaged in light,
+for which the square of a code value is near enough.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -18,7 +25,7 @@ Matrices = npt.NDArray[np.float64]
 
 
 @numba.njit(inline="always")
-def _cubic(t: float) -> tuple[float, float, float, float]:
+def _cubic(t: Any) -> Any:
     """Return the four weights of Keys' cubic (a = -0.5) for a fraction t in [0, 1)."""
     a = -0.5 * t + t * t - 0.5 * t * t * t
     b = 1.0 - 2.5 * t * t + 1.5 * t * t * t
@@ -33,42 +40,103 @@ def _reflect(i: int, n: int) -> int:
     return i if i < n else period - i
 
 
-@numba.njit(parallel=True, fastmath=True, boundscheck=False)
-def _render(still: Any, maps: Any, out: Any) -> None:
-    """Sample `still` (H, W, 3) uint8 along `maps` into `out` (T, S, S, 3) uint8, reflecting."""
-    frames, size = out.shape[0], out.shape[1]
+@numba.njit(inline="always")
+def _sample(still: Any, u: float, v: float) -> Any:
+    """Return red, green and blue (0..255, not below 0) of a still at (u, v), reflected outside."""
     height, width = still.shape[0], still.shape[1]
+    u0 = int(np.floor(u))
+    v0 = int(np.floor(v))
+    wx = _cubic(np.float32(u - u0))
+    wy = _cubic(np.float32(v - v0))
+    inside = 1 <= u0 < width - 2 and 1 <= v0 < height - 2
+    r = np.float32(0)
+    g = np.float32(0)
+    b = np.float32(0)
+    for j in range(4):
+        line = v0 + j - 1 if inside else _reflect(v0 + j - 1, height)
+        for i in range(4):
+            at = u0 + i - 1 if inside else _reflect(u0 + i - 1, width)
+            weight = np.float32(wy[j] * wx[i])
+            r += weight * np.float32(still[line, at, 0])
+            g += weight * np.float32(still[line, at, 1])
+            b += weight * np.float32(still[line, at, 2])
+    zero = np.float32(0)
+    return max(r, zero), max(g, zero), max(b, zero)
+
+
+@numba.njit(inline="always")
+def _cover(outline: Any, u: float, v: float, pixel: float) -> Any:
+    """Return how much of a clip's pixel at (u, v) of its still an outline encloses, 0 to 1.
+
+    `pixel` is the size of a pixel of the clip, and all are in pixels of the still.
+    """
+    count = outline.shape[0] - 2
+    dx = u - outline[0]
+    dy = v - outline[1]
+    radius = np.sqrt(dx * dx + dy * dy)
+    place = (np.arctan2(dy, dx) / (2 * np.pi) + 1.0) * count
+    k = int(place)
+    here = outline[2 + k % count]
+    there = outline[2 + (k + 1) % count]
+    edge = here + (place - k) * (there - here)
+    # The outline leans against the circle: what is measured along the radius is shorter across.
+    lean = (there - here) * count / (2 * np.pi * max(radius, 1.0))
+    across = (edge - radius) / np.sqrt(1.0 + lean * lean)
+    return min(max(across / pixel + 0.5, 0.0), 1.0)
+
+
+@numba.njit(parallel=True, fastmath=True, boundscheck=False)
+def _render(back: Any, back_maps: Any, front: Any, front_maps: Any, outline: Any, out: Any) -> None:
+    """Average the moments of each frame into `out` (T, S, S, 3) uint8; see `render`."""
+    frames, size = out.shape[0], out.shape[1]
+    moments = back_maps.shape[1]
+    layered = outline.shape[0] > 0
     for row in numba.prange(frames * size):
         t = row // size
         y = row - t * size
-        m = maps[t]
         for x in range(size):
-            u = np.float32(m[0, 0] * x + m[0, 1] * y + m[0, 2])
-            v = np.float32(m[1, 0] * x + m[1, 1] * y + m[1, 2])
-            u0 = int(np.floor(u))
-            v0 = int(np.floor(v))
-            wx = _cubic(float(u - u0))
-            wy = _cubic(float(v - v0))
-            r = np.float32(0)
-            g = np.float32(0)
-            b = np.float32(0)
-            for j in range(4):
-                line = _reflect(v0 + j - 1, height)
-                for i in range(4):
-                    at = _reflect(u0 + i - 1, width)
-                    weight = np.float32(wy[j] * wx[i])
-                    r += weight * still[line, at, 0]
-                    g += weight * still[line, at, 1]
-                    b += weight * still[line, at, 2]
-            out[t, y, x, 0] = np.uint8(
-                min(max(r + np.float32(0.5), np.float32(0)), np.float32(255))
-            )
-            out[t, y, x, 1] = np.uint8(
-                min(max(g + np.float32(0.5), np.float32(0)), np.float32(255))
-            )
-            out[t, y, x, 2] = np.uint8(
-                min(max(b + np.float32(0.5), np.float32(0)), np.float32(255))
-            )
+            light_r = np.float32(0)
+            light_g = np.float32(0)
+            light_b = np.float32(0)
+            for k in range(moments):
+                cover = np.float32(0)
+                if layered:
+                    m = front_maps[t, k]
+                    u = m[0, 0] * x + m[0, 1] * y + m[0, 2]
+                    v = m[1, 0] * x + m[1, 1] * y + m[1, 2]
+                    pixel = np.sqrt(abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]))
+                    cover = np.float32(_cover(outline, u, v, pixel))
+                    if cover > 0:
+                        r, g, b = _sample(front, u, v)
+                        light_r += cover * r * r
+                        light_g += cover * g * g
+                        light_b += cover * b * b
+                if cover < 1:
+                    m = back_maps[t, k]
+                    u = m[0, 0] * x + m[0, 1] * y + m[0, 2]
+                    v = m[1, 0] * x + m[1, 1] * y + m[1, 2]
+                    r, g, b = _sample(back, u, v)
+                    clear = np.float32(1) - cover
+                    light_r += clear * r * r
+                    light_g += clear * g * g
+                    light_b += clear * b * b
+            share = np.float32(1) / np.float32(moments)
+            half = np.float32(0.5)
+            top = np.float32(255)
+            out[t, y, x, 0] = np.uint8(min(np.sqrt(light_r * share) + half, top))
+            out[t, y, x, 1] = np.uint8(min(np.sqrt(light_g * share) + half, top))
+            out[t, y, x, 2] = np.uint8(min(np.sqrt(light_b * share) + half, top))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A still and how it is seen."""
+
+    still: npt.NDArray[np.uint8]
+    """(H, W, 3), C-contiguous: anything else is compiled for anew."""
+    maps: Matrices
+    outline: npt.NDArray[np.float64] | None = None
+    """Centre x, y, then radii at equal angles, in the still's pixels; None where all is seen."""
 
 
 def camera(
@@ -118,11 +186,104 @@ def _vector(rng: np.random.Generator, length: float) -> npt.NDArray[np.float64]:
     return np.asarray(length * np.array([np.cos(angle), np.sin(angle)]))
 
 
-def render(still: npt.NDArray[np.uint8], maps: Matrices, size: int) -> npt.NDArray[np.uint8]:
-    """Return the clip (T, size, size, 3) a camera sees of a still (H, W, 3)."""
-    out = np.empty((len(maps), size, size, 3), np.uint8)
-    _render(still, maps, out)
+def outline(
+    rng: np.random.Generator, maps: Matrices, size: int, radius: tuple[float, float] = (0.12, 0.45)
+) -> npt.NDArray[np.float64]:
+    """Return a random outline: an ellipse with waves around it, somewhere in the middle frame.
+
+    Args:
+        rng: decides everything.
+        maps: of the layer to cut out.
+        size: of the clip's frames, pixels.
+        radius: range of its mean radius, as a share of that size.
+    """
+    middle = maps[len(maps) // 2]
+    pixel = np.sqrt(abs(np.linalg.det(middle[:, :2])))
+    centre = middle @ np.array([*rng.uniform(0.1, 0.9, 2) * size, 1])
+    angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
+    turned = angles - rng.uniform(0, 2 * np.pi)
+    flat = rng.uniform(0.3, 1)
+    radii = flat / np.sqrt((flat * np.cos(turned)) ** 2 + np.sin(turned) ** 2)
+    for waves in rng.integers(2, 14, 3):
+        height = rng.uniform(0, 0.5) / waves
+        radii *= 1 + height * np.cos(waves * angles + rng.uniform(0, 2 * np.pi))
+    radii *= rng.uniform(*radius) * size * pixel / radii.mean()
+    return np.concatenate((centre, radii))
+
+
+def render(layers: Sequence[Layer], size: int, exposure: float = 0.0) -> npt.NDArray[np.uint8]:
+    """Return the clip (T, size, size, 3) a camera sees.
+
+    Args:
+        layers: the back one, and perhaps one before it.
+        size: height and width of the frames, pixels.
+        exposure: part of the time between two frames during which light is gathered.
+    """
+    back, front = layers[0], layers[-1]
+    moments = max(_moments(layer.maps, size, exposure) for layer in layers)
+    out = np.empty((len(back.maps), size, size, 3), np.uint8)
+    edge = np.zeros(0) if front.outline is None else front.outline
+    paths = (_path(layer.maps, moments, exposure) for layer in (back, front))
+    _render(back.still, next(paths), front.still, next(paths), edge, out)
     return out
+
+
+MOST_MOMENTS = 5
+"""Pictures averaged for a frame at most: more cost time and are not seen in small frames."""
+
+
+def _moments(maps: Matrices, size: int, exposure: float) -> int:
+    """Return how many pictures a frame needs to look exposed: one for each two pixels passed."""
+    if not exposure or len(maps) < 2:
+        return 1
+    middle = np.array([size / 2, size / 2, 1])
+    passed = np.linalg.norm(np.diff(maps @ middle, axis=0), axis=1).max()
+    pixel = np.sqrt(abs(np.linalg.det(maps[0][:, :2])))
+    return int(np.clip(np.ceil(passed / pixel * exposure / 2) + 1, 1, MOST_MOMENTS))
+
+
+def _path(maps: Matrices, moments: int, exposure: float) -> npt.NDArray[np.float64]:
+    """Return the maps (T, K, 2, 3) at `moments` times around each frame's own."""
+    out = np.repeat(maps[:, None], moments, axis=1)
+    if moments == 1:
+        return out
+    ahead = np.concatenate((np.diff(maps, axis=0), maps[-1:] - maps[-2:-1]))
+    behind = np.concatenate((ahead[:1], ahead[:-1]))
+    for k, time in enumerate(exposure * (np.arange(moments) / (moments - 1) - 0.5)):
+        out[:, k] += time * (ahead if time > 0 else behind)
+    return out
+
+
+def layered_flows(
+    layers: Sequence[Layer], patch: int, factor: int, margin: int
+) -> npt.NDArray[np.float32]:
+    """Return the true flow of the layer seen at each pixel; arguments and result as of `flows`."""
+    out = flows(layers[0].maps, patch, factor, margin)
+    for layer in layers[1:]:
+        assert layer.outline is not None
+        points = _points(patch, factor, margin)
+        places = np.einsum("tij,jhw->tihw", layer.maps[:-1], points)
+        covered = _enclosed(layer.outline, places[:, 0], places[:, 1])
+        own = flows(layer.maps, patch, factor, margin)
+        out = np.where(covered[:, None], own, out)
+    return out
+
+
+def _enclosed(
+    edge: npt.NDArray[np.float64], u: npt.NDArray[np.float64], v: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Return whether points of a still lie within an outline."""
+    radii = np.append(edge[2:], edge[2])
+    dx, dy = u - edge[0], v - edge[1]
+    place = (np.arctan2(dy, dx) / (2 * np.pi) % 1.0) * (len(radii) - 1)
+    return np.asarray(np.hypot(dx, dy) < np.interp(place, np.arange(len(radii)), radii))
+
+
+def _points(patch: int, factor: int, margin: int) -> npt.NDArray[np.float64]:
+    """Return (x, y, 1), each (patch, patch), of low-resolution pixels in high-resolution ones."""
+    at = margin + factor * np.arange(patch) + (factor - 1) / 2
+    x, y = np.meshgrid(at, at)
+    return np.stack((x, y, np.ones_like(x)))
 
 
 def flows(maps: Matrices, patch: int, factor: int, margin: int) -> npt.NDArray[np.float32]:
@@ -137,9 +298,7 @@ def flows(maps: Matrices, patch: int, factor: int, margin: int) -> npt.NDArray[n
     Returns:
         (T-1, 2, patch, patch), x before y, in low-resolution pixels.
     """
-    at = margin + factor * np.arange(patch) + (factor - 1) / 2
-    x, y = np.meshgrid(at, at)
-    points = np.stack((x, y, np.ones_like(x)))
+    points = _points(patch, factor, margin)
     out = np.empty((len(maps) - 1, 2, patch, patch), np.float32)
     for t in range(len(maps) - 1):
         seen = np.einsum("ij,jhw->ihw", maps[t], points) - maps[t + 1][:, 2, None, None]
