@@ -28,10 +28,11 @@ TICKS = Fraction(1, 90000)
 
 
 def times(path, kind="video", index=0):
-    """Return presentation times in seconds, in order."""
+    """Return presentation times in seconds, in order, of what is not hidden."""
     with av.open(str(path)) as file:
         stream = file.streams.get({kind: index})[0]
-        return sorted(p.pts * stream.time_base for p in file.demux(stream) if p.size)
+        packets = [p for p in file.demux(stream) if p.size and not p.is_discard]
+        return sorted(p.pts * stream.time_base for p in packets)
 
 
 def payloads(path, kind="audio", index=0):

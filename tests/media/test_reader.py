@@ -8,7 +8,7 @@ import pytest
 from support.reading import number, numbered, write, write_numbered
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.decode.reader import VideoSource
-from vsrpp_cli.media.decode.timestamp_repair import last_duration, repair
+from vsrpp_cli.media.decode.timestamp_repair import Limits, last_duration, repair
 from vsrpp_cli.media.source import open_source
 
 FAST = {"preset": "ultrafast"}
@@ -253,16 +253,16 @@ def test_a_frame_rate_for_a_video_file_is_refused(tmp_path):
     ],
 )
 def test_timestamps_are_repaired_by_the_rule(stamps, wanted):
-    pts, notes = repair(stamps, step=10, second=100)
-    assert list(pts) == wanted
-    assert bool(notes) == (list(pts) != stamps)
+    repaired = repair(stamps, Limits.of(step=10, second=100))
+    assert list(repaired.pts) == wanted
+    assert bool(repaired.notes) == (wanted != stamps)
 
 
 def test_the_last_frame_lasts_until_the_next_the_tracks_end_or_as_long_as_the_others():
-    assert last_duration([0, 10], following=25, end=40, own=7, step=10) == 15
-    assert last_duration([0, 10], following=None, end=40, own=7, step=10) == 30
-    assert last_duration([0, 10], following=None, end=None, own=7, step=10) == 7
-    assert last_duration([0, 10], following=None, end=9000, own=9000, step=10) == 10
+    assert last_duration([0, 10], following=25, end=40, own=7, step=10, longest=200) == 15
+    assert last_duration([0, 10], following=None, end=40, own=7, step=10, longest=200) == 30
+    assert last_duration([0, 10], following=None, end=None, own=7, step=10, longest=200) == 7
+    assert last_duration([0, 10], following=None, end=9000, own=9000, step=10, longest=200) == 10
 
 
 def test_a_late_start_is_scanned_from_nearby_and_read_exactly(tmp_path):

@@ -38,8 +38,12 @@ def write(
     options=None,
     container=None,
     prepare=None,
+    last=None,
 ):
-    """Encode pictures (H, W, 3) uint8, at `pts`; `prepare(stream)` may change the stream first."""
+    """Encode pictures (H, W, 3) uint8, at `pts`; `prepare(stream)` may change the stream first.
+
+    `last` is how long the last one stays.
+    """
     pictures = list(pictures)
     pts = list(range(len(pictures))) if pts is None else list(pts)
     with av.open(str(path), "w", options=container or {}) as file:
@@ -56,6 +60,8 @@ def write(
             frame.pts, frame.time_base = pts[index], time_base
             if index + 1 < len(pts):
                 frame.duration = pts[index + 1] - pts[index]
+            elif last is not None:
+                frame.duration = last
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
     return path

@@ -94,6 +94,8 @@ class SourceInfo:
     """Nominal frames per second, a hint for muxers only; pts rule."""
     duration: Fraction | None
     """Seconds, as the container claims."""
+    begin: Fraction | None = None
+    """Seconds at which the earliest of its streams begins, as the container claims."""
     frame_estimate: int | None
     interlaced: str = "progressive"
     """`progressive`, `top` (top field first), `bottom`, or `mixed`."""
@@ -106,6 +108,19 @@ class SourceInfo:
     user) or `assumed`."""
     filters: tuple[str, ...] = ()
     """Decode-side filters in force, e.g. `bwdif`; set by the reader's `prepare`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockJump:
+    """A place where the source's clock jumps; what follows is moved to follow at once."""
+
+    frame: int
+    """Index in the input of the first frame behind it."""
+    last: int
+    first: int
+    """Timestamps in the source's clock of the frames before and behind it."""
+    shift: int
+    """Units that are taken off the source's timestamps from here on, earlier jumps included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +145,27 @@ class Scan:
     """Whether decoding met errors; one thread then conceals them the same way each time."""
     filters: tuple[str, ...] = ()
     """libavfilter filters that frames go through when read, e.g. bwdif."""
+    origin: int = 0
+    """What the input's clock shows where it begins: taken off all times."""
+    jumps: tuple[ClockJump, ...] = ()
+    """Where the input's clock jumps, in their order; `pts` have been moved already."""
 
     @property
     def frames(self) -> int:
         """The number of frames."""
         return len(self.pts)
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """When each frame is shown, where the input's beginning is zero."""
+        return tuple(value - self.origin for value in self.pts) if self.origin else self.pts
+
+    def in_source(self, index: int) -> int:
+        """Return the input's own timestamp of a frame, as far as it was only moved."""
+        frame = self.first + index
+        return self.pts[index] + next(
+            (j.shift for j in reversed(self.jumps) if j.frame <= frame), 0
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,7 @@ class TrackDecoder:
 
     Attributes:
         errors: packets that could not be decoded, and places where reading failed.
+        packets: how many were read.
         stream: the track.
     """
 
@@ -106,7 +107,7 @@ class TrackDecoder:
         stream = self.container.streams[index]
         assert isinstance(stream, VideoStream)
         self.stream = stream
-        self.errors = 0
+        self.errors = self.packets = 0
         context = stream.codec_context
         context.thread_type = ThreadType.AUTO
         context.thread_count = threads or 0
@@ -149,6 +150,7 @@ class TrackDecoder:
                     failures = 0
                     if packet.size == 0 and packet.pts is None:
                         return
+                    self.packets += 1
                     # Theora says "the same again" by an empty packet, which would end decoding.
                     if packet.size:
                         yield packet

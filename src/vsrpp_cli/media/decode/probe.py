@@ -192,6 +192,7 @@ def _source_info(
         time_base=stream.time_base,
         frame_rate=rate,
         duration=duration,
+        begin=_begin(container),
         frame_estimate=stream.frames or _estimate(container, duration, rate),
         interlaced=_field_order(stream, frame),
         hdr=hdr,
@@ -235,6 +236,11 @@ def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None
     if container.duration and len(container.streams) == 1:
         return Fraction(container.duration, av.time_base)
     return None
+
+
+def _begin(container: InputContainer) -> Fraction | None:
+    start = container.start_time
+    return None if start is None else Fraction(start, av.time_base)
 
 
 def _estimate(

@@ -3,10 +3,9 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, supported_matrix
 from vsrpp_cli.media.color.tags import color_of
+from vsrpp_cli.media.decode.clock import Clock, end_of, nominal_step
 from vsrpp_cli.media.decode.decoding import TrackDecoder
 from vsrpp_cli.media.decode.deinterlace import deinterlaced
-from vsrpp_cli.media.decode.probe import FALLBACK_RATE, probe, usual_rate
+from vsrpp_cli.media.decode.probe import probe, usual_rate
 from vsrpp_cli.media.decode.scan import Survey, Window, checksum
-from vsrpp_cli.media.decode.timestamp_repair import last_duration, repair, usual_step
+from vsrpp_cli.media.decode.timestamp_repair import Repaired, usual_step
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 
 OnProgress = Callable[[int, int | None], None]
@@ -66,6 +66,7 @@ class VideoSource:
         self.info: SourceInfo = probe(self.path, video_track=video_track)
         self._deinterlace = deinterlace
         self._threads = threads
+        self._clock = Clock(self.info)
         if not supported_matrix(self.info.color.matrix):
             raise InputError(
                 f"{self.path}: colour matrix {self.info.color.matrix!r} is not supported: "
@@ -87,7 +88,7 @@ class VideoSource:
             InputError: nothing can be decoded.
             UsageError: nothing is left between `start` and `end`.
         """
-        window = Window(start, end, frames, self._step(), self.info.time_base)
+        window = Window(start, end, frames, nominal_step(self.info), self.info.time_base)
         if start is not None and start > 2 * PREROLL_SECONDS:
             scan = self._scan_from(window, scenes, on_progress)
             if scan is not None:
@@ -116,16 +117,14 @@ class VideoSource:
         known = [p for p in survey.stamps if p is not None]
         if survey.damage or not known or len(known) < len(survey.stamps) or known[0] > aim:
             return None
-        if any(b <= a for a, b in pairwise(known)) or not survey.clean_start:
+        if not survey.in_order or not survey.clean_start:
+            return None
+        if self._clock.jumps_before(aim):
             return None
         return self._conclude(survey, window)
 
     def _decoder(self, threads: int | None) -> TrackDecoder:
         return TrackDecoder(self.path, self.info.stream_index, threads=threads)
-
-    def _step(self) -> int:
-        """Return the usual distance of frames in units of the time base, as the header has it."""
-        return max(1, round(1 / (self.info.frame_rate or FALLBACK_RATE) / self.info.time_base))
 
     def _survey(
         self,
@@ -144,47 +143,46 @@ class VideoSource:
                 survey.push(frame)
                 if on_progress is not None:
                     on_progress(len(survey.stamps), total)
-                if window.passed(survey.stamps):
+                if self._clock.has_seen_enough(survey, window):
                     survey.complete = False
                     break
             survey.errors = decoder.errors
             survey.whole = survey.complete and aim is None
-            if (
-                survey.complete
-                and decoder.stream.duration
-                and decoder.stream.start_time is not None
-            ):
-                survey.end = decoder.stream.start_time + decoder.stream.duration
+            survey.end = end_of(decoder, whole=aim is None) if survey.complete else None
         survey.finish()
         return survey
 
     def _conclude(self, survey: Survey, window: Window) -> Scan:
         verdict = survey.fields.decide(self._deinterlace)
-        known = [p for p in survey.stamps if p is not None]
-        step = usual_step(known, self._step())
-        if len(known) < len(survey.stamps) // 2:
-            step = self._step()
-        second = max(1, round(1 / self.info.time_base))
-        pts, notes = repair(survey.stamps, step=step, second=second)
+        repaired = self._clock.repaired(survey)
+        pts = repaired.pts
         first, stop = window.select(pts)
         if first == stop:
             raise UsageError(f"{self.path}: no frame between --start and --end")
         chosen = pts[first:stop]
         following = pts[stop] if stop < len(pts) else None
-        seekable = list(pts) == survey.stamps
+        stay = self._clock.last_duration(chosen, following, survey, repaired)
+        origin = self._clock.origin(pts[0] if window.origin is None else window.origin)
         scan = Scan(
             pts=chosen,
-            last_duration=last_duration(
-                chosen, following, survey.end if seekable else None, survey.duration, step
-            ),
+            last_duration=stay,
             cuts=tuple(cut - first for cut in survey.cuts if first < cut < stop),
-            notes=(*survey.notes(), *notes, *self._shortfall(survey, pts, step), *verdict.notes),
+            notes=(
+                *survey.notes(),
+                *repaired.notes,
+                *(() if window.start else self._clock.origin_note(origin)),
+                *self._shortfall(survey, repaired, stay),
+                *verdict.notes,
+            ),
             first=first,
-            seekable=seekable,
+            seekable=list(pts) == survey.stamps,
             checks=survey.checks[4 * first : 4 * stop],
             damaged=survey.damage > 0,
             filters=verdict.filters,
+            origin=origin,
+            jumps=repaired.jumps,
         )
+        step = self._clock.limits(survey).step
         self.info = replace(
             self.info,
             interlaced=verdict.kind,
@@ -193,10 +191,14 @@ class VideoSource:
         )
         return scan
 
-    def _shortfall(self, survey: Survey, pts: Sequence[int], step: int) -> Iterator[str]:
+    def _shortfall(self, survey: Survey, repaired: Repaired, stay: int) -> Iterator[str]:
         """Say so where a file ends long before it claims to."""
-        claimed = self.info.duration
-        found = (pts[-1] - pts[0] + step) * self.info.time_base
+        claimed, pts = self.info.duration, repaired.pts
+        if repaired.jumps or repaired.strays:
+            return  # what it claims was made of those
+        # Matroska states when a track ends, others how long it is.
+        zero = 0 if self.info.container == "matroska,webm" else pts[0]
+        found = (pts[-1] - zero + stay) * self.info.time_base
         if survey.whole and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
             yield (
                 f"the pictures end at {float(found):.2f} s (frame {len(pts) - 1}), the file claims "
@@ -305,7 +307,7 @@ def _from_seek(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iter
 def _from_search(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iterator[VideoFrame]:
     """Yield pictures from `start` on where timestamps say little: found by the checksums before."""
     before = _unique_before(scan, start)
-    if before is None or start < back or not decoder.seek(scan.pts[start - back]):
+    if before is None or start < back or not decoder.seek(scan.in_source(start - back)):
         return
     seen = ""
     index = start

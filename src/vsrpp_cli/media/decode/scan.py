@@ -122,6 +122,9 @@ class Survey:
     """Whether beginning and end were seen."""
     clean_start: bool = False
     """Whether the first picture was a key frame and intact."""
+    in_order: bool = True
+    """Whether each timestamp is there and later than the one before."""
+    longest_step: int = 0
     changes: list[str] = field(default_factory=list)
     _detector: CutDetector = field(default_factory=CutDetector)
     _checks: io.StringIO = field(default_factory=io.StringIO)
@@ -139,6 +142,7 @@ class Survey:
         if not self.stamps:
             self.clean_start = frame.key_frame and not frame.is_corrupt
         self._note_changes(frame)
+        self._note_step(frame.pts)
         self.stamps.append(frame.pts)
         self.duration = frame.duration or None
         self.corrupt += frame.is_corrupt
@@ -146,6 +150,13 @@ class Survey:
         if self.scenes:
             self.cuts += self._detector.push(self._luma(frame))
         self.fields.push(frame)
+
+    def _note_step(self, pts: int | None) -> None:
+        before = self.stamps[-1] if self.stamps else None
+        if pts is None or (before is not None and pts <= before):
+            self.in_order = False
+        elif before is not None:
+            self.longest_step = max(self.longest_step, pts - before)
 
     def finish(self) -> None:
         """Collect what is still undecided."""

@@ -240,7 +240,7 @@ def join_frames(
     for file, name in zip(files, final_names(scan, source, output.encode), strict=True):
         _link(file, temporary / name)
     if _wants_timestamps(source):
-        text = timestamps_file.format_timestamps(scan.pts, scan.last_duration, source.time_base)
+        text = timestamps_file.format_timestamps(scan.shown, scan.last_duration, source.time_base)
         (temporary / timestamps_file.NAME).write_text(text, "utf-8")
         return [f"when each frame is shown stands in {timestamps_file.NAME}"]
     return []
@@ -330,5 +330,5 @@ def _difference(header: ImageHeader, settings: EncodeSettings) -> str:
 
 def _verify_times(path: Path, scan: Scan, source: SourceInfo) -> None:
     times = timestamps_file.read_timestamps(path, scan.frames)
-    if times.time_base != source.time_base or times.pts != scan.pts:
+    if times.time_base != source.time_base or times.pts != scan.shown:
         raise VerificationError(f"{path.name} does not hold the times of the source")

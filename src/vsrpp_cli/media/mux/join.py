@@ -25,10 +25,11 @@ from vsrpp_cli.media.color.hdr import insert_into_sample_entry, iso_boxes
 from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.mux.matroska import set_display_size
+from vsrpp_cli.media.mux.stream_clock import SourceClock, StreamClock
 from vsrpp_cli.media.mux.stream_copy import (
+    MILLISECOND,
     AudioConverter,
     Carrier,
-    Continued,
     Copier,
     SubtitleConverter,
     copy_facts,
@@ -285,7 +286,9 @@ class _Joiner:
         """Yield the packets of the other streams, in about the order of the source."""
         if source is None or not carriers:
             return
-        for packet in _sound_packets(source, sorted(carriers), self._notes):
+        whole = not self._settings.cut_end
+        clock = SourceClock(self._scan, self._source.time_base, whole=whole)
+        for packet in _placed_packets(source, sorted(carriers), clock, self._notes):
             yield from carriers[packet.stream_index].feed(packet)
         for carrier in carriers.values():
             yield from carrier.flush()
@@ -350,17 +353,28 @@ def _cover(path: str, index: int) -> bytes:
         return next((bytes(p) for p in file.demux(file.streams[index]) if p.size), b"")
 
 
-def _sound_packets(
-    source: InputContainer, indices: list[int], notes: list[str]
+def _placed_packets(
+    source: InputContainer, indices: list[int], clock: SourceClock, notes: list[str]
 ) -> Iterator[AnyPacket]:
-    """Yield packets of some streams as far as the source can be read."""
+    """Yield packets of some streams, on the pictures' clock, as far as the source can be read."""
     streams = [source.streams[index] for index in indices]
-    sound = {s.index: Continued(s.time_base) for s in streams if s.type == "audio" and s.time_base}
+    clocks = {
+        s.index: StreamClock(clock, Fraction(s.time_base or MILLISECOND), sound=s.type == "audio")
+        for s in streams
+    }
+    for packet in _readable_packets(source, streams, notes):
+        if clocks[packet.stream_index].place(packet):
+            yield packet
+    for index, one in clocks.items():
+        notes += one.notes(index)
+
+
+def _readable_packets(
+    source: InputContainer, streams: list[Stream], notes: list[str]
+) -> Iterator[AnyPacket]:
     for _ in range(MOST_INTERRUPTIONS):
         try:
             for packet in source.demux(*streams):
-                if packet.stream_index in sound:
-                    sound[packet.stream_index].place(packet)
                 if packet.size:
                     yield packet
         except av.error.FFmpegError as error:

@@ -20,8 +20,13 @@ from vsrpp_cli.media.mux.timeline import Timeline
 
 MILLISECOND = Fraction(1, 1000)
 
-JITTER = Fraction(1, 20)
-"""Seconds by which timestamps of sound may stray before it counts as a gap."""
+LEAD_IN = Fraction(1, 12)
+"""Seconds before the first sound that are kept hidden: what decoders need at most (Opus' 80 ms)."""
+
+MOST_HIDDEN = 16
+
+JITTER = Fraction(1, 50)
+"""Seconds by which timestamps of sound may stray before it counts as a gap or an overlap."""
 
 KBIT_PER_CHANNEL = {"aac": 96, "libopus": 80, "ac3": 112}
 """Generous: transcoding is the exception and happens to a finished mix."""
@@ -92,32 +97,6 @@ def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None
     target.disposition = source.disposition
 
 
-class Continued:
-    """Puts the sound of recordings that were put together one behind the other.
-
-    What begins a second or more before the latest is a new count, as it is for pictures.
-    """
-
-    def __init__(self, unit: Fraction) -> None:
-        self._second = 1 / unit
-        self._moved = 0
-        self._end: int | None = None
-
-    def place(self, packet: av.Packet[Stream]) -> None:
-        """Move a packet to behind the old count where that has ended."""
-        begin = packet.pts if packet.pts is not None else packet.dts
-        if begin is None:
-            return
-        if self._end is not None and begin + self._moved <= self._end - self._second:
-            self._moved = self._end - begin
-        if packet.pts is not None:
-            packet.pts += self._moved
-        if packet.dts is not None:
-            packet.dts += self._moved
-        end = begin + self._moved + (packet.duration or 0)
-        self._end = end if self._end is None else max(self._end, end)
-
-
 class Copier:
     """Moves packets in time and changes nothing else."""
 
@@ -136,6 +115,9 @@ class Copier:
         # milliseconds are longer than packets (TrueHD) the steps would add up.
         strict = output.format.name in ("mp4", "mov") and not self._spans
         self._least_step = self._one_tick(source) if strict else 0
+        # MP4 hides what lies before zero. There it stays, for decoders to start from.
+        self._hides = output.format.name in ("mp4", "mov") and source.type == "audio"
+        self._hidden: list[av.Packet[Stream]] = []
         self._held: av.Packet[Stream] | None = None
         self._last_dts: int | None = None
         self._next: int | None = None
@@ -144,6 +126,26 @@ class Copier:
         """Give the previous packet: its duration may only be known now."""
         if not packet.size and packet.pts is None:
             return
+        if packet.is_discard:  # an edit list hides it
+            self._hidden = [*self._hidden[-MOST_HIDDEN:], packet]
+            return
+        hidden, self._hidden = self._hidden, []
+        begins = self._last_dts is None and self._timeline.start is None
+        if hidden and begins and packet.pts is not None:
+            if self._hides:
+                for early in self._lead_in(hidden, packet.pts):
+                    yield from self._take(early)
+            elif packet.pts - self._shift + (packet.duration or 0) / 2 < 0:
+                return  # most of it is hidden, too
+        yield from self._take(packet)
+
+    def _lead_in(self, hidden: list[av.Packet[Stream]], begin: int) -> list[av.Packet[Stream]]:
+        """Return the hidden packets that a decoder needs before the first one heard."""
+        far, zero = begin - round(LEAD_IN / self._unit), self._shift
+        ends = [(packet, (packet.pts or 0) + (packet.duration or 0)) for packet in hidden]
+        return [packet for packet, end in ends if far < end <= min(begin, zero + 1)]
+
+    def _take(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
         begin = packet.pts if packet.pts is not None else packet.dts
         if begin is None:  # raw streams: each follows the one before
             begin = self._next or 0
@@ -247,6 +249,8 @@ class AudioConverter:
     def _encode(self, frame: av.AudioFrame) -> Iterator[av.Packet[Stream]]:
         if frame.pts is not None:
             begin = frame.pts * (frame.time_base or self._unit) - self._timeline.shift_seconds
+            if self._position is not None and self._heard - begin > JITTER:
+                return  # this time has been heard: two parts of the source overlap
             self._catch_up(begin)
         self._heard += Fraction(frame.samples, frame.sample_rate)
         # The encoder counts samples: what the source's timestamps say beyond that is jitter.

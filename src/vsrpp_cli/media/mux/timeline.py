@@ -10,9 +10,10 @@ from vsrpp_cli.media.types import EncodeSettings, Scan
 class Timeline:
     """Which part of the source is kept, and by how much all of it is moved.
 
-    Times are kept as they are, those that begin after zero, too. There are two exceptions. Where
-    the beginning is cut off, the first kept frame is at zero. Where the video begins before zero,
-    which players hide and some containers cannot say, everything is moved up together.
+    Times are kept as they are, those that begin after zero, too. There are three exceptions. Where
+    the beginning is cut off, the first kept frame is at zero. Recordings begin at zero whatever
+    their clock shows there. Where the video begins before zero, which players hide and some
+    containers cannot say, everything is moved up together.
     """
 
     time_base: Fraction
@@ -50,7 +51,7 @@ def timeline(scan: Scan, settings: EncodeSettings, time_base: Fraction) -> Timel
     first = scan.pts[0]
     return Timeline(
         time_base=time_base,
-        shift=first if settings.cut_start else min(0, first),
+        shift=first if settings.cut_start else min(scan.origin, first),
         start=first * time_base if settings.cut_start else None,
         end=(scan.pts[-1] + scan.last_duration) * time_base if settings.cut_end else None,
     )
