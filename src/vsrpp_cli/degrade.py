@@ -16,6 +16,7 @@ from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,6 +60,22 @@ def blur_downsample(x: Tensor, factor: int = SCALE) -> Tensor:
         Shape (..., H // factor, W // factor), dtype of `x`, not clipped, not rounded.
     """
     return _separable(_whole(x, factor), blur_down_matrix, factor)
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """Return frames (..., H, W) blurred by a Gaussian of `sigma` pixels, borders replicated.
+
+    Below 0.1 pixels there is nothing to see, and nothing is done.
+    """
+    if sigma < 0.1:
+        return x
+    radius = int(np.ceil(3 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2).to(x)
+    taps = taps / taps.sum()
+    flat = x.reshape(-1, 1, *x.shape[-2:])
+    padded = F.pad(flat, (radius,) * 4, mode="replicate")
+    blurred = F.conv2d(F.conv2d(padded, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1))
+    return blurred.view(x.shape)
 
 
 Downsample = Callable[[Tensor, int], Tensor]

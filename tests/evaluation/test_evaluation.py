@@ -23,6 +23,8 @@ from vsrpp_cli.evaluation.pictures import write_png
 from vsrpp_cli.evaluation.protocols import PROTOCOLS, find_protocol, published
 from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResult
 from vsrpp_cli.evaluation.sequences import find_sequences, read_8bit
+from vsrpp_cli.evaluation.web import Web, degrade_web
+from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.metrics import psnr
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
@@ -391,6 +393,61 @@ def test_degrading_a_video_keeps_its_times(dataset, tmp_path):
     done = degrade_input(first, tmp_path / "b.mkv", "bd", UpscaleOptions(codec="ffv1"), factor=2)
     assert (done.width, done.height, done.frames) == (20, 16, 3)
     assert not list(tmp_path.glob(".vsrpp*"))
+
+
+def test_web_frames_of_a_folder_are_those_that_are_measured(dataset, tmp_path):
+    truth = dataset / "GT/first"
+    strong = ["--kind", "web", "--crf", "30", "--blur", "0.4", "--noise", "2"]
+    for name, options in (("small", strong), ("plain", ["--kind", "web"])):
+        assert execute(["degrade", str(truth), str(tmp_path / name), "-q", *options]) == 0
+    frames = read_8bit(truth)
+    for name, web in (("small", Web(crf=30, blur=0.4, noise=2)), ("plain", Web(crf=23))):
+        np.testing.assert_array_equal(read_8bit(tmp_path / name), degrade_web(frames, web))
+    assert not np.array_equal(read_8bit(tmp_path / "small"), read_8bit(tmp_path / "plain"))
+
+
+def test_a_web_video_is_what_x264_wrote(dataset, tmp_path):
+    truth = dataset / "GT/first"
+    done = degrade_input(truth, tmp_path / "web.mkv", "web", UpscaleOptions(crf=30), factor=2)
+    expected = degrade_web(read_8bit(truth), Web(crf=30), 2)
+    info = probe(tmp_path / "web.mkv")
+    assert (info.codec, info.pix_fmt, info.color.matrix) == ("h264", "yuv420p", "smpte170m")
+    assert (done.width, done.height) == (info.width, info.height)
+    np.testing.assert_array_equal(read_8bit(tmp_path / "web.mkv"), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kind", "bi", "--blur", "1"], "belong to --kind web"),
+        (["--kind", "web", "--codec", "libx265"], "leave out --codec"),
+        (["--kind", "web", "--crf", "70"], "--crf 70: must be from 0 to 51"),
+    ],
+)
+def test_degrading_refuses_strengths_that_make_no_sense(
+    dataset, tmp_path, capsys, options, message
+):
+    out = tmp_path / "small.mkv"
+    assert execute(["degrade", str(dataset / "GT/first"), str(out), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_web_needs_a_container_that_holds_h264(dataset, tmp_path):
+    with pytest.raises(UsageError, match=r"suffix of .mp4"):
+        degrade_input(dataset / "GT/first", tmp_path / "a.webm", "web", UpscaleOptions())
+
+
+def test_evaluating_web_footage_says_how_strong_it_was(dataset, model):
+    options = {"models": (model,), "only": ("first",), "temporal": False, "device": "cpu"}
+    results = [
+        evaluate(dataset, EvaluateOptions(degradation="web", crf=crf, **options))
+        for crf in (10, 40)
+    ]
+    assert [result.degradation for result in results] == ["web, crf 10", "web, crf 40"]
+    better, worse = (result.methods[0].mean("psnr") for result in results)
+    assert better > worse
+    with pytest.raises(UsageError, match="--crf belongs to --degradation web"):
+        evaluate(dataset, EvaluateOptions(crf=20, **options))
 
 
 def test_compare_finds_the_worst_frame(dataset, tmp_path):

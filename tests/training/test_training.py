@@ -19,13 +19,14 @@ from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.degrade import bicubic_downsample
 from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
 from vsrpp_cli.evaluation.pictures import write_png
+from vsrpp_cli.media.encode.recompress import Encoding, recompress
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.training import curves, losses
-from vsrpp_cli.training.degradation import Degrade
+from vsrpp_cli.training.degradation import Degrade, draw_encodings
 from vsrpp_cli.training.job import TrainingOptions, train
 from vsrpp_cli.training.prepare import PreparationSettings, prepare, scene_runs
-from vsrpp_cli.training.recipe import DataRecipe, Stage, load_recipe, parse_recipe
+from vsrpp_cli.training.recipe import DataRecipe, Mixture, Stage, load_recipe, parse_recipe
 from vsrpp_cli.training.sampler import Pack, Sampler
 from vsrpp_cli.training.sources import find_material
 from vsrpp_cli.training.state import export
@@ -348,6 +349,81 @@ def test_real_degradation_for_cleaning_keeps_the_size():
     low, high = Degrade("real", 1)(clips)
     assert low.shape == high.shape
     assert 0.001 < float((low - high).abs().mean()) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "worse"),
+    [
+        (Encoding(quality=12), Encoding(quality=33)),
+        (Encoding(quality=23, preset="veryfast", pix_fmt="yuv444p"), Encoding(quality=40)),
+        (Encoding("mpeg2video", 2), Encoding("mpeg2video", 12)),
+        (Encoding("mpeg4", 2), Encoding("mpeg4", 12)),
+        (Encoding("libvpx-vp9", 15), Encoding("libvpx-vp9", 50)),
+    ],
+    ids=lambda encoding: f"{encoding.codec}-{encoding.quality}",
+)
+def test_compression_loses_more_at_worse_quality_and_is_the_same_each_time(encoding, worse):
+    frames = np.stack(scene(4, size=53))
+    coded, again, bad = (recompress(frames, e) for e in (encoding, encoding, worse))
+    assert coded.shape == frames.shape
+    assert np.array_equal(coded, again)
+    errors = [np.abs(clip.astype(float) - frames).mean() for clip in (coded, bad)]
+    assert 0 < errors[0] < 15
+    assert errors[1] > 1.1 * errors[0]
+
+
+def test_compression_keeps_colours_and_places():
+    frames = np.zeros((2, 48, 48, 3), np.uint8)
+    frames[:, :, :24] = [200, 40, 30]
+    frames[:, :, 24:] = [20, 90, 180]
+    coded = recompress(frames, Encoding(quality=4)).astype(float)
+    assert np.abs(coded - frames)[:, 4:44, 4:20].max() < 4
+    assert np.abs(coded - frames)[:, 4:44, 28:44].max() < 4
+
+
+def test_the_real_mixture_has_what_it_says():
+    rng = np.random.default_rng(0)
+    drawn = [draw_encodings(rng, Mixture()) for _ in range(600)]
+    assert 0.12 < sum(not e for e in drawn) / 600 < 0.24
+    assert 0.08 < sum(len(e) == 2 for e in drawn) / 600 < 0.18
+    last = [e[-1] for e in drawn if e]
+    x264 = [e for e in last if e.codec == "libx264"]
+    assert {e.codec for e in last} == {"libx264", "mpeg2video", "mpeg4", "libvpx-vp9"}
+    assert 0.7 < len(x264) / len(last) < 0.9
+    assert {e.pix_fmt for e in x264} == {"yuv420p", "yuv422p", "yuv444p"}
+    assert 12 <= min(e.quality for e in x264) < 16
+    assert 30 < max(e.quality for e in x264) <= 33
+
+
+def test_clean_clips_stay_among_the_real_ones():
+    clips = torch.from_numpy(np.stack(scene(2))[None])
+    (clean, _), (real, _) = (
+        Degrade("real", mixture=Mixture(clean=share))(clips, rng=np.random.default_rng(0))
+        for share in (1.0, 0.0)
+    )
+    assert torch.equal(clean, Degrade("bi")(clips)[0])
+    assert not torch.equal(real, clean)
+
+
+@pytest.mark.parametrize("part", ["blurred", "noisy", "twice", "other_codecs", "full_chroma"])
+def test_each_part_of_the_mixture_changes_the_clip(part):
+    clips = torch.from_numpy(np.stack(scene(2))[None])
+    plain = {"clean": 0, "blurred": 0, "noisy": 0, "twice": 0, "other_codecs": 0, "full_chroma": 0}
+    without, with_it = (
+        Degrade("real", mixture=Mixture(**shares))(clips, rng=np.random.default_rng(1))[0]
+        for shares in (plain, plain | {part: 1})
+    )
+    assert not torch.equal(without, with_it)
+
+
+def test_held_out_clips_are_compressed_alike_each_time_and_each_at_its_own_strength():
+    clip = torch.from_numpy(np.stack(scene(3))[None])
+    degrade = Degrade("real")
+    first, again, second = (degrade.measured(clip, number)[0] for number in (0, 0, 2))
+    assert first.shape == (1, 3, 3, 24, 24)
+    assert torch.equal(first, again)
+    clean = Degrade("bi")(clip)[0]
+    assert 0 < float((first - clean).abs().mean()) < float((second - clean).abs().mean())
 
 
 # Losses

@@ -30,9 +30,12 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option(
     "--degradation",
-    type=click.Choice(["bi", "bd"]),
-    help="How the input is made.  [default: the protocol's, else bi]",
+    type=click.Choice(["bi", "bd", "web"]),
+    help="How the input is made; see vsrpp degrade.  [default: the protocol's, else bi]",
 )
+@click.option("--crf", type=float, help="Of the degradation web.  [default: 23]")
+@click.option("--blur", type=float, help="Of the degradation web; see vsrpp degrade.")
+@click.option("--noise", type=float, help="Of the degradation web; see vsrpp degrade.")
 @click.option(
     "--input",
     "low",

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.degrade import SCALE, degrade_rgb, downsampler
 from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
+from vsrpp_cli.evaluation.web import KIND as WEB
+from vsrpp_cli.evaluation.web import Web
 from vsrpp_cli.inference.device import default_threads
+from vsrpp_cli.media.encode.encoder_table import X264
 from vsrpp_cli.media.encode.output_size import quarter_turned
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
@@ -45,6 +48,8 @@ def degrade_input(
     options: UpscaleOptions,
     *,
     factor: int = SCALE,
+    blur: float = 0.0,
+    noise: float = 0.0,
     on_frame: OnFrame | None = None,
 ) -> Degraded:
     """Make a video or folder of frames `factor` times smaller.
@@ -55,15 +60,20 @@ def degrade_input(
     Args:
         path: the input.
         output: the result, of any kind `upscale` writes; it appears when complete and verified.
-        kind: `bi` or `bd`.
+        kind: `bi` or `bd`; `web` for BI and x264 at CRF `options.crf`. A video is then that
+            encoder's own output, in BT.601; a folder holds its decoded frames.
         options: what to take of the input, and how to encode; all about networks is ignored.
         factor: how many times smaller; rows and columns beyond a multiple are left off.
+        blur: of `web`, see `Web`.
+        noise: likewise.
         on_frame: told about each frame.
 
     Raises:
         VsrppError: input or output do not allow what the options ask.
     """
-    downsampler(kind)
+    web = _web(kind, options, blur, noise)
+    if web is not None:
+        options = replace(options, crf=None)
     _refuse_nonsense(path, output, options)
     source = open_source(
         path, video_track=options.video_track, fps=options.fps, deinterlace=options.deinterlace
@@ -72,6 +82,8 @@ def degrade_input(
     settings = resolve(
         info, _sized(info, options, factor), output, scale=1, threads=default_threads()
     )
+    if web is not None and settings.kind == "video":
+        settings = _compressed(settings, web)
     streams = plan_streams(info, settings, options)
     scan = source.scan(scenes=False, start=options.start, end=options.end, frames=options.frames)
     plan = OutputPlan(path=str(output.absolute()), encode=settings, streams=streams)
@@ -82,7 +94,11 @@ def degrade_input(
         ) as folder,
     ):
         segment = Path(folder) / f"segment{segment_suffix(settings)}"
-        _write_segment(source, scan, settings, segment, _Small(info, kind, factor), on_frame)
+        small = _Small(info, kind, factor, web)
+        frames = _small_frames(source, scan, small, on_frame)
+        if web is not None and settings.kind == "frames":
+            frames = _through_x264(frames, scan, settings, web, Path(folder) / "coded.mkv")
+        _write_segment(frames, settings, segment)
         joined = Path(folder) / f"joined{output.suffix}"
         notes = join([segment], scan, info, plan, joined)
         notes += verify(joined, scan, info, plan, decode=options.verify)
@@ -116,6 +132,54 @@ def _sized(info: SourceInfo, options: UpscaleOptions, factor: int) -> UpscaleOpt
     return replace(options, width=width, height=height, scale=None)
 
 
+def _web(kind: str, options: UpscaleOptions, blur: float, noise: float) -> Web | None:
+    """Return the strength of `web`, None for another degradation.
+
+    Raises:
+        UnknownNameError: there is no such degradation.
+        UsageError: an option does not go with it.
+    """
+    if kind != WEB:
+        downsampler(kind)
+        if blur or noise:
+            raise UsageError(f"--blur and --noise belong to --kind {WEB}, not to {kind}")
+        return None
+    told = {
+        "--codec": options.codec,
+        "--preset": options.preset,
+        "--pix-fmt": options.pix_fmt,
+        "--encoder-option": options.encoder_options,
+    }
+    if given := [name for name, value in told.items() if value]:
+        raise UsageError(f"--kind {WEB} decides how is encoded: leave out {', '.join(given)}")
+    web = Web(blur=blur, noise=noise)
+    return web if options.crf is None else replace(web, crf=options.crf)
+
+
+def _compressed(settings: EncodeSettings, web: Web) -> EncodeSettings:
+    """Return the settings of a video with all that decides its pixels replaced by those of `web`.
+
+    Raises:
+        UsageError: the output's container cannot hold H.264.
+    """
+    if settings.container not in X264.containers:
+        raise UsageError(
+            f"--kind {WEB} writes H.264: give OUTPUT a suffix of .mp4, .mov or .mkv, or none"
+        )
+    coded = web.encoding.settings(settings.width, settings.height, settings.time_base)
+    return replace(
+        settings,
+        codec=coded.codec,
+        pix_fmt=coded.pix_fmt,
+        color=coded.color,
+        options=coded.options,
+        threads=coded.threads,
+        hdr=None,
+        keep_alpha=False,
+        dither=False,
+    )
+
+
 @dataclass(frozen=True)
 class _Small:
     """Makes one frame small."""
@@ -123,8 +187,13 @@ class _Small:
     info: SourceInfo
     kind: str
     factor: int
+    web: Web | None
 
-    def __call__(self, frame: Frame) -> Frame:
+    def __call__(self, index: int, frame: Frame) -> Frame:
+        if self.web is not None:
+            codes = np.rint(frame.rgb.clip(0, 1) * np.float32(255)).astype(np.uint8)
+            low = self.web.small(codes, index, self.factor)
+            return Frame(frame.pts, low.astype(np.float32) / np.float32(255))
         levels = (1 << self.info.bit_depth) - 1 if self.info.kind == "frames" else None
         alpha = None if frame.alpha is None else self._degraded(frame.alpha[None], levels)[0]
         return Frame(frame.pts, self._degraded(frame.rgb, levels), alpha)
@@ -133,20 +202,33 @@ class _Small:
         return degrade_rgb(planes, self.kind, factor=self.factor, levels=levels)
 
 
-def _write_segment(
-    source: FrameSource,
-    scan: Scan,
-    settings: EncodeSettings,
-    path: Path,
-    small: _Small,
-    on_frame: OnFrame | None,
-) -> None:
+def _small_frames(
+    source: FrameSource, scan: Scan, small: _Small, on_frame: OnFrame | None
+) -> Iterator[Frame]:
+    for index, frame in enumerate(source.read(scan, 0, scan.frames)):
+        yield small(index, frame)
+        if on_frame is not None:
+            on_frame(index + 1, scan.frames)
+
+
+def _through_x264(
+    frames: Iterator[Frame], scan: Scan, settings: EncodeSettings, web: Web, path: Path
+) -> Iterator[Frame]:
+    """Yield frames as the encoder leaves them, with their own times."""
+    width, height = (side + side % 2 for side in (settings.width, settings.height))
+    _write_segment(frames, web.encoding.settings(width, height, settings.time_base), path)
+    coded = open_source(path, deinterlace="off")
+    known = coded.scan(scenes=False)
+    for pts, frame in zip(scan.pts, coded.read(known, 0, known.frames), strict=True):
+        rgb = np.ascontiguousarray(frame.rgb[:, : settings.height, : settings.width])
+        yield Frame(pts, rgb)
+
+
+def _write_segment(frames: Iterator[Frame], settings: EncodeSettings, path: Path) -> None:
     writer = open_writer(path, settings)
     try:
-        for done, frame in enumerate(source.read(scan, 0, scan.frames), 1):
-            writer.write(small(frame))
-            if on_frame is not None:
-                on_frame(done, scan.frames)
+        for frame in frames:
+            writer.write(frame)
         writer.close()
     except BaseException:
         writer.abort()

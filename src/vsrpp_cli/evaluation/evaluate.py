@@ -20,6 +20,8 @@ from vsrpp_cli.evaluation.protocols import Protocol, find_protocol, published
 from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResult, mean
 from vsrpp_cli.evaluation.sequences import Sequence as Footage
 from vsrpp_cli.evaluation.sequences import find_sequences, named_sequence, read_8bit
+from vsrpp_cli.evaluation.web import KIND as WEB
+from vsrpp_cli.evaluation.web import Web, degrade_web
 from vsrpp_cli.inference.device import default_threads, resolve_device, resolve_precision
 from vsrpp_cli.metrics import Picture, psnr, ssim, to_8bit
 from vsrpp_cli.runs.plan import ComputeSpec
@@ -38,7 +40,11 @@ class EvaluateOptions:
     """As `upscale --model` takes them; each may be a chain with commas."""
     protocol: str | None = None
     degradation: str | None = None
-    """`bi` or `bd`; None for the protocol's usual one, or `bi`."""
+    """`bi`, `bd` or `web`; None for the protocol's usual one, or `bi`."""
+    crf: float | None = None
+    blur: float | None = None
+    noise: float | None = None
+    """Of `web`, see `Web`; None for its defaults."""
     low: Path | None = None
     """Folder with ready-made small sequences of the same names, instead of a degradation."""
     channels: str | None = None
@@ -68,6 +74,8 @@ class _Setting:
 
     protocol: Protocol | None
     kind: str
+    web: Web | None
+    """The strength of `web`; None for another degradation."""
     low: Path | None
     channels: str
     border: int
@@ -97,11 +105,11 @@ def evaluate(
     """
     protocol = find_protocol(options.protocol) if options.protocol else None
     kind = options.degradation or (protocol.kinds[0] if protocol else "bi")
-    downsampler(kind)
+    web = _web(options, kind)
     compute = _compute(options)
     footage = find_sequences(dataset, protocol, options.only)
     networks = _networks(options, compute)
-    setting = _resolved(options, protocol, kind, networks)
+    setting = _resolved(options, protocol, kind, web, networks)
     methods: list[Method] = [Bicubic(setting.scale), *networks]
     results: dict[str, list[SequenceResult]] = {}
     for item in footage:
@@ -113,7 +121,7 @@ def evaluate(
     return Evaluation(
         dataset=str(dataset),
         protocol=options.protocol,
-        degradation=kind if options.low is None else str(options.low),
+        degradation=_named(kind, web) if options.low is None else str(options.low),
         channels=setting.channels,
         border=setting.border,
         chunks="ordinary" if options.ordinary else "whole",
@@ -123,6 +131,34 @@ def evaluate(
         methods=tuple(measured),
         notes=tuple(_notes(results[methods[0].name], setting)),
     )
+
+
+def _web(options: EvaluateOptions, kind: str) -> Web | None:
+    """Return the strength of `web`, None for another degradation.
+
+    Raises:
+        UnknownNameError: there is no such degradation.
+        UsageError: a strength is out of its range, or given for another degradation.
+    """
+    strengths = {"crf": options.crf, "blur": options.blur, "noise": options.noise}
+    given = {name: value for name, value in strengths.items() if value is not None}
+    if kind == WEB and options.low is None:
+        return Web(**given)
+    if kind != WEB:
+        downsampler(kind)
+    if given:
+        raise UsageError(f"--{min(given)} belongs to --degradation {WEB}")
+    return None
+
+
+def _named(kind: str, web: Web | None) -> str:
+    if web is None:
+        return kind
+    parts = [f"crf {web.crf:g}"]
+    parts += [
+        f"{name} {value:g}" for name, value in (("blur", web.blur), ("noise", web.noise)) if value
+    ]
+    return f"{kind}, {', '.join(parts)}"
 
 
 def _compute(options: EvaluateOptions) -> ComputeSpec:
@@ -151,7 +187,11 @@ def _networks(options: EvaluateOptions, compute: ComputeSpec) -> list[Network]:
 
 
 def _resolved(
-    options: EvaluateOptions, protocol: Protocol | None, kind: str, networks: Sequence[Network]
+    options: EvaluateOptions,
+    protocol: Protocol | None,
+    kind: str,
+    web: Web | None,
+    networks: Sequence[Network],
 ) -> _Setting:
     scales = {network.scale for network in networks} or {SCALE}
     if len(scales) > 1:
@@ -168,6 +208,7 @@ def _resolved(
     return _Setting(
         protocol=protocol,
         kind=kind,
+        web=web,
         low=options.low,
         channels=options.channels or (protocol.channels if protocol else "y"),
         border=options.border,
@@ -211,7 +252,9 @@ def _low_frames(
     footage: Footage, truth: list[Picture], setting: _Setting
 ) -> tuple[list[Picture], list[Picture]]:
     """Return the small frames, and the truth cut to their size times the scale."""
-    if setting.low is None:
+    if setting.low is None and setting.web is not None:
+        low = degrade_web(truth, setting.web, setting.scale)
+    elif setting.low is None:
         low = [degrade_8bit(frame, setting.kind, setting.scale) for frame in truth]
     else:
         place = named_sequence(setting.low, footage.name)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from vsrpp_cli.degrade import bicubic_downsample, blur_downsample
-from vsrpp_cli.media.encode.recompress import recompress
+from vsrpp_cli.degrade import bicubic_downsample, blur_downsample, gaussian_blur
+from vsrpp_cli.media.encode.recompress import Encoding, recompress
+from vsrpp_cli.training.recipe import Mixture
+
+MEASURED = (18.0, 23.0, 28.0)
+"""CRF of the held-out clips, in turn, where a recipe's degradation is real."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,9 @@ class Degrade:
     """Makes low-resolution clips; which kind, and how much smaller (4, or 1 for same size)."""
 
     kind: str
-    """``bi``, ``bd``, or ``real``: blur, BI, noise and H.264 compression, of random strengths."""
+    """``bi``, ``bd``, or ``real``: blur, BI, noise and compression as `mixture` has them."""
     scale: int = 4
+    mixture: Mixture = field(default_factory=Mixture)
 
     def __call__(
         self, clips: Tensor, *, margin: int = 0, rng: np.random.Generator | None = None
@@ -50,28 +54,69 @@ class Degrade:
         return (blur_downsample if self.kind == "bd" else bicubic_downsample)(pixels, self.scale)
 
     def _real(self, clip: Tensor, rng: np.random.Generator) -> Tensor:
-        """Blur, shrink, add noise to and compress one clip (T, 3, H, W), 0..255."""
-        low = self._shrink(_blur(clip, float(rng.uniform(0, 0.35)) * self.scale))
-        noise = float(rng.uniform(0, 6))
-        grain = rng.standard_normal(low.shape, dtype=np.float32)
-        low = (low + noise * torch.from_numpy(grain)).round().clamp(0, 255)
-        frames = low.byte().permute(0, 2, 3, 1).contiguous().numpy()
-        coded = recompress(frames, crf=float(rng.uniform(16, 33)))
-        return torch.from_numpy(coded).permute(0, 3, 1, 2).float()
+        """Blur, shrink, add noise to and compress one clip (T, 3, H, W), 0..255; or only shrink."""
+        mixture = self.mixture
+        encodings = draw_encodings(rng, mixture)
+        if not encodings:
+            return self._shrink(clip)
+        if rng.random() < mixture.blurred:
+            clip = gaussian_blur(clip, rng.uniform(*mixture.blur) * self.scale)
+        low = self._shrink(clip)
+        if rng.random() < mixture.noisy:
+            grain = rng.standard_normal(low.shape, dtype=np.float32)
+            low = low + rng.uniform(*mixture.noise) * torch.from_numpy(grain)
+        return _compressed(low, encodings)
+
+    def measured(self, clip: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Return low- and high-resolution frames of a held-out clip, always the same.
+
+        Where degradations are drawn at random, single draws would decide what is measured: here it
+        is BI, then x264 at one of `MEASURED`.
+
+        Args:
+            clip: (1, T, H, W, 3) uint8.
+            number: of the clip.
+        """
+        if self.kind != "real":
+            return self(clip)
+        pixels = clip[0].permute(0, 3, 1, 2).float()
+        quality = MEASURED[number % len(MEASURED)]
+        low = _compressed(self._shrink(pixels), [Encoding(quality=quality)])
+        return low[None] / 255, pixels[None] / 255
+
+
+def _compressed(low: Tensor, encodings: list[Encoding]) -> Tensor:
+    """Return frames (T, 3, H, W), 0..255, rounded and sent through one encoder after another."""
+    frames = low.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    for encoding in encodings:
+        frames = recompress(frames, encoding)
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float()
 
 
 def _inside(x: Tensor, margin: int) -> Tensor:
     return (x[..., margin:-margin, margin:-margin] if margin else x).contiguous()
 
 
-def _blur(clip: Tensor, sigma: float) -> Tensor:
-    """Blur frames (T, 3, H, W) by a Gaussian, borders replicated; under 0.1 pixels not at all."""
-    if sigma < 0.1:
-        return clip
-    radius = int(np.ceil(3 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    taps = taps / taps.sum()
-    flat = clip.flatten(0, 1)[:, None]
-    padded = F.pad(flat, (radius,) * 4, mode="replicate")
-    blurred = F.conv2d(F.conv2d(padded, taps.view(1, 1, 1, -1)), taps.view(1, 1, -1, 1))
-    return blurred.view(clip.shape)
+def draw_encodings(rng: np.random.Generator, mixture: Mixture) -> list[Encoding]:
+    """Return how a clip is compressed, one generation after another; empty for a clean one."""
+    if rng.random() < mixture.clean:
+        return []
+    encodings = []
+    if rng.random() < mixture.twice:
+        low, high = mixture.crf
+        encodings.append(Encoding(quality=rng.uniform(low, (low + high) / 2), preset="fast"))
+    encodings.append(_last_encoding(rng, mixture))
+    return encodings
+
+
+def _last_encoding(rng: np.random.Generator, mixture: Mixture) -> Encoding:
+    if rng.random() < mixture.other_codecs:
+        codec = str(rng.choice(["mpeg2video", "mpeg4", "libvpx-vp9"]))
+        low, high = mixture.vp9_crf if codec == "libvpx-vp9" else mixture.quantiser
+        return Encoding(codec, low * (high / low) ** rng.random())
+    full = rng.random() < mixture.full_chroma
+    return Encoding(
+        quality=rng.triangular(mixture.crf[0], mixture.usual_crf, mixture.crf[1]),
+        preset=str(rng.choice(["veryfast", "fast", "medium"])),
+        pix_fmt=str(rng.choice(["yuv422p", "yuv444p"])) if full else "yuv420p",
+    )

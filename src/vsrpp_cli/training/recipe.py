@@ -31,11 +31,42 @@ class ModelRecipe:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """What the ``real`` degradation is made of. Shares are of clips, each drawn by itself."""
+
+    clean: float = 0.18
+    """Share that is made smaller and nothing else."""
+    blurred: float = 0.12
+    """Share of the others that is blurred first."""
+    blur: tuple[float, float] = (0.1, 0.5)
+    """Range of the Gaussian's sigma, low-resolution pixels."""
+    noisy: float = 0.12
+    """Share with noise before compression."""
+    noise: tuple[float, float] = (0.5, 3.0)
+    """Range of its standard deviation, levels of 255."""
+    twice: float = 0.15
+    """Share that was compressed before: by x264, a CRF of the better half of the range."""
+    crf: tuple[float, float] = (12.0, 33.0)
+    """Range of x264's CRF."""
+    usual_crf: float = 23.0
+    """The CRF drawn most often: the peak of a triangle over the range."""
+    other_codecs: float = 0.2
+    """Share coded last by MPEG-2, MPEG-4 Part 2 or VP9 instead."""
+    quantiser: tuple[float, float] = (2.0, 12.0)
+    """Range of the quantiser of the MPEG codecs."""
+    vp9_crf: tuple[float, float] = (15.0, 50.0)
+    """Range of VP9's CRF."""
+    full_chroma: float = 0.1
+    """Share of x264's with 4:2:2 or 4:4:4 instead of 4:2:0."""
+
+
+@dataclass(frozen=True)
 class DataRecipe:
     """How clips are drawn from a pack and degraded."""
 
     degradation: str = "bi"
-    """``bi``, ``bd`` or ``real`` (blur, noise and H.264 compression)."""
+    """``bi``, ``bd`` or ``real`` (blur, noise and compression, as `mixture` says)."""
+    mixture: Mixture = field(default_factory=Mixture)
     synthetic: float = 0.0
     """Share of clips whose motion is synthesised from a still."""
     speed: tuple[float, float] = (0.03, 5.0)

@@ -93,7 +93,7 @@ class Sampler:
 
     def __init__(self, pack: Pack, recipe: DataRecipe, *, scale: int = 4, seed: int) -> None:
         self.pack, self.recipe, self.scale, self.seed = pack, recipe, scale, seed
-        self.degrade = Degrade(recipe.degradation, scale)
+        self.degrade = Degrade(recipe.degradation, scale, recipe.mixture)
         if recipe.synthetic < 1 and not pack.clip_rows:
             raise InputError(
                 "there are photographs only to train on: give videos, too, or data.synthetic = 1"

@@ -36,7 +36,9 @@ def validate(
             clip = pack.held_out(number)
             # What the flow network sees must be a multiple of its coarsest step.
             height, width = (side // step * step for side in clip.shape[1:3])
-            low, high = degrade(torch.from_numpy(np.array(clip[None, :, :height, :width])))
+            low, high = degrade.measured(
+                torch.from_numpy(np.array(clip[None, :, :height, :width])), number
+            )
             restored, _ = trained(low.to(device), "restore")
             assert restored is not None
             plain = bicubic_upsample(low[0], degrade.scale)
