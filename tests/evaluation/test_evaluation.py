@@ -15,11 +15,10 @@ from vsrpp_cli.cli.main import execute
 from vsrpp_cli.cli.main import main as vsrpp
 from vsrpp_cli.degrade import bicubic_upsample, degrade_8bit
 from vsrpp_cli.errors import InputError, UnknownNameError, UsageError
-from vsrpp_cli.evaluation.compare import Comparison, Crop, Inputs, compare, side_by_side
 from vsrpp_cli.evaluation.consistency import Motion, lucas_kanade, motion, warping_error
 from vsrpp_cli.evaluation.degrading import degrade_input
 from vsrpp_cli.evaluation.evaluate import EvaluateOptions, evaluate
-from vsrpp_cli.evaluation.pictures import write_png
+from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.evaluation.protocols import PROTOCOLS, find_protocol, published
 from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResult
 from vsrpp_cli.evaluation.sequences import find_sequences, read_8bit
@@ -70,7 +69,7 @@ def textured(height, width, shift=0.0, seed=0):
 def make_sequence(folder, frames=3, seed=0, size=SIZE):
     pictures = [textured(*size, shift=1.5 * i, seed=seed) for i in range(frames)]
     for i, picture in enumerate(pictures):
-        write_png(folder / f"{i:04d}.png", picture)
+        write_picture(folder / f"{i:04d}.png", picture)
     return pictures
 
 
@@ -243,7 +242,7 @@ def test_bd_is_another_task_than_bi(dataset, model):
 def test_ready_made_small_frames_are_taken_as_they_are(dataset, model, tmp_path):
     for name in ("first", "second"):
         for i, frame in enumerate(read_8bit(dataset / "GT" / name)):
-            write_png(tmp_path / "small" / name / f"{i}.png", degrade_8bit(frame, "bi"))
+            write_picture(tmp_path / "small" / name / f"{i}.png", degrade_8bit(frame, "bi"))
     made = evaluate(dataset, options(model))
     given = evaluate(dataset, options(model, low=tmp_path / "small"))
     assert [m.sequences for m in given.methods] == [m.sequences for m in made.methods]
@@ -251,7 +250,7 @@ def test_ready_made_small_frames_are_taken_as_they_are(dataset, model, tmp_path)
 
 def test_small_frames_of_another_size_are_refused(dataset, model, tmp_path):
     for i in range(3):
-        write_png(tmp_path / "small/first" / f"{i}.png", textured(20, 20))
+        write_picture(tmp_path / "small/first" / f"{i}.png", textured(20, 20))
     with pytest.raises(InputError, match="20x20 do not belong"):
         evaluate(dataset, options(model, low=tmp_path / "small", only=("first",)))
 
@@ -259,7 +258,7 @@ def test_small_frames_of_another_size_are_refused(dataset, model, tmp_path):
 def test_a_same_size_model_restores_given_frames_and_is_compared_with_them(dataset, tmp_path):
     damaged = tmp_path / "damaged/first"
     for i, frame in enumerate(read_8bit(dataset / "GT/first", 1)):
-        write_png(damaged / f"{i}.png", frame // 2 + 60)
+        write_picture(damaged / f"{i}.png", frame // 2 + 60)
     path = save_network(tmp_path / "restore.safetensors", network(same_size=True))
     chosen = {"only": ("first",), "frames": 1}
     with pytest.raises(UsageError, match="--input"):
@@ -448,57 +447,3 @@ def test_evaluating_web_footage_says_how_strong_it_was(dataset, model):
     assert better > worse
     with pytest.raises(UsageError, match="--crf belongs to --degradation web"):
         evaluate(dataset, EvaluateOptions(crf=20, **options))
-
-
-def test_compare_finds_the_worst_frame(dataset, tmp_path):
-    frames = read_8bit(dataset / "GT/first")
-    frames[1] = frames[1] // 2
-    for i, frame in enumerate(frames):
-        write_png(tmp_path / "other" / f"{i:04d}.png", frame)
-    (result,) = compare(Inputs([dataset / "GT/first", tmp_path / "other"]))
-    assert result.worst == 1
-    assert result.psnr[0] == float("inf")
-    assert result.mean_psnr == pytest.approx(result.psnr[1])
-
-
-def test_the_mean_of_equal_inputs_is_infinite():
-    assert Comparison("x", psnr=[float("inf")] * 2, ssim=[1.0, 1.0]).mean_psnr == float("inf")
-
-
-def test_compare_shows_before_and_after_side_by_side(dataset, tmp_path):
-    truth = dataset / "GT/first"
-    degrade_input(truth, tmp_path / "small", "bi", UpscaleOptions())
-    inputs = Inputs([tmp_path / "small", truth])
-    assert inputs.factors == [4, 1]
-    picture = side_by_side(inputs, 2, Crop.parse("40x30+8+4"))
-    zoom = 8
-    assert picture.shape == (3, 30 * zoom, 2 * 40 * zoom + 4)
-    np.testing.assert_array_equal(
-        picture[:, ::zoom, 40 * zoom + 4 :: zoom], read_8bit(truth)[2][:, 4:34, 8:48]
-    )
-
-
-def test_compare_refuses_what_cannot_be_compared(dataset, tmp_path):
-    write_png(tmp_path / "odd/0.png", textured(30, 30))
-    with pytest.raises(UsageError, match="no whole factor"):
-        Inputs([dataset / "GT/first", tmp_path / "odd"])
-    make_sequence(tmp_path / "short", frames=2)
-    with pytest.raises(InputError, match="numbers of frames differ"):
-        compare(Inputs([dataset / "GT/first", tmp_path / "short"]))
-    with pytest.raises(UsageError, match="fewer frames"):
-        side_by_side(Inputs([dataset / "GT/first", dataset / "GT/second"]), 7, None)
-
-
-@pytest.mark.parametrize("text", ["40x30", "40x30+8", "ax30+8+4", "0x30+1+1"])
-def test_malformed_crops_are_refused(text):
-    with pytest.raises(UsageError, match="--crop"):
-        Crop.parse(text)
-
-
-def test_compare_prints_a_line_for_each_input(dataset):
-    first, second = str(dataset / "GT/first"), str(dataset / "GT/second")
-    done = CliRunner().invoke(vsrpp, ["compare", first, second, first])
-    assert done.exit_code == 0, done.output
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2
-    assert lines[1].startswith(f"{first}: PSNR inf dB, SSIM 1.0000 over 3 frames")

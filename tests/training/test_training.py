@@ -18,7 +18,7 @@ from support.places import ROOT
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.degrade import bicubic_downsample
 from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
-from vsrpp_cli.evaluation.pictures import write_png
+from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.media.encode.recompress import Encoding, recompress
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
@@ -165,7 +165,7 @@ def write_pictures(folder, sizes):
     rng = np.random.default_rng(4)
     for number, (height, width) in enumerate(sizes):
         coarse = rng.integers(0, 255, (3, height // 4, width // 4), np.uint8)
-        write_png(folder / f"{number}.png", np.kron(coarse, np.ones((1, 4, 4), np.uint8)))
+        write_picture(folder / f"{number}.png", np.kron(coarse, np.ones((1, 4, 4), np.uint8)))
 
 
 def test_pictures_of_one_size_are_a_sequence_and_of_several_are_photographs(tmp_path):

@@ -15,7 +15,7 @@ from vsrpp_cli.degrade import SCALE, degrade_8bit, downsampler
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.evaluation.consistency import Motion, motion, warping_error
 from vsrpp_cli.evaluation.methods import Bicubic, Method, Network
-from vsrpp_cli.evaluation.pictures import write_png
+from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.evaluation.protocols import Protocol, find_protocol, published
 from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResult, mean
 from vsrpp_cli.evaluation.sequences import Sequence as Footage
@@ -319,7 +319,7 @@ def _tensor(picture: Picture) -> Tensor:
 
 def _saved(pictures: Iterator[Picture], folder: Path) -> Iterator[Picture]:
     for index, picture in enumerate(pictures):
-        write_png(folder / f"{index:08d}.png", picture)
+        write_picture(folder / f"{index:08d}.png", picture)
         yield picture
 
 

@@ -1,21 +1,55 @@
-"""Frames as PNG files."""
+"""Pictures as image files."""
 
 from pathlib import Path
 
 import numpy as np
 
-from vsrpp_cli.media.images.pixels import ImageEncoder, rgb_to_image_frame
+from vsrpp_cli.errors import UsageError
+from vsrpp_cli.media.images.headers import SUFFIXES
+from vsrpp_cli.media.images.output import ENCODER_OPTIONS
+from vsrpp_cli.media.images.pixels import (
+    ENCODERS,
+    ImageEncoder,
+    encoder_format,
+    rgb_to_image_frame,
+)
 from vsrpp_cli.metrics import Picture
 
 
-def write_png(path: Path, picture: Picture) -> None:
-    """Write `picture` (3, H, W), RGB, 8 bits; folders above `path` are made.
+def image_format(path: Path) -> str:
+    """Return the image format that the suffix of `path` names; UsageError if it is none."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    return SUFFIXES[path.suffix.lower()]
+
+
+def encoded(picture: Picture, kind: str, options: dict[str, str] | None = None) -> bytes:
+    """Return `picture` (3, H, W), RGB, 8 bits, as an image file.
+
+    Args:
+        picture: RGB, 0 ... 255.
+        kind: `png`, `jpeg`, `tiff`, `bmp` or `webp`.
+        options: of the encoder; None for those that keep as much as the format can.
 
     Raises:
-        OSError: the file cannot be written.
+        EncoderError: the encoder refuses the picture, e.g. its size.
     """
     height, width = picture.shape[-2:]
-    encoder = ImageEncoder("png", "rgb24", (width, height), {})
-    frame = rgb_to_image_frame(picture.astype(np.float32) / np.float32(255), None, "rgb24")
+    pix_fmt = encoder_format(kind, bit_depth=8, gray=False, alpha=False)
+    options = ENCODER_OPTIONS[kind] if options is None else options
+    encoder = ImageEncoder(ENCODERS[kind], pix_fmt, (width, height), options)
+    rgb = picture.astype(np.float32) / np.float32(255)
+    return encoder.encode(rgb_to_image_frame(rgb, None, pix_fmt))
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write `picture` (3, H, W), RGB, 8 bits, in the format its name tells; folders are made.
+
+    Raises:
+        UsageError: the suffix names no image format.
+        EncoderError: the encoder refuses the picture.
+        OSError: the file cannot be written.
+    """
+    data = encoded(picture, image_format(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoder.encode(frame))
+    path.write_bytes(data)

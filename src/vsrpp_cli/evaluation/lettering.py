@@ -1,0 +1,64 @@
+"""Text in pictures: printable ASCII from a sheet of letters, antialiased, in any size.
+
+FFmpeg's own way, the filter `drawtext`, is missing from PyAV's wheels. The sheet is made by
+`docs/make_label_font.py`.
+"""
+
+import unicodedata
+from functools import cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrpp_cli.media.images.headers import read_header
+from vsrpp_cli.media.images.pixels import read_image
+from vsrpp_cli.media.resample import resize
+
+Coverage = NDArray[np.float32]
+"""Shape (H, W); 1 where a letter covers a pixel, 0 where none does."""
+
+FIRST, LAST = 32, 126
+"""Code points of the first and the last character of the sheet."""
+ELLIPSIS = "..."
+
+
+def lettered(text: str, height: int, width: int) -> Coverage:
+    """Return a line of text as a mask (height, width), beginning on the left.
+
+    Accents are left out and other characters that the sheet lacks become question marks. What is
+    too long for `width` loses its middle, since both ends of file names tell them apart.
+    """
+    text = _plain(text)
+    line = _line(text, height)
+    kept = len(text)
+    while line.shape[1] > width and kept > 0:
+        kept -= 1
+        line = _line(_shortened(text, kept), height)
+    line = line[:, :width]
+    return np.pad(line, ((0, 0), (0, width - line.shape[1])))
+
+
+def _plain(text: str) -> str:
+    bare = unicodedata.normalize("NFKD", text)
+    kept = [c for c in bare if not unicodedata.combining(c)]
+    return "".join(c if FIRST <= ord(c) <= LAST else "?" for c in kept)
+
+
+def _shortened(text: str, kept: int) -> str:
+    """Return `text` with `kept` of its characters, those at its ends."""
+    return text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :]
+
+
+def _line(text: str, height: int) -> Coverage:
+    letters = _letters()
+    line = np.concatenate([letters[ord(c) - FIRST] for c in text or " "], axis=1)
+    return resize(line, height, max(1, round(line.shape[1] * height / line.shape[0])))
+
+
+@cache
+def _letters() -> tuple[Coverage, ...]:
+    with resources.as_file(resources.files("vsrpp_cli.evaluation") / "lettering.png") as path:
+        sheet = read_image(path, read_header(path))[0][0]
+    starts = np.flatnonzero(sheet[0] > 0.5)
+    return tuple(np.split(sheet[1:], starts, axis=1)[1:-1])
