@@ -17,7 +17,8 @@ from vsrpp_cli.errors import DiskFullError, EncoderError, StrictError
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.encode.selection import resolve
-from vsrpp_cli.media.mux.join import decoding_times, display_size, join, plan_streams
+from vsrpp_cli.media.mux.join import decoding_times, display_size, join
+from vsrpp_cli.media.mux.stream_selection import plan_streams
 from vsrpp_cli.media.mux.timeline import timeline
 from vsrpp_cli.media.types import OutputPlan, Scan
 from vsrpp_cli.options import UpscaleOptions

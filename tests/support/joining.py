@@ -7,7 +7,8 @@ from support.places import DATA
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.encode.writer import SegmentWriter
-from vsrpp_cli.media.mux.join import join, plan_streams
+from vsrpp_cli.media.mux.join import join
+from vsrpp_cli.media.mux.stream_selection import plan_streams
 from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.media.types import Frame, OutputPlan, Scan
 from vsrpp_cli.options import UpscaleOptions

@@ -18,8 +18,9 @@ from vsrpp_cli.media.encode.encoder_table import X264
 from vsrpp_cli.media.encode.output_size import quarter_turned
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
-from vsrpp_cli.media.mux.join import join, plan_streams
+from vsrpp_cli.media.mux.join import join
 from vsrpp_cli.media.mux.publish import publish
+from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
 from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
@@ -84,8 +85,7 @@ def degrade_input(
     )
     if web is not None and settings.kind == "video":
         settings = _compressed(settings, web)
-    streams = plan_streams(info, settings, options)
-    scan = source.scan(scenes=False, start=options.start, end=options.end, frames=options.frames)
+    scan, streams = scan_and_plan_streams(source, settings, options, scenes=False)
     plan = OutputPlan(path=str(output.absolute()), encode=settings, streams=streams)
     with (
         disk_errors(output),

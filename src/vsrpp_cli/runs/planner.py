@@ -13,7 +13,6 @@ import torch
 from vsrpp_cli.checkpoints.download import ResolvedModel, resolve_chain
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
-from vsrpp_cli.errors import InputError
 from vsrpp_cli.inference.device import (
     cpu_capability,
     default_threads,
@@ -25,7 +24,7 @@ from vsrpp_cli.inference.geometry_request import wishes_of
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.images.output import check_frame_count
-from vsrpp_cli.media.mux.join import plan_streams
+from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 from vsrpp_cli.network.config import NetworkConfig
@@ -68,18 +67,10 @@ def make_plan(
     models = models if models is not None else resolve_models(options, compute.device)
     configs = [read_config(model.path) for model in models]
     scale = _product(config.scale for config in configs)
-    # Encoder and streams first: what cannot be done should not cost a scan.
     settings = resolve(source.info, options, output, scale=scale, threads=compute.threads)
-    streams = plan_streams(source.info, settings, options)
-    scan = source.scan(
-        on_progress=on_scan,
-        scenes=options.scenes == "auto",
-        start=options.start,
-        end=options.end,
-        frames=options.frames,
+    scan, streams = scan_and_plan_streams(
+        source, settings, options, scenes=options.scenes == "auto", on_progress=on_scan
     )
-    if not scan.frames:
-        raise InputError(f"{source.info.path}: no frame to upscale between --start and --end")
     if settings.kind == "frames":
         check_frame_count(output, scan.frames)
     geometry = _geometry(source.info, scan, models, configs, compute, options)

@@ -34,12 +34,10 @@ from vsrpp_cli.media.mux.stream_copy import (
     SubtitleConverter,
     copy_facts,
 )
-from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags, plan_streams
+from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags
 from vsrpp_cli.media.mux.timeline import Timeline, timeline
 from vsrpp_cli.media.opening import open_input, open_output
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
-
-__all__ = ["join", "plan_streams"]
 
 if TYPE_CHECKING:
     from av.container.core import Chapter

@@ -7,7 +7,6 @@ memory with its header and first packet can be written.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import cast
@@ -19,9 +18,11 @@ from av.stream import Stream
 
 from vsrpp_cli.errors import InputError, StrictError
 from vsrpp_cli.media.decode.decoding import open_container
+from vsrpp_cli.media.mux.presence import Presence, presence
 from vsrpp_cli.media.mux.stream_copy import audio_shape
 from vsrpp_cli.media.opening import open_output
-from vsrpp_cli.media.types import EncodeSettings, SourceInfo, StreamChoice, StreamInfo
+from vsrpp_cli.media.source import FrameSource, OnProgress
+from vsrpp_cli.media.types import EncodeSettings, Scan, SourceInfo, StreamChoice, StreamInfo
 from vsrpp_cli.options import UpscaleOptions
 
 TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
@@ -57,12 +58,38 @@ COMMON_TAGS = (
 NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 """Metadata of the source file (in lower case) that would be wrong on the output."""
 
-FIRST_PACKETS = 4000
-"""Packets of the source in which the first of each stream is looked for."""
+
+def scan_and_plan_streams(
+    source: FrameSource,
+    settings: EncodeSettings,
+    options: UpscaleOptions,
+    *,
+    scenes: bool,
+    on_progress: OnProgress | None = None,
+) -> tuple[Scan, tuple[StreamChoice, ...]]:
+    """Scan an input as the options say, and decide what becomes of its other streams.
+
+    Raises:
+        InputError: no frame is left.
+        StrictError: see `plan_streams`.
+    """
+    cut = settings.cut_start or settings.cut_end
+    # What cannot be done should not cost a scan, where it can be told without.
+    streams = () if cut else plan_streams(source.info, settings, options)
+    scan = source.scan(
+        on_progress=on_progress,
+        scenes=scenes,
+        start=options.start,
+        end=options.end,
+        frames=options.frames,
+    )
+    if not scan.frames:
+        raise InputError(f"{source.info.path}: no frame left between --start and --end")
+    return scan, plan_streams(source.info, settings, options, scan) if cut else streams
 
 
 def plan_streams(
-    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions
+    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions, scan: Scan | None = None
 ) -> tuple[StreamChoice, ...]:
     """Decide about everything in the source besides the video track.
 
@@ -70,11 +97,12 @@ def plan_streams(
         info: the source.
         settings: of the output.
         options: which kinds are wanted, and whether losses are acceptable.
+        scan: the frames that are kept; None for all.
 
     Raises:
         StrictError: something would be lost and `options.strict` is set; names everything.
     """
-    choices = _choose(info, settings, options)
+    choices = _choose(info, settings, options, scan)
     losses = [*settings.losses, *(choice.reason for choice in choices if choice.loss)]
     if options.strict and losses:
         raise StrictError(f"--strict: {'; '.join(losses)}")
@@ -82,7 +110,7 @@ def plan_streams(
 
 
 def _choose(
-    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions
+    info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions, scan: Scan | None
 ) -> tuple[StreamChoice, ...]:
     if info.kind != "video":
         return ()
@@ -94,7 +122,9 @@ def _choose(
         return tuple(_dropped(stream, "a pipe is read only once") for stream in info.streams)
     try:
         with open_container(info.path) as source:
-            found = _Chooser(source, settings, options).all(info.streams)
+            there = presence(source, info, settings, scan)
+            chooser = _Chooser(source, settings, options, there)
+            found = [chooser.choose(stream) for stream in info.streams]
             chapters = bool(source.chapters())
             metadata = source.metadata
     except (av.error.FFmpegError, OSError) as error:
@@ -173,21 +203,21 @@ class _Chooser:
     """Decides stream by stream, trying each against the container."""
 
     def __init__(
-        self, source: InputContainer, settings: EncodeSettings, options: UpscaleOptions
+        self,
+        source: InputContainer,
+        settings: EncodeSettings,
+        options: UpscaleOptions,
+        there: Presence,
     ) -> None:
         self._source = source
+        self._there = there
         self._options = options
         self._muxer = settings.container
         self._title = TITLES[settings.container]
 
-    def all(self, streams: tuple[StreamInfo, ...]) -> list[StreamChoice]:
-        """Return a choice for each stream."""
-        first = _first_packets(
-            self._source, {s.index for s in streams if s.kind in ("audio", "data")}
-        )
-        return [self._one(stream, first.get(stream.index)) for stream in streams]
-
-    def _one(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
+    def choose(self, stream: StreamInfo) -> StreamChoice:
+        """Return what becomes of a stream."""
+        packet = self._there.first.get(stream.index)
         if stream.attached_picture:
             return self._cover(stream)
         if stream.kind == "audio":
@@ -208,16 +238,28 @@ class _Chooser:
         chapters = len(self._source.chapters())
         if chapters and source.frames == chapters:  # titles of chapters, as MP4 stores them
             return choice
+        if absent := self._absent(stream):
+            return absent
         if packet is not None and can_copy(source, self._muxer, packet):
             return replace(choice, action="copy")
         about = source.metadata.get("handler_name", "").strip() or source.name or "unknown"
         named = replace(stream, codec=about, language=None)
         return _dropped(named, f"{self._title} as written here cannot hold it")
 
+    def _absent(self, stream: StreamInfo) -> StreamChoice | None:
+        """Leave out a track of which there is nothing: that is no loss."""
+        if reason := self._there.absent.get(stream.index):
+            return replace(
+                _dropped(stream, ""), reason=f"{named(stream)} is left out: {reason}", loss=False
+            )
+        return None
+
     def _audio(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
         choice = StreamChoice(source_index=stream.index, kind="audio", action="copy")
         if not self._options.audio:
             return replace(choice, action="drop", reason=_as_asked("audio"))
+        if absent := self._absent(stream):
+            return absent
         if can_copy(self._source.streams[stream.index], self._muxer, packet):
             return choice
         lossless = stream.codec.startswith(LOSSLESS_AUDIO)
@@ -244,6 +286,8 @@ class _Chooser:
         choice = StreamChoice(source_index=stream.index, kind="subtitle", action="copy")
         if not self._options.subtitles:
             return replace(choice, action="drop", reason=_as_asked("subtitles"))
+        if absent := self._absent(stream):
+            return absent
         if can_copy(self._source.streams[stream.index], self._muxer, None):
             return choice
         codec = SUBTITLE_CODECS.get(self._muxer)
@@ -275,29 +319,6 @@ class _Chooser:
         if self._muxer == "mp4" and stream.codec not in ("mjpeg", "png", "bmp"):
             return _dropped(stream, f"MP4 takes no {stream.codec} cover art")
         return choice
-
-
-def _first_packets(source: InputContainer, indices: set[int]) -> dict[int, bytes]:
-    """Return the first packet of each of these streams, as far as they come early."""
-    found: dict[int, bytes] = {}
-    if not indices:
-        return found
-    for packet in _some_packets(source):
-        if packet.stream_index in indices and packet.size:
-            found.setdefault(packet.stream_index, bytes(packet))
-            if len(found) == len(indices):
-                break
-    return found
-
-
-def _some_packets(source: InputContainer) -> Iterator[av.Packet[Stream]]:
-    try:
-        for number, packet in enumerate(source.demux()):
-            if number == FIRST_PACKETS:
-                return
-            yield packet
-    except (av.error.FFmpegError, ValueError):  # damaged early on; the header must do
-        return
 
 
 def can_copy(stream: Stream, muxer: str, packet: bytes | None) -> bool:
