@@ -13,6 +13,7 @@ ROOT = Path(vsrpp_cli.__file__).parent
 
 LAYERS = [
     {"errors", "options", "records", "version"},
+    {"durable"},
     {"planning", "media", "kernels", "metrics", "degrade"},
     {"network"},
     {"checkpoints"},

@@ -35,7 +35,7 @@ class UpscaleOptions:
     model: str = "auto"
     """Registry name, path, `hf:OWNER/REPO/FILE[@REVISION]`, or several of them with commas."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."""
+    """`auto`, `cpu`, `cuda`, `cuda:N`, several of these with commas, or `mps`."""
     precision: str = "auto"
     threads: int | None = None
     """CPU threads of the network; None for all cores this process may use."""
@@ -91,8 +91,9 @@ class UpscaleOptions:
     work_dir: str | None = field(default=None, metadata=BESIDE)
     keep_work: bool = field(default=False, metadata=BESIDE)
     offline: bool = field(default=False, metadata=BESIDE)
-    workers: int = field(default=1, metadata=BESIDE)
-    """Processes that compute segments at the same time; each has its share of the GPUs."""
+    workers: int | None = field(default=None, metadata=BESIDE)
+    """Processes that compute segments at the same time, spread over the devices; None for one a
+    GPU, and one on a CPU."""
     overwrite: bool = field(default=False, metadata=BESIDE)
 
     def __post_init__(self) -> None:

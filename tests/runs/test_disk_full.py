@@ -12,9 +12,9 @@ from support.commands import ENVIRONMENT, VSRPP, assert_one_line, vsrpp
 from support.disks import small_disk
 from support.faults import fingerprint
 from support.places import TESTS
+from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.runs.disk import MARGIN, watch
-from vsrpp_cli.runs.durable import write_durably
 
 SIZE = "72m"
 """A little more than a run wants to see free before it starts."""

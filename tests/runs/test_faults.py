@@ -14,6 +14,7 @@ from support.clips import tiny_checkpoint, write_clip
 from support.commands import ENVIRONMENT, assert_one_line, vsrpp
 from support.faults import Victim, fingerprint
 from support.places import TESTS
+from vsrpp_cli.runs.workfolder import WorkFolder
 
 SMALL = ("--precision", "fp32", "--threads", 1, "--segment", 4, "--chunk", 8, "--overlap", 2,
          "--preset", "ultrafast")  # fmt: skip
@@ -153,10 +154,7 @@ def test_resume_insists_on_something_to_resume(case, tmp_path):
 
 def test_two_runs_on_one_work_folder_exclude_each_other(interrupted):
     runs, folder = interrupted
-    import fcntl  # noqa: PLC0415
-
-    with (folder / "lock").open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with WorkFolder(folder).locked():
         failed = vsrpp(*runs.command()[1:], check=2)
         assert "another run" in assert_one_line(failed)
     runs.finish()

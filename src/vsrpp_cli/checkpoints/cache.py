@@ -1,9 +1,10 @@
 """Where files of weights lie on this machine."""
 
 import os
-import sys
 from functools import lru_cache
 from pathlib import Path
+
+import platformdirs
 
 from vsrpp_cli.checkpoints.registry import ModelRow
 from vsrpp_cli.checkpoints.transfer import file_digest
@@ -15,15 +16,7 @@ def cache_root() -> Path:
     """Return the folder for what can be had again: `VSRPP_CACHE`, else the platform's place."""
     if chosen := os.environ.get("VSRPP_CACHE"):
         return Path(chosen).expanduser()
-    home = Path.home()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
-        return Path(base) / "vsrpp" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "vsrpp"
-    # The XDG rules say that a relative path there is to be ignored.
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(chosen) if chosen.startswith("/") else home / ".cache") / "vsrpp"
+    return platformdirs.user_cache_path("vsrpp", appauthor=False)
 
 
 def models_folder() -> Path:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.checkpoints.registry import embedded_model
-from vsrpp_cli.checkpoints.transfer import FULL, OnProgress, Progress
+from vsrpp_cli.checkpoints.transfer import OnProgress, Progress
+from vsrpp_cli.durable import FULL
 from vsrpp_cli.errors import DiskFullError, ModelUnavailableError, UsageError
 
 PREFIX = "hf:"

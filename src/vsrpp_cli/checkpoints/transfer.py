@@ -5,8 +5,6 @@ The standard library's client is enough and follows the environment: `HTTPS_PROX
 are honoured here.
 """
 
-import errno
-import fcntl
 import hashlib
 import http.client
 import os
@@ -15,19 +13,18 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock
+
+from vsrpp_cli.durable import FULL, fsync_path
 from vsrpp_cli.errors import DiskFullError, VsrppError
 from vsrpp_cli.version import __version__
 
 _BLOCK = 1 << 17
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the operating system says when there is no room."""
-
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HEADERS = {"User-Agent": f"vsrpp/{__version__}", "Accept-Encoding": "identity"}
 
@@ -120,16 +117,12 @@ def fetch(
     raise TransferError("; ".join(reasons))
 
 
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold a file's lock, waiting for whoever has it; a crash lets go of it."""
-    lock = target.with_name(f".{target.name}.lock")
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def locked(target: Path) -> FileLock:
+    """Return a file's lock, to be held by `with`, which waits for whoever has it.
+
+    A crash lets go of it.
+    """
+    return FileLock(target.with_name(f".{target.name}.lock"))
 
 
 def file_digest(path: Path) -> str:
@@ -148,8 +141,7 @@ def put(partial: Path, target: Path, digest: str) -> None:
     if not found.startswith(digest):
         partial.unlink()
         raise TransferError(f"its SHA-256 begins with {found[: len(digest)]}, not with {digest}")
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    fsync_path(partial)
     partial.replace(target)
 
 

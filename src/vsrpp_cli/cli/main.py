@@ -1,5 +1,6 @@
 """The command group, and the one place where errors become messages and exit codes."""
 
+import io
 import logging
 import os
 import sys
@@ -79,6 +80,7 @@ def execute(args: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    _never_fail_to_print()
     try:
         result = main.main(list(args), prog_name="vsrpp", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -99,6 +101,13 @@ def execute(args: Sequence[str]) -> int:
         text = f"unexpected {type(error).__name__}: {error} (a bug; -vv shows where)"
         return _failed(args, text, VsrppError.exit_code)
     return result if isinstance(result, int) else 0
+
+
+def _never_fail_to_print() -> None:
+    """Escape what a console's encoding lacks, and names that are no text at all."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _failed(args: Sequence[str], text: str, code: int) -> int:

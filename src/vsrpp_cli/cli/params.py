@@ -45,10 +45,19 @@ def _key_value(option: str, text: str) -> tuple[str, str]:
     return key, value
 
 
+def _workers(option: str, text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise UsageError(f"{option} {text!r}: must be auto or a number")
+    return int(text)
+
+
 RATIO = Parsed("ratio", rational)
 SECONDS = Parsed("time", seconds)
 BYTES = Parsed("size", byte_size)
 KEY_VALUE = Parsed("key=value", _key_value)
+WORKERS = Parsed("auto|number", _workers)
 
 
 def _stack(options: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -103,7 +112,7 @@ compute_options = _stack([
     click.option("-m", "--model", default="auto", show_default=True,
                  help="Name, path, hf:OWNER/REPO/FILE, or a chain with commas."),
     click.option("--device", default="auto", show_default=True,
-                 help="auto, cpu, cuda, cuda:N or mps."),
+                 help="auto, cpu, cuda, cuda:N or mps; several GPUs with commas."),
     click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True),
     click.option("--fp16", "precision", flag_value="fp16", help="Short for --precision fp16."),
     click.option("--threads", type=int, help="CPU threads of the network.  [default: all]"),
@@ -167,8 +176,8 @@ run_options = _stack([
     click.option("--work-dir", type=click.Path(file_okay=False),
                  help="Where to keep work in progress.  [default: beside OUTPUT]"),
     click.option("--keep-work", is_flag=True, help="Keep the work folder at the end."),
-    click.option("--workers", type=int, default=1, show_default=True,
-                 help="Processes computing segments at once; for several GPUs."),
+    click.option("--workers", type=WORKERS, default="auto", show_default=True,
+                 help="Processes computing segments at once; auto is one a GPU."),
     click.option("-y", "overwrite", is_flag=True, help="Replace an existing OUTPUT."),
 ])  # fmt: skip
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from vsrpp_cli.runs.stop import StopNow, StopToken
+from vsrpp_cli.runs.stop import INTERRUPTS, StopNow, StopToken
 
+STOPPING = (*INTERRUPTS, signal.SIGTERM)
 HINT = "stopping when the segment under way is safe; once more to stop now"
 
 
@@ -20,7 +21,7 @@ def stoppable(token: StopToken, say: Callable[[str], None]) -> Iterator[None]:
         token.request(number)
         say(HINT)
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in STOPPING}
     try:
         with token.stopping_now():
             yield

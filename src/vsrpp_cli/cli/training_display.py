@@ -12,6 +12,7 @@ import numba
 import torch
 
 from vsrpp_cli.checkpoints.download import resolve
+from vsrpp_cli.cli.signals import STOPPING
 from vsrpp_cli.errors import Interrupted
 from vsrpp_cli.inference.device import resolve_device
 from vsrpp_cli.training.curves import Row
@@ -89,10 +90,9 @@ def _line(row: Row, recipe: Recipe) -> str:
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT or SIGTERM into a wish that the loop looks at between two steps."""
     wishes: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda got, _: wishes.append(got)) for number in signals]
+    before = [signal.signal(number, lambda got, _: wishes.append(got)) for number in STOPPING]
     try:
         yield lambda: bool(wishes)
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in zip(STOPPING, before, strict=True):
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp_cli.degrade import SCALE, degrade_rgb, downsampler
+from vsrpp_cli.durable import disk_errors, fsync_tree
 from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
 from vsrpp_cli.evaluation.web import KIND as WEB
 from vsrpp_cli.evaluation.web import Web
@@ -25,7 +26,6 @@ from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.durable import disk_errors, fsync_tree
 
 OnFrame = Callable[[int, int], None]
 """Called with frames done and all of them."""

@@ -3,10 +3,13 @@
 import os
 import platform
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
 from vsrpp_cli.errors import DeviceError, UsageError
+from vsrpp_cli.inference.cgroups import ROOT, settings
 from vsrpp_cli.network.basicvsrpp import Kernels
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import PRECISIONS
@@ -44,6 +47,27 @@ def resolve_device(text: str) -> torch.device:
     if name not in there:
         raise DeviceError(f"--device {text}: not on this machine, which has {', '.join(there)}")
     return torch.device(name)
+
+
+def resolve_devices(text: str) -> tuple[torch.device, ...]:
+    """Return the devices a run may spread over: those named, with commas, or all of the best kind.
+
+    `auto` and `cuda` mean all GPUs; anything else means what `resolve_device` says.
+
+    Raises:
+        DeviceError: one is not there.
+        UsageError: a name is none, is repeated, or the devices are of several kinds.
+    """
+    if text in ("auto", "cuda"):
+        best = resolve_device(text)
+        count = torch.cuda.device_count() if best.type == "cuda" else 1
+        return tuple(torch.device("cuda", k) for k in range(count)) if count > 1 else (best,)
+    devices = tuple(resolve_device(name.strip()) for name in text.split(","))
+    if len(set(devices)) < len(devices):
+        raise UsageError(f"--device {text}: names a device twice")
+    if len({device.type for device in devices}) > 1:
+        raise UsageError(f"--device {text}: must be devices of one kind")
+    return devices
 
 
 def resolve_precision(text: str, device: torch.device) -> str:
@@ -93,11 +117,34 @@ def cpu_capability() -> str:
     return f"{name} bf16" if has_fast_bfloat16() else name
 
 
-def default_threads() -> int:
-    """Return how many cores this process may use; fewer where `OMP_NUM_THREADS` says so."""
+def available_cores(root: Path = ROOT) -> int:
+    """Return how many cores this process may use: of the machine, its affinity, its container.
+
+    Args:
+        root: where the `proc` and `sys` that tell of control groups are found.
+    """
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
+    # A share of a core more or less than half: threads that are held back cost more than they give.
+    return max(1, min([cores, *(round(quota) for quota in _cpu_quotas(root))]))
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Yield the cores that each control group's quota amounts to."""
+    periods = settings("cpu", "cpu.max", "cpu.cfs_period_us", root=root)
+    for text, period in zip(
+        settings("cpu", "cpu.max", "cpu.cfs_quota_us", root=root), periods, strict=True
+    ):
+        # Version 2 has quota and period in one file, version 1 in two.
+        quota, length = text.split()[0], period.split()[-1]
+        if quota.isdigit():  # not `max`, not -1
+            yield int(quota) / int(length)
+
+
+def default_threads() -> int:
+    """Return the threads to compute with: all cores, or fewer where `OMP_NUM_THREADS` says so."""
+    cores = available_cores()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores
 
@@ -109,8 +156,17 @@ def device_name(device: torch.device) -> str:
     return f"{platform.machine()} {cpu_capability()}" if device.type == "cpu" else device.type
 
 
-def device_memory(device: torch.device) -> int | None:
-    """Return the bytes a run may use of a device's own memory; None if it has none of its own."""
-    if device.type != "cuda":
+def device_memory(*devices: torch.device, workers: int = 1) -> int | None:
+    """Return the bytes each worker may use of its device's own memory.
+
+    Args:
+        devices: of one kind; the one with the least memory counts.
+        workers: that share the devices evenly.
+
+    Returns:
+        None if the devices have no memory of their own.
+    """
+    if devices[0].type != "cuda":
         return None
-    return int(torch.cuda.get_device_properties(device).total_memory * DEVICE_SHARE)
+    least = min(torch.cuda.get_device_properties(device).total_memory for device in devices)
+    return int(least * DEVICE_SHARE) // -(-workers // len(devices))

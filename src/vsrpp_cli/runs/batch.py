@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.checkpoints.load import read_config
+from vsrpp_cli.durable import disk_errors, write_durably
 from vsrpp_cli.errors import (
     BatchError,
     Interrupted,
@@ -26,7 +27,6 @@ from vsrpp_cli.errors import (
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.batch_items import Item
-from vsrpp_cli.runs.durable import disk_errors, write_durably
 from vsrpp_cli.runs.journal import Journal
 from vsrpp_cli.runs.planner import compute_spec, open_input, resolve_models
 from vsrpp_cli.runs.progress import OnProgress, ignore

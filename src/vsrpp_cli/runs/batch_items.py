@@ -11,6 +11,7 @@ from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.images.headers import SUFFIXES as IMAGES
 from vsrpp_cli.media.images.source import natural_key
 from vsrpp_cli.options import BATCH_NAME
+from vsrpp_cli.runs.names import check_name
 
 VIDEOS = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264",
@@ -158,6 +159,7 @@ def _named(found: Sequence[Path], inputs: Path, outputs: Path, name: str) -> Ite
         key = item.output.as_posix().casefold()
         if key in taken:
             raise UsageError(f"--name {name!r} gives {item.output} to {taken[key]} and to {path}")
+        check_name(item.output)
         taken[key] = path
         yield item
 

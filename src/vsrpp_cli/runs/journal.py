@@ -4,13 +4,14 @@ Append-only and fsynced. A crash can only tear the last line; whatever follows t
 is dropped when the journal is next written to, and ignored when it is read.
 """
 
-import fcntl
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from vsrpp_cli.runs.durable import disk_errors, fsync_path
+from filelock import FileLock
+
+from vsrpp_cli.durable import disk_errors, fsync_path
 
 
 class Journal:
@@ -22,6 +23,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.lock = path.with_suffix(".lock")
+        """Several `vsrpp worker` processes may commit to one journal."""
         self._forget()
 
     def _forget(self) -> None:
@@ -34,14 +37,10 @@ class Journal:
     def read(self) -> list[dict[str, Any]]:
         """Return all whole records, oldest first."""
         try:
-            handle = os.open(self.path, os.O_RDONLY)
+            with self.path.open("rb", buffering=0) as file:
+                self._catch_up(file)
         except FileNotFoundError:
             self._forget()
-            return []
-        try:
-            self._catch_up(handle)
-        finally:
-            os.close(handle)
         return list(self._records)
 
     def append(self, record: dict[str, Any]) -> None:
@@ -52,48 +51,48 @@ class Journal:
         """
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         with disk_errors(self.path, len(line)):
-            new = not self.path.exists()
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                # Several `vsrpp worker` processes may commit to one journal.
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                self._catch_up(handle)
-                _write_line(handle, line, self._end)
-                self._catch_up(handle)
-            finally:
-                os.close(handle)
+            with FileLock(self.lock):
+                new = not self.path.exists()
+                if new:
+                    self.path.touch()
+                with self.path.open("r+b", buffering=0) as file:
+                    self._catch_up(file)
+                    _write_line(file, line, self._end)
+                    self._catch_up(file)
             if new:
                 fsync_path(self.path.parent)
 
-    def _catch_up(self, handle: int) -> None:
+    def _catch_up(self, file: IO[bytes]) -> None:
         """Read what has been added since the last time; all of it if that is no longer there."""
-        size = os.fstat(handle).st_size
-        if _read(handle, self._end - len(self._last), self._end) != self._last:
+        size = os.fstat(file.fileno()).st_size
+        if _read(file, self._end - len(self._last), self._end) != self._last:
             self._forget()
-        records, last, end = _parse(_read(handle, self._end, size))
+        records, last, end = _parse(_read(file, self._end, size))
         if records:
             self._records += records
             self._last = last
             self._end += end
 
 
-def _write_line(handle: int, line: bytes, end: int) -> None:
+def _write_line(file: IO[bytes], line: bytes, end: int) -> None:
     """Write a line at `end`, in the place of anything torn, and make it durable."""
-    os.ftruncate(handle, end)
+    file.truncate(end)
     try:
+        file.seek(end)
         written = 0
         while written < len(line):
-            written += os.pwrite(handle, line[written:], end + written)
-        os.fsync(handle)
+            written += file.write(line[written:])
+        os.fsync(file.fileno())
     except OSError:
-        os.ftruncate(handle, end)
+        file.truncate(end)
         raise
 
 
-def _read(handle: int, start: int, stop: int) -> bytes:
+def _read(file: IO[bytes], start: int, stop: int) -> bytes:
     """Return the bytes `start:stop`, as far as they are there."""
+    file.seek(start)
     blocks = []
-    while start < stop and (block := os.pread(handle, stop - start, start)):
+    while start < stop and (block := file.read(stop - start)):
         blocks.append(block)
         start += len(block)
     return b"".join(blocks)

@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import from_json, to_json
-from vsrpp_cli.runs.durable import write_durably
 
 VERSION = 1
 
@@ -42,6 +42,8 @@ class ComputeSpec:
     guard: bool
     compiled: bool = False
     """Whether torch's compiler is used."""
+    notes: tuple[str, ...] = ()
+    """What was asked for and is not there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Plan:
         """What the user should know: what was odd, guessed, or will be lost."""
         encode = self.output.encode
         reasons = (choice.reason for choice in self.output.streams if choice.reason)
-        own = (*self.source.notes, *self.scan.notes)
+        own = (*self.source.notes, *self.scan.notes, *self.compute.notes)
         return tuple(dict.fromkeys((*own, *encode.notes, *encode.losses, *reasons)))
 
     @property

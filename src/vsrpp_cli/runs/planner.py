@@ -8,16 +8,15 @@ from itertools import pairwise
 from operator import mul
 from pathlib import Path
 
-import torch
-
 from vsrpp_cli.checkpoints.download import ResolvedModel, resolve_chain
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
 from vsrpp_cli.inference.device import (
+    available_cores,
     cpu_capability,
     default_threads,
     device_memory,
-    resolve_device,
+    resolve_devices,
     resolve_precision,
 )
 from vsrpp_cli.inference.geometry_request import wishes_of
@@ -99,14 +98,17 @@ def make_plan(
 
 def compute_spec(options: UpscaleOptions) -> ComputeSpec:
     """Decide device, precision and threads."""
-    device = resolve_device(options.device)
+    device = resolve_devices(options.device)[0]
+    threads, cores = options.threads or default_threads(), available_cores()
+    notes = [f"{threads} threads were asked for, {cores} cores are there"] * (threads > cores)
     return ComputeSpec(
         device=str(device),
         precision=resolve_precision(options.precision, device),
-        threads=options.threads or default_threads(),
+        threads=min(threads, cores),
         ensemble=options.ensemble,
         guard=options.guard,
         compiled=options.compile,
+        notes=tuple(notes),
     )
 
 
@@ -130,6 +132,7 @@ def _geometry(
     compute: ComputeSpec,
     options: UpscaleOptions,
 ) -> Geometry:
+    devices = resolve_devices(options.device)
     return choose_geometry(
         Work(
             width=info.width,
@@ -139,7 +142,7 @@ def _geometry(
             weights=sum(model.path.stat().st_size for model in models),
             ensemble=compute.ensemble,
             longest=longest_scene(scan),
-            device_memory=device_memory(torch.device(compute.device)),
+            device_memory=device_memory(*devices, workers=options.workers or len(devices)),
         ),
         wishes_of(models, options),
         options.memory_limit or default_limit(),

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsrpp_cli.runs.durable import write_durably
+from vsrpp_cli.durable import write_durably
 
 
 @dataclass(kw_only=True)

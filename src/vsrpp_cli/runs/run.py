@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
+from vsrpp_cli.durable import disk_errors, fsync_tree
 from vsrpp_cli.errors import (
     DiskFullError,
     OutputExistsError,
@@ -22,16 +23,18 @@ from vsrpp_cli.errors import (
     VerificationError,
     VsrppError,
 )
+from vsrpp_cli.inference.device import resolve_devices
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.mux.join import join as join_segments
 from vsrpp_cli.media.mux.publish import finish_publishing, publish
 from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
-from vsrpp_cli.runs.durable import disk_errors, fsync_tree
+from vsrpp_cli.runs.names import check_name
 from vsrpp_cli.runs.plan import Plan, changes
 from vsrpp_cli.runs.planner import compute_spec, make_plan, open_input, resolve_models, software
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
@@ -122,6 +125,7 @@ def upscale(
 
 
 def _refuse_nonsense(run: Run) -> None:
+    check_name(run.output)
     if run.input.exists() and run.output.exists() and run.input.samefile(run.output):
         raise UsageError(f"{run.output} is the input itself: give another name")
     if not run.output.absolute().parent.is_dir():
@@ -299,13 +303,15 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
 def _workers(
     run: Run, plan: Plan, missing: list[int], on_frames: OnFrames
 ) -> Generator[Finished, None, None]:
-    workers = min(run.options.workers, len(missing))
-    fitting = max(1, (run.options.memory_limit or default_limit()) // max(1, plan.geometry.memory))
+    devices = resolve_devices(run.options.device)
+    workers = min(run.options.workers or len(devices), len(missing))
+    fitting = workers_that_fit(plan.geometry, run.options.memory_limit or default_limit())
     if plan.compute.device == "cpu" and workers > fitting:
         run.report.events.append(f"{workers} workers do not fit into memory: {fitting} run")
         workers = fitting
     if workers > 1:
-        return processes.run(plan, run.folder, missing, workers, run.stop, on_frames)
+        crew = processes.crew(devices, workers, plan.compute.threads)
+        return processes.run(plan, run.folder, missing, crew, run.stop, on_frames)
     with run.phase("load"):
         engine = serial.load_engine(plan)
     return serial.run(plan, run.folder, missing, engine, run.stop, on_frames)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp_cli.durable import disk_errors, fsync_tree, replace_durably
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.events import Event
@@ -25,7 +26,6 @@ from vsrpp_cli.media.types import Frame
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.disk import Done
-from vsrpp_cli.runs.durable import disk_errors, fsync_tree, replace_durably
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.threads import ReadAhead, WriteBehind
 from vsrpp_cli.runs.workfolder import WorkFolder, remove

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from vsrpp_cli.errors import Interrupted, Terminated, VsrppError
 
+INTERRUPTS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGBREAK") if hasattr(signal, n))
+"""What a terminal sends to the whole process group: Ctrl-C, and Ctrl-Break on Windows."""
+
 TEXT = "stopped: give the same command again to go on"
 
 

@@ -25,7 +25,7 @@ def step_back() -> None:
     The network's threads work on parts of the same picture: one that has to make room for an
     encoder keeps all the others waiting.
     """
-    if sys.platform == "linux":  # elsewhere this would be about the whole process
+    if sys.platform == "linux" and hasattr(os, "setpriority"):  # elsewhere: of the whole process
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + BEHIND)
 

@@ -1,16 +1,20 @@
 """The work folder of a run: plan, journal, lock and finished segments."""
 
-import fcntl
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vsrpp_cli.errors import WorkFolderBusyError
-from vsrpp_cli.runs.durable import disk_errors
+from filelock import ReadWriteLock, Timeout
+
+from vsrpp_cli.durable import disk_errors
+from vsrpp_cli.errors import UsageError, WorkFolderBusyError
 from vsrpp_cli.runs.journal import Journal
+
+LOCK = "lock"
 
 
 class WorkFolder:
@@ -21,6 +25,7 @@ class WorkFolder:
         self.plan = path / "plan.json"
         self.segments = path / "segments"
         self.journal = Journal(path / "journal.jsonl")
+        self._removed = False
 
     @classmethod
     def of(cls, output: Path, work_dir: str | None) -> "WorkFolder":
@@ -43,21 +48,23 @@ class WorkFolder:
             UsageError, DiskFullError: it cannot be created.
         """
         with disk_errors(self.path):
-            handle = self._open_lock()
+            self.segments.mkdir(parents=True, exist_ok=True)
+            lock = ReadWriteLock(self.path / LOCK, blocking=False, is_singleton=False)
+        acquire = lock.acquire_read if shared else lock.acquire_write
         try:
             try:
-                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
+                acquire()
+            except Timeout:
                 raise WorkFolderBusyError(
                     f"another run is working in {self.path}: wait for it or stop it"
                 ) from None
+            except sqlite3.Error as error:  # the library's lock is a lock on an SQLite file
+                raise UsageError(f"cannot lock {self.path / LOCK}: {error}") from error
             yield
         finally:
-            os.close(handle)
-
-    def _open_lock(self) -> int:
-        self.segments.mkdir(parents=True, exist_ok=True)
-        return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+            lock.close()
+            if self._removed:  # Windows keeps what is open, as the lock was until now
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def segment(self, index: int, suffix: str) -> Path:
         """Return where the finished segment stands; `suffix` is empty for a folder of frames."""
@@ -67,7 +74,7 @@ class WorkFolder:
         """Remove everything but the lock, which this process holds."""
         with disk_errors(self.path):
             for child in self.path.iterdir():
-                if child.name != "lock":
+                if child.name != LOCK:
                     remove(child)
             self.segments.mkdir()
 
@@ -75,6 +82,7 @@ class WorkFolder:
         """Remove the folder; the journal goes last, so that a crash in between is understood."""
         for child in (self.segments, self.plan, self.journal.path):
             remove(child)
+        self._removed = True
         shutil.rmtree(self.path, ignore_errors=True)
 
     def discard_if_empty(self) -> None:
@@ -82,7 +90,8 @@ class WorkFolder:
         if not self.path.is_dir():
             return
         with suppress(WorkFolderBusyError), self.locked():
-            kept = [p for p in self.path.iterdir() if p.name not in {"lock", self.segments.name}]
+            always = {LOCK, self.journal.lock.name, self.segments.name}
+            kept = [p for p in self.path.iterdir() if p.name not in always]
             if not kept and not any(self.segments.iterdir()):
                 shutil.rmtree(self.path, ignore_errors=True)
 

@@ -85,10 +85,14 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+_TASKS = Path("/proc/self/task")
+"""A folder for each thread of this process, on Linux."""
+
+
 @contextmanager
 def _ordinary_priority() -> Iterator[None]:
     """Undo SVT-AV1's habit, as root, of making the opening thread and its own real-time ones."""
-    if not sys.platform.startswith("linux"):
+    if not hasattr(os, "sched_setscheduler") or not _TASKS.is_dir():
         yield
         return
     before = _real_time_threads()
@@ -104,7 +108,7 @@ def _ordinary_priority() -> Iterator[None]:
 
 def _real_time_threads() -> set[int]:
     found = set()
-    for name in Path("/proc/self/task").iterdir():
+    for name in _TASKS.iterdir():
         try:
             if os.sched_getscheduler(int(name.name)) in (os.SCHED_FIFO, os.SCHED_RR):
                 found.add(int(name.name))

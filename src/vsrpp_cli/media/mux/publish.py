@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from vsrpp_cli.durable import fsync_path
 from vsrpp_cli.media.images.headers import SUFFIXES
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 
@@ -19,7 +20,7 @@ def publish(temporary: Path, output: Path) -> None:
     """
     if not temporary.is_dir():
         temporary.replace(output)
-        _sync(output.parent)
+        fsync_path(output.parent)
         return
     aside = replaced(output)
     if output.exists() and os.path.lexists(aside):
@@ -27,7 +28,7 @@ def publish(temporary: Path, output: Path) -> None:
     if os.path.lexists(output):
         output.rename(aside)
     temporary.rename(output)
-    _sync(output.parent)
+    fsync_path(output.parent)
     finish_publishing(output)
 
 
@@ -48,16 +49,8 @@ def finish_publishing(output: Path) -> None:
         if not _is_frame(child) and not os.path.lexists(output / child.name):
             child.rename(output / child.name)
     shutil.rmtree(aside)
-    _sync(output.parent)
+    fsync_path(output.parent)
 
 
 def _is_frame(path: Path) -> bool:
     return path.name == TIMESTAMPS or (path.is_file() and path.suffix.lower() in SUFFIXES)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
@@ -27,7 +28,7 @@ from vsrpp_cli.runs.segment import (
     compute,
     remove_partial,
 )
-from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.stop import INTERRUPTS, StopToken
 from vsrpp_cli.runs.workers.serial import load_engine
 from vsrpp_cli.runs.workfolder import WorkFolder
 
@@ -35,15 +36,29 @@ TRIES = 2
 """How often a segment is given out before the death of its worker fails the run."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a worker computes."""
+
+    device: str
+    threads: int
+
+
+def crew(devices: Sequence[torch.device], workers: int, threads: int) -> list[Place]:
+    """Return a place for each of `workers`: devices in turn, and an equal share of the threads."""
+    share = max(1, threads // workers)
+    return [Place(str(devices[number % len(devices)]), share) for number in range(workers)]
+
+
 class _Worker:
     """One process and the segment it is computing."""
 
-    def __init__(self, plan: Plan, folder: WorkFolder, device: str) -> None:
+    def __init__(self, plan: Plan, folder: WorkFolder, place: Place) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.index: int | None = None
         self.process: SpawnProcess = context.Process(
-            target=_serve, args=(theirs, plan, folder, device), daemon=True
+            target=_serve, args=(theirs, plan, folder, place), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -64,15 +79,15 @@ class _Team:
     """The workers and the segments that wait for one."""
 
     def __init__(
-        self, plan: Plan, folder: WorkFolder, indices: Sequence[int], workers: int
+        self, plan: Plan, folder: WorkFolder, indices: Sequence[int], places: Sequence[Place]
     ) -> None:
-        self._plan, self._folder = plan, folder
+        self._plan, self._folder, self._places = plan, folder, places
         self._waiting = deque(indices)
         self._tries = dict.fromkeys(indices, 0)
-        self.members = [self._hire(number) for number in range(workers)]
+        self.members = [self._hire(number) for number in range(len(places))]
 
     def _hire(self, number: int) -> _Worker:
-        return _Worker(self._plan, self._folder, _device(self._plan, number))
+        return _Worker(self._plan, self._folder, self._places[number])
 
     def hand_out(self) -> None:
         """Give a waiting segment to each worker that has none."""
@@ -120,11 +135,11 @@ def run(
     plan: Plan,
     folder: WorkFolder,
     indices: Sequence[int],
-    workers: int,
+    places: Sequence[Place],
     stop: StopToken,
     on_frames: OnFrames,
 ) -> Generator[Finished, None, None]:
-    """Compute the segments in `workers` processes, committing and yielding each as it ends.
+    """Compute the segments, a process at each place, committing and yielding each as it ends.
 
     When told to stop, no further segment is given out; those under way are finished.
 
@@ -132,7 +147,7 @@ def run(
         WorkerError: a worker died while computing, twice on the same segment.
         VsrppError: what a worker raised.
     """
-    team = _Team(plan, folder, indices, workers)
+    team = _Team(plan, folder, indices, places)
     try:
         team.hand_out()
         while team.busy:
@@ -143,13 +158,6 @@ def run(
     finally:
         team.close()
         remove_partial(folder)  # of workers that were ended amid a segment
-
-
-def _device(plan: Plan, number: int) -> str:
-    """Return the device of worker `number`: GPUs in turn, unless the user named one."""
-    if plan.compute.device == "cuda" and torch.cuda.device_count() > 1:
-        return f"cuda:{number % torch.cuda.device_count()}"
-    return plan.compute.device
 
 
 def _receive(worker: _Worker, on_frames: OnFrames) -> Computed | None:
@@ -163,16 +171,17 @@ def _receive(worker: _Worker, on_frames: OnFrames) -> Computed | None:
     return None
 
 
-def _serve(connection: Connection, plan: Plan, folder: WorkFolder, device: str) -> None:
+def _serve(connection: Connection, plan: Plan, folder: WorkFolder, place: Place) -> None:
     """Compute what is asked for until the driver closes the connection; runs in the worker."""
     # Ctrl-C reaches the whole process group; the driver decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     asked: deque[int] = deque()
     news = threading.Semaphore(0)
     threading.Thread(target=_listen, args=(connection, asked, news), daemon=True).start()
     with suppress(BrokenPipeError):
         try:
-            engine = load_engine(plan, device)
+            engine = load_engine(plan, place.device, place.threads)
             while True:
                 news.acquire()
                 connection.send(compute(plan, folder, asked.popleft(), engine, connection.send))

@@ -18,8 +18,13 @@ from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workfolder import WorkFolder
 
 
-def load_engine(plan: Plan, device: str | None = None) -> Engine:
+def load_engine(plan: Plan, device: str | None = None, threads: int | None = None) -> Engine:
     """Load the plan's networks onto the plan's device, or onto `device` of the same kind.
+
+    Args:
+        plan: the run.
+        device: another one than the plan names.
+        threads: another number than the plan's.
 
     Raises:
         ResumeRefusedError: a checkpoint is not the one the plan was made with.
@@ -36,7 +41,7 @@ def load_engine(plan: Plan, device: str | None = None) -> Engine:
         [_network(model.path, model.sha256) for model in plan.models],
         device=torch.device(device or compute.device),
         precision=compute.precision,
-        threads=compute.threads,
+        threads=threads or compute.threads,
         tile=tile,
         tile_overlap=geometry.tile_overlap,
         batch=geometry.batch,

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from vsrpp_cli.errors import DiskFullError, UsageError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says when there is no room."""
+
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM)
+"""What systems say that cannot make a folder's list of names durable on request."""
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             bytes_ = "" if size is None else f", {size:,} bytes"
             raise DiskFullError(
                 f"no space left for {path}{bytes_}: "
@@ -43,10 +47,28 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
 
 
 def fsync_path(path: Path) -> None:
-    """Make the file's content, or the folder's list of names, durable."""
-    handle = os.open(path, os.O_RDONLY)
+    """Make the file's content, or the folder's list of names, durable.
+
+    Windows and some network file systems know no fsync of a folder; there a rename is as durable
+    as the system makes it.
+    """
+    if path.is_dir():
+        _fsync_folder(path)
+        return
+    with path.open("r+b") as file:  # Windows syncs only what may be written to
+        os.fsync(file.fileno())
+
+
+def _fsync_folder(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder
+        return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(handle)
 

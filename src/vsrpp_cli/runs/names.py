@@ -1,0 +1,34 @@
+"""Names of outputs that a file system would refuse, or take for something else."""
+
+import os
+import re
+from pathlib import Path
+
+from vsrpp_cli.errors import UsageError
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
+_CHARACTERS = re.compile(r'[<>:"|?*\\/\x00-\x1f]')
+
+
+def refused_by_windows(name: str) -> str | None:
+    """Return why Windows cannot have a file of this name; None if it can.
+
+    A colon would not even fail: what is written to `a:b.mp4` becomes a hidden stream of `a`.
+    """
+    if _DEVICES.fullmatch(name.rstrip(" .")):
+        return "is the name of a device"
+    if found := _CHARACTERS.search(name):
+        return f"has {found.group()!r} in it"
+    if name.endswith((" ", ".")):
+        return "ends with a dot or a space"
+    return None
+
+
+def check_name(path: Path, *, windows: bool = os.name == "nt") -> None:
+    """Make sure that this system can have a file of this name.
+
+    Raises:
+        UsageError: it cannot; the message says why.
+    """
+    if windows and (reason := refused_by_windows(path.name)):
+        raise UsageError(f"{path}: a name on Windows cannot be so, it {reason}")
