@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
 
@@ -107,7 +108,8 @@ def _never_fail_to_print() -> None:
     """Escape what a console's encoding lacks, and names that are no text at all."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # a pipe that was opened for reading too cannot be changed
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _failed(args: Sequence[str], text: str, code: int) -> int:
