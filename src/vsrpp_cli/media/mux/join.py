@@ -35,6 +35,7 @@ from vsrpp_cli.media.mux.stream_copy import (
     copy_facts,
 )
 from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags
+from vsrpp_cli.media.mux.time_code import HOLDS_TRACK, time_code_of, time_code_rate
 from vsrpp_cli.media.mux.timeline import Timeline, timeline
 from vsrpp_cli.media.opening import open_input, open_output
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
@@ -201,11 +202,22 @@ class _Joiner:
         if source is not None:
             original = source.streams[self._source.stream_index]
             copy_facts(original, stream, all_tags=self._keeps("metadata"))
-            if self._timeline.start is not None:  # it would name another frame now
-                stream.metadata.pop("timecode", None)
+            self._set_time_code(stream, source)
         if settings.display_matrix is not None:
             stream.set_display_matrix(settings.display_matrix)
         return stream
+
+    def _set_time_code(self, stream: av.VideoStream, source: InputContainer) -> None:
+        for name in [name for name in stream.metadata if name.lower() == "timecode"]:
+            del stream.metadata[name]
+        text = time_code_of(source, self._source)
+        if self._timeline.start is not None or text is None or not self._keeps("metadata"):
+            return  # with a cut it would name another frame
+        stream.metadata["timecode"] = text
+        if self._settings.container in HOLDS_TRACK:
+            rate = time_code_rate(source, self._source, self._settings)
+            if rate is not None:
+                stream.codec_context.framerate = rate
 
     def _keeps(self, kind: str) -> bool:
         return any(c.kind == kind and c.action != "drop" for c in self._streams)

@@ -20,6 +20,12 @@ from vsrpp_cli.errors import InputError, StrictError
 from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.mux.presence import Presence, presence
 from vsrpp_cli.media.mux.stream_copy import audio_shape
+from vsrpp_cli.media.mux.time_code import (
+    HOLDS_TRACK,
+    is_time_code,
+    time_code_of,
+    time_code_rate,
+)
 from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.source import FrameSource, OnProgress
 from vsrpp_cli.media.types import EncodeSettings, Scan, SourceInfo, StreamChoice, StreamInfo
@@ -123,8 +129,9 @@ def _choose(
     try:
         with open_container(info.path) as source:
             there = presence(source, info, settings, scan)
-            chooser = _Chooser(source, settings, options, there)
+            chooser = _Chooser(source, info, settings, options, there)
             found = [chooser.choose(stream) for stream in info.streams]
+            found += filter(None, [chooser.time_code()])
             chapters = bool(source.chapters())
             metadata = source.metadata
     except (av.error.FFmpegError, OSError) as error:
@@ -205,11 +212,12 @@ class _Chooser:
     def __init__(
         self,
         source: InputContainer,
+        info: SourceInfo,
         settings: EncodeSettings,
         options: UpscaleOptions,
         there: Presence,
     ) -> None:
-        self._source = source
+        self._source, self._info, self._settings = source, info, settings
         self._there = there
         self._options = options
         self._muxer = settings.container
@@ -233,8 +241,8 @@ class _Chooser:
     def _data(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:
         source = self._source.streams[stream.index]
         choice = StreamChoice(source_index=stream.index, kind="data", action="drop")
-        if "timecode" in source.metadata:
-            return replace(choice, reason="the time code track is written anew")
+        if is_time_code(source):
+            return choice  # see `time_code`
         chapters = len(self._source.chapters())
         if chapters and source.frames == chapters:  # titles of chapters, as MP4 stores them
             return choice
@@ -245,6 +253,24 @@ class _Chooser:
         about = source.metadata.get("handler_name", "").strip() or source.name or "unknown"
         named = replace(stream, codec=about, language=None)
         return _dropped(named, f"{self._title} as written here cannot hold it")
+
+    def time_code(self) -> StreamChoice | None:
+        """Return what becomes of the time code, if there is one: the joiner writes it."""
+        if not (text := time_code_of(self._source, self._info)):
+            return None
+        loss, reason = False, ""
+        if not self._options.metadata:
+            reason = _as_asked("metadata")
+        elif self._settings.cut_start:
+            reason = "the time code is left out: it names the first frame, which is cut off"
+        elif self._muxer in HOLDS_TRACK:
+            loss = time_code_rate(self._source, self._info, self._settings) is None
+            reason = "the time code track is written anew"
+            if loss:
+                reason = f"the time code {text} is dropped: {self._title} has none at this rate"
+        elif any(is_time_code(s) for s in self._source.streams.data):
+            reason = f"the time code track becomes a tag: {self._title} has no such tracks"
+        return StreamChoice(source_index=None, kind="data", action="drop", loss=loss, reason=reason)
 
     def _absent(self, stream: StreamInfo) -> StreamChoice | None:
         """Leave out a track of which there is nothing: that is no loss."""
