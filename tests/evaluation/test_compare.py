@@ -196,13 +196,24 @@ def test_pictures_have_the_format_of_their_names(tmp_path, folder, changed, name
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--frame", "6"], "6 frames are compared, counted from 0 to 5"),
-        (["--frame", "2", "--frames", "2"], "2 frames are compared, counted from 0 to 1"),
+        (["--html", "p", "--frame", "6"], "6 frames are compared, counted from 0 to 5"),
+        (["--html", "p", "--frame", "2", "--frames", "2"], "2 frames are compared, counted from 0"),
         (["--picture", "p.gif"], "must end in one of .png"),
-        (["--crop", "60x10+8+0"], "reaches beyond the frame of 64x48"),
+        (["--picture", "p.png", "--crop", "60x10+8+0"], "beyond the frame of 64x48"),
+        (["--crop", "60x10+8+0"], "--crop says what is shown: give --picture"),
+        (["--label", "before"], "--label says what is shown: give --picture"),
+        (["--picture", "p.png", "--html-size", "5"], "--html-size is about the page: give --html"),
+        (["--html", "p", "--report", "none.json"], "none.json: cannot be read as a report"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_before_measuring(folder, changed, words, message):
     done = run(folder, changed, *words)
-    assert isinstance(done.exception, UsageError)
+    assert isinstance(done.exception, UsageError | InputError)
     assert message in str(done.exception)
+
+
+def test_inputs_are_not_written_over(tmp_path, folder, changed):
+    before = (changed / "0002.png").read_bytes()
+    done = run(folder / "0002.png", changed / "0002.png", "--picture", changed / "0002.png")
+    assert "0002.png is one of the inputs" in str(done.exception)
+    assert (changed / "0002.png").read_bytes() == before

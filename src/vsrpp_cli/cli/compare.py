@@ -11,7 +11,7 @@ from vsrpp_cli.cli.params import SECONDS
 
 if TYPE_CHECKING:
     from vsrpp_cli.evaluation.compare import Comparison
-    from vsrpp_cli.evaluation.inputs import Crop, Inputs
+    from vsrpp_cli.evaluation.inputs import Inputs
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -48,6 +48,18 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="WxH+X+Y|full",
     help="Part to show, in pixels of REFERENCE. [default: where the frame differs most]",
 )
+@click.option("--html", type=FILE, help="Write a page that shows both in any browser, one file.")
+@click.option("--html-frames", type=click.IntRange(1), help="Frames on the page.  [default: 12]")
+@click.option(
+    "--html-size",
+    type=click.FloatRange(0, min_open=True),
+    help="Size of the page in MB, at most.  [default: 10]",
+)
+@click.option(
+    "--report",
+    type=FILE,
+    help="What `upscale --report` wrote of the run, to stand on the page.",
+)
 @click.option("--label", "labels", multiple=True, help="Name to show for an input; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Every frame's figures as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -58,83 +70,33 @@ def command(
     start: Fraction | None,
     frames: int | None,
     as_json: bool,
-    **values: Any,
+    quiet: bool,
+    channels: str,
+    border: int,
+    **shown: Any,
 ) -> None:
     """Compare videos, folders of frames or images with REFERENCE: mean and worst PSNR and SSIM.
 
     The figures are quality only where REFERENCE is the original. Inputs smaller than the largest
-    are enlarged bicubically first, so `vsrpp compare in.mp4 out.mp4 --picture p.png` shows before
-    and after, of the frame and the part that differ most.
+    are enlarged bicubically first, so `vsrpp compare in.mp4 out.mp4 --html page.html` shows before
+    and after, and `--picture p.png` the part of the frame where they differ most.
     """
     from vsrpp_cli.evaluation.inputs import Inputs
+    from vsrpp_cli.evaluation.show import Show, ShowOptions
 
     inputs = Inputs([reference, *others], start=start, frames=frames)
-    show = _Shown(inputs, **{key: values.pop(key) for key in _Shown.OPTIONS})
+    show = Show(inputs, ShowOptions(**shown))
     for index, path in enumerate(inputs.paths):
         if inputs.resized(index):
-            click.echo(f"note: {path} is enlarged bicubically to {_x(inputs.size)}", err=True)
-    found = _measured(inputs, **values)
-    show.write(found)
+            width, height = inputs.size
+            click.echo(f"note: {path} is enlarged bicubically to {width}x{height}", err=True)
+    found = _measured(inputs, quiet=quiet, channels=channels, border=border)
+    for line in show.write(found):
+        click.echo(line, err=True)
     if as_json:
         click.echo(json.dumps(found.record(), indent=2, allow_nan=False))
     else:
         _tell(found)
-
-
-class _Shown:
-    """What is to be seen of a comparison, checked before anything is measured."""
-
-    OPTIONS = ("picture", "scan_line", "frame", "crop", "labels")
-
-    def __init__(
-        self,
-        inputs: "Inputs",
-        *,
-        picture: Path | None,
-        scan_line: Path | None,
-        frame: int | None,
-        crop: str | None,
-        labels: tuple[str, ...],
-    ) -> None:
-        from vsrpp_cli.evaluation.inputs import Crop
-        from vsrpp_cli.evaluation.panes import captions, check_frame
-        from vsrpp_cli.evaluation.pictures import image_format
-
-        for path in filter(None, (picture, scan_line)):
-            image_format(path)
-        captions(inputs, labels)
-        self.picture, self.scan_line, self.frame, self.labels = picture, scan_line, frame, labels
-        self.whole = crop == "full"
-        self.crop: Crop | None = None
-        if crop is not None and not self.whole:
-            self.crop = Crop.parse("--crop", crop).inside(inputs.sizes[0])
-        if frame is not None:
-            check_frame(inputs, frame)
-
-    def write(self, found: "Comparison") -> None:
-        """Write the pictures that were asked for."""
-        from vsrpp_cli.evaluation.panes import over_time, side_by_side
-        from vsrpp_cli.evaluation.pictures import write_picture
-
-        frame = found.frame if self.frame is None else self.frame
-        part = None if self.whole else self.crop or found.part(frame)
-        if self.picture is not None:
-            write_picture(self.picture, side_by_side(found.inputs, frame, part, self.labels))
-            click.echo(f"{self.picture}: {_place(found, frame, part)}", err=True)
-        if self.scan_line is not None:
-            row = found.row(self.crop or found.part(frame))
-            frames = found.slice_frames(frame)
-            columns = self.crop and part
-            pictures = over_time(found.inputs, row, frames, columns, self.labels)
-            write_picture(self.scan_line, pictures)
-            where = f"row {row} of {found.inputs.size[1]}, frames {frames[0]} to {frames[-1]}"
-            click.echo(f"{self.scan_line}: {where}", err=True)
-
-
-def _place(found: "Comparison", frame: int, part: "Crop | None") -> str:
-    """Return where in the first input a picture is from."""
-    shown = "whole" if part is None else f"--crop {part}"
-    return f"frame {frame}, {found.inputs.times[frame]:.2f} s, {shown}"
 
 
 def _measured(inputs: "Inputs", *, quiet: bool, channels: str, border: int) -> "Comparison":
@@ -166,7 +128,3 @@ def _tell(found: "Comparison") -> None:
             "sharp original as REFERENCE",
             err=True,
         )
-
-
-def _x(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

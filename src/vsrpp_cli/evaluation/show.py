@@ -1,0 +1,128 @@
+"""What is to be seen of a comparison: checked before anything is measured, written afterwards."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vsrpp_cli.errors import UsageError
+from vsrpp_cli.evaluation.compare import Comparison
+from vsrpp_cli.evaluation.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.page import FRAMES, SIZE, PageSettings, read_report, write_page
+from vsrpp_cli.evaluation.panes import captions, check_frame, over_time, side_by_side
+from vsrpp_cli.evaluation.pictures import image_format, write_picture
+
+FULL = "full"
+"""The crop that is the whole frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """What the user wants to see; the fields are the options of `vsrpp compare`."""
+
+    picture: Path | None = None
+    scan_line: Path | None = None
+    html: Path | None = None
+    html_frames: int | None = None
+    html_size: float | None = None
+    """Megabytes."""
+    report: Path | None = None
+    frame: int | None = None
+    crop: str | None = None
+    """`WxH+X+Y` in pixels of the first input, or `full`."""
+    labels: tuple[str, ...] = ()
+
+
+class Show:
+    """Pictures and a page of a comparison.
+
+    Args:
+        inputs: what is compared.
+        options: what is wanted.
+
+    Raises:
+        UsageError: an option makes no sense, or not for these inputs.
+        InputError: the report cannot be read.
+    """
+
+    def __init__(self, inputs: Inputs, options: ShowOptions) -> None:
+        self._options = options
+        _refuse_idle(options)
+        for path in filter(None, (options.picture, options.scan_line)):
+            image_format(path)
+        _refuse_inputs(inputs, options)
+        captions(inputs, options.labels)
+        self._crop: Crop | None = None
+        if options.crop not in (None, FULL):
+            self._crop = Crop.parse("--crop", options.crop).inside(inputs.sizes[0])
+        if options.frame is not None:
+            check_frame(inputs, options.frame)
+        _ = self._report
+
+    @cached_property
+    def _report(self) -> dict[str, Any] | None:
+        path = self._options.report
+        return None if path is None else read_report(path)
+
+    def write(self, found: Comparison) -> list[str]:
+        """Write all that is wanted; return a line about each file: what it shows."""
+        wanted = self._options
+        frame = found.frame if wanted.frame is None else wanted.frame
+        told = []
+        if wanted.picture is not None:
+            told.append(f"{wanted.picture}: {self._write_picture(wanted.picture, found, frame)}")
+        if wanted.scan_line is not None:
+            told.append(f"{wanted.scan_line}: {self._write_line(wanted.scan_line, found, frame)}")
+        if wanted.html is not None:
+            told.append(f"{wanted.html}: {self._write_page(wanted.html, found)}")
+        return told
+
+    def _write_picture(self, path: Path, found: Comparison, frame: int) -> str:
+        part = None if self._options.crop == FULL else self._crop or found.part(frame)
+        write_picture(path, side_by_side(found.inputs, frame, part, self._options.labels))
+        shown = "whole" if part is None else f"--crop {part}"
+        return f"frame {frame}, {found.inputs.times[frame]:.2f} s, {shown}"
+
+    def _write_line(self, path: Path, found: Comparison, frame: int) -> str:
+        row = found.row(self._crop or found.part(frame))
+        frames = found.slice_frames(frame)
+        write_picture(path, over_time(found.inputs, row, frames, self._crop, self._options.labels))
+        return f"row {row} of {found.inputs.size[1]}, frames {frames[0]} to {frames[-1]}"
+
+    def _write_page(self, path: Path, found: Comparison) -> str:
+        wanted = self._options
+        settings = PageSettings(
+            frames=wanted.html_frames or FRAMES,
+            size=SIZE if wanted.html_size is None else round(wanted.html_size * 1e6),
+            frame=wanted.frame,
+            crop=self._crop,
+            labels=wanted.labels,
+            report=self._report,
+        )
+        made = write_page(path, found, settings)
+        fewer = made.frames < min(settings.frames, found.inputs.frames)
+        why = "; --html-size allows more" if fewer and wanted.frame is None else ""
+        return f"{made.frames} frames, quality {made.quality}, {made.size / 1e6:.1f} MB{why}"
+
+
+def _refuse_idle(options: ShowOptions) -> None:
+    """Refuse options that would change nothing; UsageError."""
+    if options.html is None:
+        for name in ("html_frames", "html_size", "report"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} is about the page: give --html too")
+    if options.picture is None and options.scan_line is None and options.html is None:
+        for name in ("frame", "crop", "labels"):
+            if getattr(options, name) not in (None, ()):
+                raise UsageError(
+                    f"--{name.removesuffix('s')} says what is shown: give --picture, --scan-line "
+                    "or --html too"
+                )
+
+
+def _refuse_inputs(inputs: Inputs, options: ShowOptions) -> None:
+    """Refuse to write over what is compared; UsageError."""
+    known = {path.resolve() for path in inputs.paths}
+    for path in filter(None, (options.picture, options.scan_line, options.html)):
+        if path.resolve() in known:
+            raise UsageError(f"{path} is one of the inputs: give what is written another name")
