@@ -22,7 +22,7 @@ from support.places import EXAMPLE
 from vsrpp_cli import UpscaleOptions, upscale
 from vsrpp_cli.errors import StrictError
 from vsrpp_cli.media.color.convert import code_points
-from vsrpp_cli.media.color.hdr import insert_into_sample_entry
+from vsrpp_cli.media.mux.sample_entry import insert_into_sample_entry
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.media.types import ColorSpec
 

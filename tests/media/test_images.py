@@ -130,6 +130,52 @@ def test_lossless_images_are_read_exactly(tmp_path, name, mode, options):
     assert rgb.flags.c_contiguous
 
 
+def cmyk_tiff(inks, **changed):
+    """Return a TIFF file of 16-bit inks (H, W, 4), with some tags as given."""
+    height, width, samples = inks.shape
+    data = inks.astype("<u2").tobytes()
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 5, 273: 8, 277: samples, 278: height}
+    tags |= {279: len(data), 284: 1} | {int(tag[1:]): value for tag, value in changed.items()}
+    entries = [
+        struct.pack("<HHIHH", tag, 3, samples, 8 + len(data), 0)
+        if tag == 258
+        else struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in sorted(tags.items())
+    ]
+    depths = struct.pack(f"<{samples}H", *[16] * samples)
+    start = 8 + len(data) + len(depths)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", start) + data + depths + directory
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_cmyk_tiff_becomes_rgb_without_transparency(tmp_path, bits):
+    inks = np.random.default_rng(0).integers(0, 256, (12, 16, 4), np.uint8)
+    path = tmp_path / "inks.tif"
+    if bits == 8:
+        Image.fromarray(inks, "CMYK").save(path)
+    else:
+        path.write_bytes(cmyk_tiff(inks * np.uint16(257)))
+    source = ImageSource(path)
+    assert (source.info.has_alpha, source.info.bit_depth) == (False, bits)
+    assert any("CMYK" in note for note in source.info.notes)
+    (frame,) = source.read(source.scan(), 0, 1)
+    colors, key = np.split(1 - inks / 255, [3], -1)
+    assert (
+        np.abs(frame.rgb.transpose(1, 2, 0) - colors * key).max()
+        < (1.6 if bits == 8 else 0.01) / 255
+    )
+    assert frame.alpha is None
+
+
+@pytest.mark.parametrize(("samples", "changed"), [(4, {"t332": 2}), (5, {}), (4, {"t284": 2})])
+def test_tiff_of_other_inks_is_refused(tmp_path, samples, changed):
+    path = tmp_path / "inks.tif"
+    path.write_bytes(cmyk_tiff(np.zeros((4, 4, samples), np.uint16), **changed))
+    with pytest.raises(InputError, match="inks"):
+        read_header(path)
+
+
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_jpeg_agrees_with_libjpeg(tmp_path, subsampling):
     path = tmp_path / "a.jpg"

@@ -9,7 +9,7 @@ from support.joining import STREAMS, produce, scan_of
 from vsrpp_cli.errors import VerificationError
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.mux.verify import verify
-from vsrpp_cli.media.types import StreamChoice
+from vsrpp_cli.media.types import Spherical, StreamChoice
 
 SOURCE = STREAMS / "everything.mp4"
 
@@ -52,6 +52,8 @@ def test_a_frame_at_another_time_is_noticed(made):
         ({"pix_fmt": "yuv444p"}, "pixel format"),
         ({"sample_aspect_ratio": Fraction(4, 3)}, "aspect"),
         ({"display_matrix": (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)}, "display matrix"),
+        ({"stereo": "left_right"}, "3D layout"),
+        ({"spherical": Spherical(projection="cubemap")}, "spherical mapping"),
     ],
 )
 def test_wrong_properties_are_named(made, wrong, words):

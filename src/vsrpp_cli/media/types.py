@@ -52,6 +52,21 @@ class HdrMetadata:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spherical:
+    """How pictures lie on a sphere around the viewer: 360-degree video."""
+
+    projection: str
+    """`equirectangular`, `tile` (a part of an equirectangular picture), `cubemap`, or others that
+    can be read but not written."""
+    rotation: tuple[int, ...] = (0, 0, 0)
+    """Yaw, pitch and roll, degrees in units of 1/65536."""
+    bounds: tuple[int, ...] = (0, 0, 0, 0)
+    """What a `tile` lacks at the left, top, right and bottom, in units of the whole / 2^32."""
+    padding: int = 0
+    """Pixels by which each face of a `cubemap` is extended on its sides."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamInfo:
     """One stream of the source other than the video track being upscaled."""
 
@@ -80,7 +95,7 @@ class SourceInfo:
     codec: str
     width: int
     height: int
-    """Size of the coded pictures in pixels, before rotation and sample aspect ratio."""
+    """Size of the pictures in pixels, cropped, before rotation and sample aspect ratio."""
     pix_fmt: str
     bit_depth: int
     has_alpha: bool
@@ -100,6 +115,12 @@ class SourceInfo:
     interlaced: str = "progressive"
     """`progressive`, `top` (top field first), `bottom`, or `mixed`."""
     hdr: HdrMetadata | None = None
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Pixels that the container cuts off the decoded pictures: left, right, top, bottom."""
+    stereo: str = ""
+    """How two views lie in each picture (3D): FFmpeg's names of Matroska's stereo modes, `quincunx`
+    or `multiview`; empty for one view."""
+    spherical: Spherical | None = None
     streams: tuple[StreamInfo, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the user: what was guessed, odd, or will be lost."""
@@ -108,6 +129,12 @@ class SourceInfo:
     user) or `assumed`."""
     filters: tuple[str, ...] = ()
     """Decode-side filters in force, e.g. `bwdif`; set by the reader's `prepare`."""
+
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """Width and height in pixels as the decoder gives the first picture, before cropping."""
+        left, right, top, bottom = self.crop
+        return self.width + left + right, self.height + top + bottom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +176,9 @@ class Scan:
     """What the input's clock shows where it begins: taken off all times."""
     jumps: tuple[ClockJump, ...] = ()
     """Where the input's clock jumps, in their order; `pts` have been moved already."""
+    shapes: tuple[tuple[int, Fraction], ...] = ()
+    """Frames at which the shape of the picture changes, and how many times wider than that of the
+    source it is from there on."""
 
     @property
     def frames(self) -> int:
@@ -189,6 +219,9 @@ class EncodeSettings:
     sample_aspect_ratio: Fraction = Fraction(1)
     display_matrix: tuple[int, ...] | None = None
     hdr: HdrMetadata | None = None
+    stereo: str = ""
+    """As in `SourceInfo`, where the container holds it."""
+    spherical: Spherical | None = None
     threads: int = 1
     options: tuple[tuple[str, str], ...] = ()
     """Encoder options, complete: rate control, preset, parameters for determinism."""

@@ -54,34 +54,3 @@ def iso_boxes(hdr: HdrMetadata) -> bytes:
 
 def _box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
-
-
-def insert_into_sample_entry(file: bytes, boxes: bytes) -> bytes:
-    """Return a small MP4 or MOV file, `moov` last, with `boxes` added to its first sample entry."""
-    data = bytearray(file)
-    position, chain = 0, []
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
-        position, header = _find(data, position, name)
-        chain.append(position)
-        position += header
-    position += 8  # version, flags and the number of entries
-    (length,) = struct.unpack_from(">I", data, position)
-    chain.append(position)
-    data[position + length : position + length] = boxes
-    for start in chain:
-        (size,) = struct.unpack_from(">I", data, start)
-        struct.pack_into(">I", data, start, size + len(boxes))
-    return bytes(data)
-
-
-def _find(data: bytearray, position: int, name: bytes) -> tuple[int, int]:
-    """Return where the box begins and how long its header is; boxes before it are skipped."""
-    while True:
-        size, kind = struct.unpack_from(">I4s", data, position)
-        header = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, position + 8)
-            header = 16
-        if kind == name:
-            return position, header
-        position += size

@@ -1,7 +1,6 @@
 """What a video file holds, from its header and its first picture."""
 
 import re
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
@@ -21,8 +20,16 @@ from vsrpp_cli.media.color import codepoints
 from vsrpp_cli.media.color.convert import frame_to_alpha, has_alpha, supported
 from vsrpp_cli.media.color.tags import color_of
 from vsrpp_cli.media.decode.decoding import TrackDecoder, looks_encrypted, open_container
+from vsrpp_cli.media.decode.side_data import (
+    display_matrix,
+    hdr_metadata,
+    side_data,
+    spherical_mapping,
+    stereo_layout,
+    track_tag,
+)
 from vsrpp_cli.media.decode.timestamp_repair import usual_step
-from vsrpp_cli.media.types import ColorSpec, HdrMetadata, SourceInfo, StreamInfo
+from vsrpp_cli.media.types import ColorSpec, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second of a track that says nothing about it."""
@@ -55,7 +62,10 @@ USUAL_RATES = tuple(
     )
 )
 
-IDENTITY = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+HEIF_BRANDS = ("mif1", "mif2", "heic", "heix", "avif")
+"""Of files with pictures as items (ISO/IEC 23008-12)."""
+AUXILIARY = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
+"""What HEIC and AVIF files call a picture that holds another's transparency."""
 FIELD_ORDERS = {1: "progressive", 2: "top", 3: "bottom", 4: "top", 5: "bottom"}
 """FFmpeg's AVFieldOrder; of the last two only the coded order differs from the displayed one."""
 
@@ -73,7 +83,7 @@ def probe(path: str, *, video_track: int | None = None) -> SourceInfo:
     """
     with open_container(path) as container:
         index = choose_track(path, container, video_track)
-        others = tuple(_describe(s) for s in container.streams if s.index != index)
+        others = tuple(_describe(s) for s in _others(container, index))
         dump = _dump(container)
     with TrackDecoder(path, index, threads=1) as decoder:
         frame = next(decoder.frames(), None)
@@ -84,7 +94,9 @@ def probe(path: str, *, video_track: int | None = None) -> SourceInfo:
 
 def choose_track(path: str, container: InputContainer, wanted: int | None) -> int:
     """Return the stream index of the video track to use: cover art does not count."""
-    real = [s for s in container.streams.video if not _is_still(s)]
+    real = [s for s in container.streams.video if not _is_still(s) and not _is_part(s)]
+    if is_heif(container):
+        real = _heif_pictures(path, container, real)
     if not real:
         raise InputError(_why_no_video(path, container))
     if wanted is None:
@@ -100,6 +112,37 @@ def choose_track(path: str, container: InputContainer, wanted: int | None) -> in
 
 def _is_still(stream: VideoStream) -> bool:
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def _is_part(stream: VideoStream) -> bool:
+    """Return whether a stream is nothing by itself, such as a tile of a picture."""
+    return bool(stream.disposition & Disposition.dependent)
+
+
+def is_heif(container: InputContainer) -> bool:
+    """Return whether a file holds pictures as HEIC and AVIF do, without a time line."""
+    brands = container.metadata.get("compatible_brands", "")
+    brands += container.metadata.get("major_brand", "")
+    return any(brand in brands for brand in HEIF_BRANDS) and container.duration is None
+
+
+def _heif_pictures(
+    path: str, container: InputContainer, real: list[VideoStream]
+) -> list[VideoStream]:
+    """Return the pictures of a HEIF file, the one that is meant (its primary item) first.
+
+    Raises:
+        InputError: FFmpeg shows it only in the parts of which it is made.
+    """
+    meant = [s for s in real if s.disposition & Disposition.default]
+    if not meant:
+        tiles = sum(_is_part(s) for s in container.streams.video)
+        raise InputError(
+            f"{path}: its picture is put together from {tiles or 'several'} tiles, which is not "
+            "supported: convert it first, e.g. with heif-convert, ImageMagick (magick IN.heic "
+            "OUT.png) or FFmpeg 7.1 or later (ffmpeg -i IN.heic OUT.png)"
+        )
+    return [*meant, *(s for s in real if s not in meant)]
 
 
 def _says_something(stream: VideoStream) -> bool:
@@ -171,16 +214,21 @@ def _source_info(
     assert stream.time_base is not None
     rate = _rate(path, stream)
     duration = _duration(container, stream)
-    hdr = hdr_metadata(frame)
-    notes = [*_color_notes(color, frame), *_track_notes(others), *_loss_notes(stream, frame, text)]
+    crop = _crop(text)
+    notes = [
+        *_color_notes(color, frame),
+        *_crop_notes(crop),
+        *_track_notes(path, container, others),
+        *_loss_notes(stream, frame, text),
+    ]
     return SourceInfo(
         path=str(Path(path).absolute()),
         kind="video",
         container=container.format.name,
         stream_index=stream.index,
         codec=stream.codec_context.codec.canonical_name,
-        width=frame.width,
-        height=frame.height,
+        width=frame.width - crop[0] - crop[1],
+        height=frame.height - crop[2] - crop[3],
         pix_fmt=kind.name,
         bit_depth=8 if kind.has_palette else max(part.bits for part in kind.components),
         has_alpha=has_alpha(kind) and not (container.format.name == "gif" and _opaque(path)),
@@ -195,7 +243,10 @@ def _source_info(
         begin=_begin(container),
         frame_estimate=stream.frames or _estimate(container, duration, rate),
         interlaced=_field_order(stream, frame),
-        hdr=hdr,
+        hdr=hdr_metadata(frame),
+        crop=crop,
+        stereo=stereo_layout(frame, stream),
+        spherical=spherical_mapping(frame),
         streams=others,
         notes=tuple(notes),
     )
@@ -279,7 +330,26 @@ def _color_notes(color: ColorSpec, frame: VideoFrame) -> Iterator[str]:
         )
 
 
-def _track_notes(others: tuple[StreamInfo, ...]) -> Iterator[str]:
+def _crop(text: str) -> tuple[int, int, int, int]:
+    """Return what is to be cut off the pictures (Matroska's PixelCrop, `clap` in MP4 and MOV)."""
+    match = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", text)
+    left, right, top, bottom = map(int, match.groups()) if match else (0, 0, 0, 0)
+    return left, right, top, bottom
+
+
+def _crop_notes(crop: tuple[int, int, int, int]) -> Iterator[str]:
+    if any(crop):
+        sides = zip(crop, ("left", "right", "top", "bottom"), strict=True)
+        cut = ", ".join(f"{pixels} {side}" for pixels, side in sides if pixels)
+        yield f"cropped as the file asks players to do (pixels: {cut})"
+
+
+def _track_notes(
+    path: str, container: InputContainer, others: tuple[StreamInfo, ...]
+) -> Iterator[str]:
+    if is_heif(container):
+        yield from _heif_notes(path, container)
+        return
     more = [s for s in others if s.kind == "video" and not s.attached_picture]
     if more:
         tracks = f"{len(more)} further video track{'s' if len(more) > 1 else ''}"
@@ -288,16 +358,34 @@ def _track_notes(others: tuple[StreamInfo, ...]) -> Iterator[str]:
 
 def _loss_notes(stream: VideoStream, frame: VideoFrame, text: str) -> Iterator[str]:
     """Name what belongs to the pictures and does not survive decoding."""
-    if "DOVI configuration record" in text or _side_data(frame, "DOVI_METADATA"):
+    if "DOVI configuration record" in text or side_data(frame, "DOVI_METADATA"):
         yield "Dolby Vision metadata is dropped: the base layer alone is upscaled"
         if re.search(r"profile: 5\b", text):
             yield "Dolby Vision profile 5 has no usable base layer: expect wrong colours"
-    if _side_data(frame, "DYNAMIC_HDR_PLUS"):
+    if side_data(frame, "DYNAMIC_HDR_PLUS"):
         yield "HDR10+ metadata is dropped"
-    if _side_data(frame, "A53_CC"):
+    if side_data(frame, "A53_CC"):
         yield "closed captions inside the pictures (CEA-608/708) are dropped"
-    if stream.metadata.get("alpha_mode") == "1":
+    if track_tag(stream, "alpha_mode") == "1" and not has_alpha(frame.format):
         yield f"transparency of {stream.codec_context.name} is not read: taken as opaque"
+
+
+def _others(container: InputContainer, index: int) -> list[Stream]:
+    """Return the streams besides the video track that is read; thumbnails and the like are none."""
+    heif = is_heif(container)
+    return [s for s in container.streams if s.index != index and not (heif and s.type == "video")]
+
+
+def _heif_notes(path: str, container: InputContainer) -> Iterator[str]:
+    with Path(path).open("rb") as file:
+        alpha = AUXILIARY in file.read(1 << 20)
+    if alpha:
+        yield "transparency in a picture of its own (HEIC, AVIF) is dropped: taken as opaque"
+    elif more := len(container.streams.video) - 1:
+        yield (
+            f"{more} further pictures (thumbnails, depth, gain maps and the like) are not read; "
+            "--video-track chooses another picture"
+        )
 
 
 def _opaque(path: str) -> bool:
@@ -311,39 +399,3 @@ def _opaque(path: str) -> bool:
             return all((frame_to_alpha(f) == 1).all() for f in frames)  # type: ignore[union-attr]
         except (ValueError, av.error.FFmpegError):
             return False
-
-
-def _side_data(frame: VideoFrame, kind: str) -> bytes:
-    """Return a frame's side data of one kind; empty where it has none or PyAV cannot tell."""
-    try:
-        found: Any = frame.side_data
-        return bytes(found[kind]) if kind in found else b""
-    except (KeyError, ValueError):  # kinds that this PyAV does not know spoil all of them
-        return b""
-
-
-def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    """Return the nine numbers of the frame's display matrix; None for none or the identity."""
-    data = _side_data(frame, "DISPLAYMATRIX")
-    if len(data) < 36:
-        return None
-    matrix = struct.unpack("<9i", data[:36])
-    return matrix if matrix != IDENTITY else None
-
-
-def hdr_metadata(frame: VideoFrame) -> HdrMetadata | None:
-    """Return mastering display and content light level; None where the frame has neither."""
-    primaries: tuple[tuple[float, float], ...] = ()
-    luminance = cll = fall = None
-    if len(mastering := _side_data(frame, "MASTERING_DISPLAY_METADATA")) >= 88:
-        values = struct.unpack("<22i", mastering[:88])
-        numbers = [n / d if d else 0.0 for n, d in zip(values[:20:2], values[1:20:2], strict=True)]
-        if values[20]:
-            primaries = tuple(zip(numbers[0:8:2], numbers[1:8:2], strict=True))
-        if values[21]:
-            luminance = numbers[8], numbers[9]
-    if len(light := _side_data(frame, "CONTENT_LIGHT_LEVEL")) >= 8:
-        cll, fall = struct.unpack("<2I", light[:8])
-    if not primaries and luminance is None and cll is None:
-        return None
-    return HdrMetadata(primaries=primaries, luminance=luminance, max_cll=cll, max_fall=fall)

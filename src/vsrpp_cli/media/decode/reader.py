@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -18,9 +19,11 @@ from vsrpp_cli.media.color.tags import color_of
 from vsrpp_cli.media.decode.clock import Clock, end_of, nominal_step
 from vsrpp_cli.media.decode.decoding import TrackDecoder
 from vsrpp_cli.media.decode.deinterlace import deinterlaced
+from vsrpp_cli.media.decode.pixel_shape import PixelShapes
 from vsrpp_cli.media.decode.probe import probe, usual_rate
 from vsrpp_cli.media.decode.scan import Survey, Window, checksum
 from vsrpp_cli.media.decode.timestamp_repair import Repaired, usual_step
+from vsrpp_cli.media.resample import FloatArray, resize
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 
 OnProgress = Callable[[int, int | None], None]
@@ -93,10 +96,12 @@ class VideoSource:
             scan = self._scan_from(window, scenes, on_progress)
             if scan is not None:
                 return scan
-        survey = self._survey(window, scenes, on_progress, self._threads)
+        survey = Survey(self.info, scenes=scenes)
+        self._look(survey, window, on_progress, self._threads)
         if survey.damage and self._threads != 1:
             # Several threads conceal damage differently each time, one does not.
-            survey = self._survey(window, scenes, on_progress, 1)
+            survey = Survey(self.info, scenes=scenes)
+            self._look(survey, window, on_progress, 1)
         if not survey.stamps:
             raise InputError(f"{self.path}: no picture can be decoded")
         return self._conclude(survey, window)
@@ -108,12 +113,14 @@ class VideoSource:
         assert window.start is not None
         with self._decoder(1) as decoder:
             first = next(decoder.frames(), None)
-        if first is None or first.pts is None:
-            return None
+            if first is None or first.pts is None:
+                return None
+            aspect = PixelShapes(decoder.stream).of(first)
         near = window.start - PREROLL_SECONDS
         aim = first.pts + round(near / self.info.time_base)
         window = replace(window, origin=first.pts)
-        survey = self._survey(window, scenes, on_progress, self._threads, aim)
+        survey = Survey(self.info, scenes=scenes, first_aspect=aspect)
+        self._look(survey, window, on_progress, self._threads, aim)
         known = [p for p in survey.stamps if p is not None]
         if survey.damage or not known or len(known) < len(survey.stamps) or known[0] > aim:
             return None
@@ -126,21 +133,22 @@ class VideoSource:
     def _decoder(self, threads: int | None) -> TrackDecoder:
         return TrackDecoder(self.path, self.info.stream_index, threads=threads)
 
-    def _survey(
+    def _look(
         self,
+        survey: Survey,
         window: Window,
-        scenes: bool,
         on_progress: OnProgress | None,
         threads: int | None,
         aim: int | None = None,
-    ) -> Survey:
-        survey = Survey(self.info, scenes=scenes)
+    ) -> None:
+        """Let a survey see the frames of a window, from `aim` on."""
         total = window.total(self.info.frame_estimate)
         with self._decoder(threads) as decoder:
             if aim is not None and not decoder.seek(aim):
-                return survey
+                return
+            shapes = PixelShapes(decoder.stream)
             for frame in decoder.frames():
-                survey.push(frame)
+                survey.push(frame, shapes.of(frame))
                 if on_progress is not None:
                     on_progress(len(survey.stamps), total)
                 if self._clock.has_seen_enough(survey, window):
@@ -150,7 +158,6 @@ class VideoSource:
             survey.whole = survey.complete and aim is None
             survey.end = end_of(decoder, whole=aim is None) if survey.complete else None
         survey.finish()
-        return survey
 
     def _conclude(self, survey: Survey, window: Window) -> Scan:
         verdict = survey.fields.decide(self._deinterlace)
@@ -181,6 +188,7 @@ class VideoSource:
             filters=verdict.filters,
             origin=origin,
             jumps=repaired.jumps,
+            shapes=_shapes(survey.shapes, first, stop),
         )
         step = self._clock.limits(survey).step
         self.info = replace(
@@ -215,10 +223,10 @@ class VideoSource:
         margin = 1 if scan.filters else 0
         low, high = max(0, start - margin), min(scan.frames, stop + margin)
         pictures = deinterlaced(self._exact(scan, low, high), scan.filters)
-        converter = _Converter(self.info)
+        converter = _Converter(self.info, scan.shapes)
         for index, picture in enumerate(pictures, low):
             if start <= index < stop:
-                yield Frame(scan.pts[index], *converter.convert(picture))
+                yield Frame(scan.pts[index], *converter.convert(picture, index))
 
     def _exact(self, scan: Scan, start: int, stop: int) -> Iterator[VideoFrame]:
         """Yield decoded pictures `start:stop` of a scan."""
@@ -334,20 +342,51 @@ def _unique_before(scan: Scan, start: int) -> str | None:
     return None
 
 
-class _Converter:
-    """Turns decoded pictures into RGB of the source's size."""
+def _shapes(
+    found: Sequence[tuple[int, Fraction]], first: int, stop: int
+) -> tuple[tuple[int, Fraction], ...]:
+    """Return the changes of shape among frames `first:stop`, counted from the first of them."""
+    before = [wider for index, wider in found if index <= first][-1:]
+    start = [(0, wider) for wider in before if wider != 1]
+    return (*start, *((i - first, wider) for i, wider in found if first < i < stop))
 
-    def __init__(self, info: SourceInfo) -> None:
+
+class _Converter:
+    """Turns decoded pictures into RGB of the source's size and shape."""
+
+    def __init__(self, info: SourceInfo, shapes: Sequence[tuple[int, Fraction]]) -> None:
         self._info = info
+        self._shapes = shapes
         self._scaler = VideoReformatter()
 
-    def convert(self, frame: VideoFrame) -> tuple[Any, Any]:
-        """Return RGB (3, H, W) and alpha (H, W) or None, both float32 in [0, 1]."""
+    def convert(self, frame: VideoFrame, index: int) -> tuple[Any, Any]:
+        """Return RGB (3, H, W) and alpha (H, W) or None, both float32 in [0, 1].
+
+        Args:
+            frame: as decoded.
+            index: of the frame in the scan.
+        """
         info = self._info
         spec = color_of(frame, siting=info.color.siting, default=info.color)
-        if (frame.width, frame.height) != (info.width, info.height):
+        if (frame.width, frame.height) != info.decoded_size:
             flags = Interpolation.LANCZOS | Interpolation.ACCURATE_RND
-            frame = self._scaler.reformat(
-                frame, info.width, info.height, interpolation=flags, threads=1
-            )
-        return frame_to_rgb(frame, spec), frame_to_alpha(frame) if info.has_alpha else None
+            frame = self._scaler.reformat(frame, *info.decoded_size, interpolation=flags, threads=1)
+        alpha = frame_to_alpha(frame) if info.has_alpha else None
+        wider = [wider for start, wider in self._shapes if start <= index][-1:] or [Fraction(1)]
+        return self._fitted(frame_to_rgb(frame, spec), wider[0]), (
+            None if alpha is None else self._fitted(alpha, wider[0])
+        )
+
+    def _fitted(self, picture: FloatArray, wider: Fraction) -> FloatArray:
+        """Return a picture (..., H, W) cropped, between black bars where it is of another shape."""
+        left, right, top, bottom = self._info.crop
+        height, width = picture.shape[-2:]
+        picture = picture[..., top : height - bottom, left : width - right]
+        height, width = picture.shape[-2:]
+        if wider == 1:
+            return np.ascontiguousarray(picture)
+        inner = round(height / max(wider, 1)), round(width * min(wider, 1))
+        y, x = (height - inner[0]) // 2, (width - inner[1]) // 2
+        framed = np.zeros_like(picture, order="C")
+        framed[..., y : y + inner[0], x : x + inner[1]] = resize(picture, *inner)
+        return framed

@@ -15,6 +15,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrpp_cli.media.color.tags import color_of
 from vsrpp_cli.media.decode.deinterlace import FieldStatistics
+from vsrpp_cli.media.decode.pixel_shape import SAME, container_rules
 from vsrpp_cli.media.decode.scenes import ANALYSIS_SIZE, CutDetector
 from vsrpp_cli.media.types import ColorSpec, SourceInfo
 
@@ -126,6 +127,10 @@ class Survey:
     """Whether each timestamp is there and later than the one before."""
     longest_step: int = 0
     changes: list[str] = field(default_factory=list)
+    shapes: list[tuple[int, Fraction]] = field(default_factory=list)
+    """As in `Scan`, counted from the first frame seen."""
+    first_aspect: Fraction | None = None
+    """Sample aspect ratio of the file's first frame, where that is not the first one seen."""
     _detector: CutDetector = field(default_factory=CutDetector)
     _checks: io.StringIO = field(default_factory=io.StringIO)
     _size: tuple[int, int] = (0, 0)
@@ -137,12 +142,13 @@ class Survey:
         """Errors and pictures that the decoder calls corrupt."""
         return self.errors + self.corrupt
 
-    def push(self, frame: VideoFrame) -> None:
-        """Take the next frame."""
+    def push(self, frame: VideoFrame, aspect: Fraction) -> None:
+        """Take the next frame, whose pixels have this shape."""
         if not self.stamps:
             self.clean_start = frame.key_frame and not frame.is_corrupt
         self._note_changes(frame)
         self._note_step(frame.pts)
+        self._note_shape(frame, aspect)
         self.stamps.append(frame.pts)
         self.duration = frame.duration or None
         self.corrupt += frame.is_corrupt
@@ -178,12 +184,12 @@ class Survey:
         color = replace(color, guessed=())
         number = len(self.stamps)
         if self._color is None:
-            self._size, self._color = (self.info.width, self.info.height), color
+            self._size, self._color = self.info.decoded_size, color
         if size != self._size:
-            first = f"{self.info.width}x{self.info.height}"
+            first = "{}x{}".format(*self.info.decoded_size)
             self.changes.append(
                 f"frame {number}: pictures are {size[0]}x{size[1]} from here, scaled to {first}"
-                if size != (self.info.width, self.info.height)
+                if size != self.info.decoded_size
                 else f"frame {number}: pictures are {first} again"
             )
         if color != self._color:
@@ -193,6 +199,29 @@ class Survey:
             )
         self._size, self._color = size, color
 
+    def _note_shape(self, frame: VideoFrame, aspect: Fraction) -> None:
+        if self.first_aspect is None:
+            self.first_aspect = aspect
+        if (
+            container_rules(self.info.container)
+            or self.first_aspect != self.info.sample_aspect_ratio
+        ):
+            return  # the container states a shape of its own, and players go by that
+        width, height = self.info.decoded_size
+        first = self.first_aspect * Fraction(width, height)
+        shape = aspect * Fraction(frame.width, frame.height)
+        wider = shape / first if abs(shape / first - 1) > SAME else Fraction(1)
+        if wider == (self.shapes[-1][1] if self.shapes else 1):
+            return
+        number = len(self.stamps)
+        self.shapes.append((number, wider))
+        self.changes.append(
+            f"frame {number}: pictures are shown as {_ratio(shape)} from here, not as "
+            f"{_ratio(first)}: fitted in between black bars"
+            if wider != 1
+            else f"frame {number}: pictures are shown as {_ratio(first)} again"
+        )
+
     def notes(self) -> Iterator[str]:
         """Say what was found damaged, missing or changing."""
         if self.errors:
@@ -201,7 +230,12 @@ class Survey:
             yield f"{self.corrupt} frames are damaged in the source"
         yield from self.changes[:5]
         if len(self.changes) > 5:
-            yield f"and {len(self.changes) - 5} more changes of size or colour"
+            yield f"and {len(self.changes) - 5} more changes of size, shape or colour"
+
+
+def _ratio(shape: Fraction) -> str:
+    near = shape.limit_denominator(20)
+    return f"{near.numerator}:{near.denominator}"
 
 
 def _difference(old: ColorSpec, new: ColorSpec) -> str:

@@ -333,10 +333,31 @@ class ContainerRow:
     """Chosen by default, the first for 8 bits and the second for more (or the same)."""
     alpha_coding: str | None = None
     """Chosen by default for sources with transparency."""
+    stereo: tuple[str, ...] = ()
+    """Layouts of 3D that it can name, see `SourceInfo.stereo`."""
+    projections: tuple[str, ...] = ()
+    """Projections of 360-degree video that it can name, see `Spherical`."""
 
+
+PROJECTIONS = ("equirectangular", "tile", "cubemap")
+WEBM_STEREO = ("left_right", "right_left", "top_bottom", "bottom_top")
+MATROSKA_STEREO = (
+    *WEBM_STEREO,
+    *("checkerboard_lr", "checkerboard_rl", "row_interleaved_lr", "row_interleaved_rl"),
+    *("col_interleaved_lr", "col_interleaved_rl", "block_lr", "block_rl"),
+    *("anaglyph_cyan_red", "anaglyph_green_magenta"),
+)
+"""RFC 9559, section 5.1.4.1.28.3; WebM allows the first four."""
 
 CONTAINERS = (
-    ContainerRow(muxer="mp4", title="MP4", suffixes=(".mp4", ".m4v"), codings=("h264", "hevc")),
+    ContainerRow(
+        muxer="mp4",
+        title="MP4",
+        suffixes=(".mp4", ".m4v"),
+        codings=("h264", "hevc"),
+        stereo=("left_right", "top_bottom"),
+        projections=PROJECTIONS,
+    ),
     ContainerRow(
         muxer="mov",
         title="MOV",
@@ -344,13 +365,22 @@ CONTAINERS = (
         codings=("h264", "hevc"),
         alpha_coding="prores",
     ),
-    ContainerRow(muxer="matroska", title="Matroska", suffixes=(".mkv",), codings=("h264", "hevc")),
+    ContainerRow(
+        muxer="matroska",
+        title="Matroska",
+        suffixes=(".mkv",),
+        codings=("h264", "hevc"),
+        stereo=MATROSKA_STEREO,
+        projections=PROJECTIONS,
+    ),
     ContainerRow(
         muxer="webm",
         title="WebM",
         suffixes=(".webm",),
         codings=("vp9", "av1"),
         alpha_coding="vp9",
+        stereo=WEBM_STEREO,
+        projections=PROJECTIONS,
     ),
 )
 

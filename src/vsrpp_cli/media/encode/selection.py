@@ -1,6 +1,6 @@
 """Which encoder, container and settings an output gets: decided once, before any work."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ from av.codec.codec import UnknownCodecError
 from vsrpp_cli.errors import EncoderError, UnknownNameError, UsageError
 from vsrpp_cli.media.color.convert import rgb_to_frame
 from vsrpp_cli.media.color.hdr import encoder_parameters
+from vsrpp_cli.media.decode.side_data import MULTIVIEW
 from vsrpp_cli.media.encode.codec import try_out
 from vsrpp_cli.media.encode.encoder_table import (
     ALIASES,
@@ -31,7 +32,7 @@ from vsrpp_cli.media.encode.output_size import output_shape
 from vsrpp_cli.media.encode.pixel_formats import PixelFormat, closest, describe, even_multiples
 from vsrpp_cli.media.images.headers import SUFFIXES as IMAGE_SUFFIXES
 from vsrpp_cli.media.images.pixels import encoder_format
-from vsrpp_cli.media.types import ColorSpec, EncodeSettings, SourceInfo
+from vsrpp_cli.media.types import ColorSpec, EncodeSettings, SourceInfo, Spherical
 from vsrpp_cli.options import UpscaleOptions
 
 
@@ -176,6 +177,8 @@ def _settings(
         sample_aspect_ratio=shape.sample_aspect_ratio,
         display_matrix=info.display_matrix,
         hdr=info.hdr,
+        stereo=info.stereo if info.stereo in container.stereo else "",
+        spherical=_mapping(info, container, shape.width),
         threads=max(1, min(threads, row.max_threads)),
         keep_alpha=info.has_alpha
         and describe(pix_fmt).alpha
@@ -402,9 +405,31 @@ def _losses(
     colorful = options.pix_fmt is None and not source.rgb and not source.gray
     if colorful and (have.chroma_x, have.chroma_y) > (source.chroma_x, source.chroma_y):
         losses.append(f"{source.subsampling} chroma becomes {have.subsampling} ({row.encoder})")
+    losses += _layout_losses(info, settings.stereo, settings.spherical, container.title)
     # The prober says what no output of ours can keep, e.g. Dolby Vision's second layer.
     losses += [note for note in info.notes if " dropped" in note]
     return tuple(losses)
+
+
+def _mapping(info: SourceInfo, container: ContainerRow, width: int) -> Spherical | None:
+    """Return the source's place on the sphere for pictures of another width, if it can be named."""
+    mapping = info.spherical
+    if mapping is None or mapping.projection not in container.projections:
+        return None
+    return replace(mapping, padding=round(mapping.padding * width / info.width))
+
+
+def _layout_losses(
+    info: SourceInfo, stereo: str, spherical: Spherical | None, title: str
+) -> Iterator[str]:
+    """Say which arrangement of pictures, of these two, the output does not name."""
+    if info.stereo == MULTIVIEW:
+        yield "the second view of 3D video (MV-HEVC) is dropped: only the first one is decoded"
+    elif info.stereo != stereo:
+        yield f"the 3D layout ({info.stereo}) is dropped: {title} has no place for it"
+    if info.spherical is not None and spherical is None:
+        projection = info.spherical.projection
+        yield f"the spherical mapping ({projection}) is dropped: {title} has no place for it"
 
 
 def _resolve_frames(
@@ -426,6 +451,7 @@ def _resolve_frames(
         losses.append(f"transparency is dropped ({kind} holds none)")
     if info.hdr:
         losses.append("images have no place for HDR metadata")
+    losses += _layout_losses(info, "", None, kind.upper())
     return EncodeSettings(
         kind="frames",
         container=kind,

@@ -43,6 +43,8 @@ class ImageHeader:
     """8 or 16; fewer bits count as 8."""
     gray: bool = False
     alpha: bool = False
+    cmyk: bool = False
+    """Whether its samples are inks: converted to RGB without a profile."""
     orientation: int = 1
     """Exif's number, 1 to 8; 5 and above swap width and height."""
     icc: bool = False
@@ -218,8 +220,10 @@ def _tiff(file: BinaryIO) -> ImageHeader:
         raise ValueError("TIFF with JPEG compression")
     if tags.get(339, 1) == 3:
         raise ValueError("TIFF of floating-point numbers")
-    samples = tags.get(277, 1)
-    colors = 3 if tags.get(262) == 2 else 1
+    samples, cmyk = tags.get(277, 1), tags.get(262) == 5
+    if cmyk and (samples != 4 or tags.get(332, 1) != 1 or tags.get(284, 1) != 1):
+        raise ValueError("TIFF of inks other than CMYK, with transparency or in separate planes")
+    colors = {2: 3, 5: 4, 6: 3}.get(tags.get(262, 1), 1)
     return ImageHeader(
         format="tiff",
         width=tags[256],
@@ -227,6 +231,7 @@ def _tiff(file: BinaryIO) -> ImageHeader:
         bit_depth=16 if tags.get(258, 1) == 16 else 8,
         gray=tags.get(262) in (0, 1),
         alpha=samples > colors,
+        cmyk=cmyk,
         orientation=tags.get(274, 1) if 1 <= tags.get(274, 1) <= 8 else 1,
         icc=34675 in tags,
     )

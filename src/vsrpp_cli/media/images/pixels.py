@@ -55,7 +55,12 @@ def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray 
         raise InputError(f"{path}: damaged or unsupported image") from error
     if not frames:
         raise InputError(f"{path}: damaged or unsupported image")
-    rgb = _turn(frame_to_rgb(frames[0], _spec(header, frames[0])), header.orientation)
+    rgb = frame_to_rgb(frames[0], _spec(header, frames[0]))
+    key = frame_to_alpha(frames[0]) if header.cmyk else None
+    if key is not None:
+        # FFmpeg converts CMYK TIFF at 8 bits; at 16 it hands out the inks, called RGB and alpha.
+        rgb = (1 - rgb) * (1 - key)
+    rgb = _turn(rgb, header.orientation)
     if rgb.shape[1:] != (header.height, header.width):
         raise InputError(
             f"{path}: decodes to {rgb.shape[2]}x{rgb.shape[1]}, "

@@ -249,6 +249,8 @@ class ImageSource:
             notes.append(f"frames of several formats are mixed: {', '.join(formats)}")
         if any(h.icc for h in self.headers):
             notes.append("embedded ICC profiles are dropped; pixel values are kept as they are")
+        if any(h.cmyk for h in self.headers):
+            notes.append("CMYK is converted to RGB without a profile, as image viewers do")
         if any(h.animated for h in self.headers):
             notes.append("of animated PNG files only the first picture is used")
         return tuple(notes)

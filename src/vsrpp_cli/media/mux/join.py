@@ -21,10 +21,14 @@ from av.container import Flags, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from vsrpp_cli.errors import EncoderError
-from vsrpp_cli.media.color.hdr import insert_into_sample_entry, iso_boxes
 from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.mux.matroska import set_display_size
+from vsrpp_cli.media.mux.sample_entry import (
+    hide_multiview,
+    insert_into_sample_entry,
+    picture_boxes,
+)
 from vsrpp_cli.media.mux.stream_clock import SourceClock, StreamClock
 from vsrpp_cli.media.mux.stream_copy import (
     MILLISECOND,
@@ -185,7 +189,7 @@ class _Joiner:
     ) -> av.VideoStream:
         settings = self._settings
         first = stack.enter_context(open_input(self._segments[0]))
-        if settings.hdr is not None and (boxes := iso_boxes(settings.hdr)):
+        if boxes := picture_boxes(settings):
             template = stack.enter_context(_with_boxes(self._segments[0], boxes)).streams.video[0]
         else:
             template = first.streams.video[0]
@@ -203,6 +207,8 @@ class _Joiner:
             original = source.streams[self._source.stream_index]
             copy_facts(original, stream, all_tags=self._keeps("metadata"))
             self._set_time_code(stream, source)
+        if settings.stereo and settings.container in ("matroska", "webm"):
+            stream.metadata["stereo_mode"] = settings.stereo
         if settings.display_matrix is not None:
             stream.set_display_matrix(settings.display_matrix)
         return stream
@@ -395,7 +401,7 @@ def _readable_packets(
 
 
 def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
-    """Return an open file in memory whose video stream carries HDR boxes: a template."""
+    """Return an open file in memory whose video stream carries these boxes: a template."""
     memory = io.BytesIO()
     with open_input(segment) as source:
         codec = source.streams.video[0].codec_context.name
@@ -446,7 +452,10 @@ def muxer_options(settings: EncodeSettings, *, any_tags: bool = False) -> dict[s
         # Empty edits, by which a late start is said, count in units of the movie's time scale.
         scale = min(track_timescale(settings.time_base), FINEST_MOVIE_TIMESCALE)
         flags = "+faststart+use_metadata_tags" if any_tags else "+faststart"
-        return {"movflags": flags, "movie_timescale": str(scale)}
+        options = {"movflags": flags, "movie_timescale": str(scale)}
+        if settings.stereo or settings.spherical is not None:
+            options["strict"] = "unofficial"  # FFmpeg's word for what the standard does not define
+        return options
     if settings.container in ("matroska", "webm"):
         # Without checksums, as `set_display_size` needs it.
         return {"write_crc32": "0", "avoid_negative_ts": "disabled"}
@@ -465,11 +474,24 @@ NEEDS_DISPLAY_SIZE = (
 
 
 def _finish_header(path: Path, settings: EncodeSettings) -> None:
+    """Write into the finished file what the muxer does not, or not rightly."""
     aspect = settings.sample_aspect_ratio
-    matroska = settings.container in ("matroska", "webm")
-    if aspect == 1 or not matroska or settings.codec not in NEEDS_DISPLAY_SIZE:
+    if settings.container == "mp4" and settings.stereo:
+        hide_multiview(path)
+    if settings.container not in ("matroska", "webm") or aspect == 1:
         return
-    set_display_size(path, *display_size(settings.width, settings.height, aspect))
+    across, down = views(settings.stereo)
+    # With two views, the muxer leaves out a display size (that of one view) equal to the pixels'.
+    if settings.codec in NEEDS_DISPLAY_SIZE or across * down > 1:
+        one = aspect * Fraction(down, across)
+        set_display_size(path, *display_size(settings.width, settings.height, one))
+
+
+def views(stereo: str) -> tuple[int, int]:
+    """Return how many views Matroska counts side by side and above each other in a picture."""
+    beside = stereo in ("left_right", "right_left") or stereo.startswith("col_")
+    above = stereo in ("top_bottom", "bottom_top") or stereo.startswith("row_")
+    return 1 + beside, 1 + above
 
 
 def display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:

@@ -45,7 +45,10 @@ USUAL_LAYOUTS = {
 }
 """Of tracks that name no layout, or one that an encoder does not take."""
 
-NOT_COPIED = ("duration", "encoder", "bps", "number_of_", "rotate", "_statistics", "alpha_mode")
+NOT_COPIED = (
+    *("duration", "encoder", "bps", "number_of_", "rotate", "_statistics"),
+    *("alpha_mode", "stereo_mode"),
+)
 """Beginnings of names of a stream's metadata (in lower case) that would be wrong."""
 
 OF_MP4 = ("handler_name", "vendor_id", "creation_time")

@@ -10,7 +10,11 @@ from av.container import InputContainer
 from vsrpp_cli.errors import VerificationError
 from vsrpp_cli.media.color.codepoints import FULL
 from vsrpp_cli.media.color.convert import code_points, has_alpha
-from vsrpp_cli.media.decode.probe import display_matrix
+from vsrpp_cli.media.decode.side_data import (
+    display_matrix,
+    spherical_mapping,
+    stereo_layout,
+)
 from vsrpp_cli.media.mux.timeline import timeline
 from vsrpp_cli.media.opening import open_input
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo
@@ -200,19 +204,25 @@ def _verify_frames(
         if frame.is_corrupt or frame.pts is None:
             raise VerificationError(f"frame {len(found)} of the output is damaged")
         if not found:
-            _verify_first_frame(frame, settings)
+            _verify_first_frame(frame, stream, settings)
             if not all_of_them:
                 return
         found.append(frame.pts)
     _compare_times(found, stream.time_base or Fraction(1), scan, source, settings)
 
 
-def _verify_first_frame(frame: av.VideoFrame, settings: EncodeSettings) -> None:
+def _verify_first_frame(
+    frame: av.VideoFrame, stream: av.VideoStream, settings: EncodeSettings
+) -> None:
     """Check what only frames tell."""
-    if (matrix := display_matrix(frame)) != settings.display_matrix:
-        raise VerificationError(
-            f"the output's display matrix is {matrix} instead of {settings.display_matrix}"
-        )
+    compared: tuple[tuple[str, object, object], ...] = (
+        ("display matrix", display_matrix(frame), settings.display_matrix),
+        ("3D layout", stereo_layout(frame, stream), settings.stereo),
+        ("spherical mapping", spherical_mapping(frame), settings.spherical),
+    )
+    for name, found, wanted in compared:
+        if found != wanted:
+            raise VerificationError(f"the output's {name} is {found} instead of {wanted}")
     # FFmpeg's own VP9 decoder leaves transparency out.
     name = frame.format.name
     if settings.keep_alpha and settings.codec != "libvpx-vp9" and not has_alpha(frame.format):

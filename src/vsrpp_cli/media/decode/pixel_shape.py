@@ -1,0 +1,79 @@
+"""The shape of pixels where it changes within a stream, as from 4:3 to 16:9 in recordings.
+
+PyAV does not show a frame's own sample aspect ratio. The decoder's is ahead of the frames it gives,
+by as many as it holds back; so where that changes, frames go through a filter whose result is as
+wide as their pixels are, until the new shape arrives.
+"""
+
+from fractions import Fraction
+
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+UNITS = 1000
+"""Width of the filter's result for square pixels."""
+SIDE = 16
+
+CONTAINERS = ("matroska", "mov")
+"""Beginnings of the names of demuxers whose files state one shape for a whole track."""
+
+SAME = Fraction(1, 100)
+"""Differences of shape below this come from rounding."""
+
+
+def container_rules(demuxer: str) -> bool:
+    """Return whether players go by the shape that a file's header states, not by each frame's."""
+    return demuxer.startswith(CONTAINERS)
+
+
+class PixelShapes:
+    """Follows the sample aspect ratio through a stream.
+
+    Args:
+        stream: the one that frames are decoded from.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
+        self._fixed = container_rules(stream.container.format.name)
+        self._known = [self._decoders()]
+        self._now: Fraction | None = None
+        self._graph: Graph | None = None
+        self._kind: tuple[object, ...] = ()
+
+    def of(self, frame: VideoFrame) -> Fraction:
+        """Return the shape of the pixels of the frame that was decoded last, width over height."""
+        ahead = self._decoders()
+        if self._fixed or ahead == self._now:
+            return ahead
+        if ahead not in self._known:
+            self._known.append(ahead)
+        width = self._measured(frame)
+        self._now = min(self._known, key=lambda aspect: abs(aspect * UNITS - width))
+        return self._now
+
+    def _decoders(self) -> Fraction:
+        return Fraction(self._stream.codec_context.sample_aspect_ratio or 1)
+
+    def _measured(self, frame: VideoFrame) -> int:
+        kind = frame.width, frame.height, frame.format.name
+        if self._graph is None or kind != self._kind:
+            self._graph, self._kind = _meter(frame), kind
+        pts, frame.pts = frame.pts, None
+        self._graph.push(frame)
+        frame.pts = pts
+        return self._graph.vpull().width
+
+
+def _meter(frame: VideoFrame) -> Graph:
+    graph = Graph()
+    graph.threads = 1
+    size = f"{frame.width}x{frame.height}"
+    graph.link_nodes(
+        graph.add("buffer", video_size=size, pix_fmt=frame.format.name, time_base="1/1000"),
+        graph.add("crop", f"w=min(iw\\,{SIDE}):h=min(ih\\,{SIDE}):x=0:y=0"),
+        graph.add("scale", f"w=max(1\\,{UNITS}*sar):h={SIDE}:eval=frame:flags=neighbor"),
+        graph.add("buffersink"),
+    ).configure()
+    return graph
