@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from support.reading import write_numbered
 from support.tiny import moving_frames
 from vsrpp_cli.cli.main import main as vsrpp
 from vsrpp_cli.errors import InputError, UsageError
@@ -19,6 +20,7 @@ from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.evaluation.places import moments
 from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.resample import resize
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import to_8bit
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 6
@@ -83,6 +85,36 @@ def test_other_shapes_are_refused(tmp_path, folder):
     square = save(tmp_path / "square", moving_frames(FRAMES, 64, 64))
     with pytest.raises(UsageError, match=r"1\.00 times as wide as high.*1\.33 times"):
         Inputs([folder, square])
+
+
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_rotated_video_is_compared_the_way_it_is_shown(tmp_path, degrees):
+    video = write_numbered(
+        tmp_path / "turned.mp4",
+        2,
+        options={"preset": "ultrafast"},
+        prepare=lambda stream: stream.set_display_rotation(degrees),
+    )
+    source = open_source(video)
+    stored = [frame.rgb for frame in source.read(source.scan(scenes=False), 0, 2)]
+    upright = save(tmp_path / "upright", [np.rot90(f, degrees // 90, (1, 2)) for f in stored])
+    inputs = Inputs([video, upright])
+    assert inputs.sizes[0] == inputs.sizes[1]
+    assert compare(inputs).results[0].mean_psnr == math.inf
+
+
+def test_wide_pixels_are_shown_wide(tmp_path):
+    def shape(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(12, 11)
+
+    video = write_numbered(tmp_path / "wide.mp4", 2, options={"preset": "ultrafast"}, prepare=shape)
+    square = save(tmp_path / "square", moving_frames(2, 140, 96))
+    assert compare(Inputs([video, square])).results[0].psnr
+    plain = save(tmp_path / "plain", moving_frames(2, 128, 96))
+    with pytest.raises(UsageError, match="times as wide as high"):
+        Inputs([video, plain])
+    picture = side_by_side(Inputs([video, video]), 0, None)
+    assert picture.shape[2] == 2 * round(128 * 3 * 12 / 11) + GAP
 
 
 def test_the_crop_is_given_in_pixels_of_the_first_input(tmp_path, folder, truth):

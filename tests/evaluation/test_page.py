@@ -253,6 +253,19 @@ def test_side_by_side_shows_both_whole(shown):
     assert not shown.divider.is_visible()
 
 
+def test_of_three_inputs_any_two_are_shown(browser, tmp_path, found):
+    red, blue = found.inputs.paths
+    three = compare(Inputs([red, blue, red]))
+    write_page(tmp_path / "p.html", three, PageSettings(labels=("first", "second", "third")))
+    shown = Shown(browser, tmp_path / "p.html")
+    assert shown.sides(0.2, 0.8) == ["red", "red"]
+    shown.page.get_by_label("Left").select_option("second")
+    shown.page.wait_for_function("document.querySelector('figcaption').textContent > 'second'")
+    shown.wait_for(WORST)
+    assert shown.sides(0.2, 0.8) == ["blue", "red"]
+    shown.close()
+
+
 def test_what_is_told_beside_it(shown):
     text = shown.page.locator("aside").inner_text()
     assert "These figures say how much was changed, not how good it is" in text
@@ -266,16 +279,23 @@ def test_fingers_move_the_divider_and_zoom(browser, page_file):
     shown = Shown(browser, page_file, viewport=size, has_touch=True, is_mobile=True)
     touch = shown.context.new_cdp_session(shown.page)
 
-    def fingers(kind, *points):
-        places = [{**shown.point(*point), "id": i} for i, point in enumerate(points)]
+    def fingers(kind, *points, first=0):
+        places = [{**shown.point(*point), "id": i} for i, point in enumerate(points, first)]
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
 
     fingers("touchStart", (0.5, 0.5))
     fingers("touchMove", (0.3, 0.5))
     fingers("touchEnd")
     assert shown.divider.get_attribute("aria-valuenow") == "30"
+    fingers("touchStart", (0.8, 0.5))
+    assert shown.divider.get_attribute("aria-valuenow") == "30"  # the page may be about to scroll
+    fingers("touchEnd")
+    assert shown.divider.get_attribute("aria-valuenow") == "80"
     fingers("touchStart", (0.6, 0.5), (0.7, 0.5))
     fingers("touchMove", (0.5, 0.5), (0.8, 0.5))
+    fingers("touchEnd", (0.5, 0.5))  # the other finger stays
+    fingers("touchMove", (0.7, 0.5), first=1)
+    fingers("touchMove", (0.6, 0.5), first=1)
     fingers("touchEnd")
     shown.page.wait_for_selector("#stage.enlarged")
     shown.close()

@@ -238,8 +238,9 @@
   // ---- Pointers: one moves the divider or the picture, two zoom
 
   const pointers = new Map();
-  let dragging = "";
-  let last = null;
+  let dragging = ""; // `divider`, `picture`, `pinch` or nothing
+  let last = null; // where it was a moment ago
+  let tapped = false; // whether a finger came down and has not moved yet
 
   function place(event, pane = stage) {
     const box = pane.getBoundingClientRect();
@@ -258,18 +259,20 @@
     pointers.set(event.pointerId, place(event, paneOf(event)));
     stage.setPointerCapture(event.pointerId);
     const onDivider = event.target.closest?.("#divider");
-    if (pointers.size === 2) [dragging, last] = ["pinch", pinch()];
+    if (pointers.size >= 2) [dragging, last] = ["pinch", pinch()];
     else {
       const slides = stage.dataset.view === "slider" && (onDivider || state.zoom <= 1.001);
       [dragging, last] = [slides ? "divider" : "picture", place(event)];
       if (onDivider) $("divider").focus({ preventScroll: true });
-      else if (slides) split((100 * last.x) / stage.clientWidth);
+      else if (slides && event.pointerType === "mouse") split((100 * last.x) / stage.clientWidth);
+      tapped = slides && !onDivider; // a finger may be about to scroll the page: wait
     }
     if (event.pointerType === "mouse") event.preventDefault();
   });
 
   stage.addEventListener("pointermove", (event) => {
     if (!pointers.has(event.pointerId)) return;
+    tapped = false;
     if (dragging === "pinch") {
       const kept = pointers.get(event.pointerId);
       const now = place(event);
@@ -282,6 +285,7 @@
       return;
     }
     const now = place(event);
+    last ??= now; // the finger that stayed after another one left
     if (dragging === "divider") split((100 * now.x) / stage.clientWidth);
     else pan(now.x - last.x, now.y - last.y);
     last = now;
@@ -296,9 +300,9 @@
 
   for (const name of ["pointerup", "pointercancel"]) {
     stage.addEventListener(name, (event) => {
+      if (tapped && name === "pointerup") split((100 * last.x) / stage.clientWidth);
       pointers.delete(event.pointerId);
-      if (pointers.size === 0) dragging = "";
-      else [dragging, last] = ["", null];
+      [dragging, last, tapped] = [pointers.size ? "picture" : "", null, false];
     });
   }
 
