@@ -71,8 +71,9 @@ def refusal(path: Path) -> str:
 
 def test_every_published_model_has_a_row() -> None:
     assert set(registry.available_models()) == {
-        "compact", "reds4", "vimeo90k-bi", "vimeo90k-bd", "ntire-vsr", "ntire-decompress-1",
-        "ntire-decompress-2", "ntire-decompress-3", "deblur-dvd", "deblur-gopro", "denoise",
+        "compact", "compact-web", "reds4", "vimeo90k-bi", "vimeo90k-bd", "ntire-vsr",
+        "ntire-decompress-1", "ntire-decompress-2", "ntire-decompress-3", "deblur-dvd",
+        "deblur-gopro", "denoise",
     }  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def test_unknown_name_suggests_the_nearest() -> None:
 
 
 def test_unknown_name_like_nothing_lists_all() -> None:
-    with pytest.raises(UnknownNameError, match=r"compact, reds4, .*hf:OWNER"):
+    with pytest.raises(UnknownNameError, match=r"compact, compact-web, reds4, .*hf:OWNER"):
         registry.lookup("qqqq")
 
 
@@ -121,6 +122,15 @@ def test_automatic_model_follows_the_device() -> None:
     assert registry.automatic_model("cuda").name == "reds4"
     assert registry.automatic_model("cpu").name == "compact"
     assert registry.automatic_model("something new").name == "compact"
+
+
+def test_automatic_model_follows_the_material() -> None:
+    assert registry.automatic_model("cpu", compressed=True).name == "compact-web"
+    assert registry.embedded_model(compressed=True).name == "compact-web"
+    for device in ("cpu", "cuda", "mps"):
+        rows = [row for row in registry.MODELS.values() if device in row.automatic_on]
+        for material in (registry.CLEAN, registry.COMPRESSED):
+            assert any(material in row.automatic_for for row in rows)
 
 
 def test_advice_names_models_that_exist() -> None:
@@ -140,8 +150,15 @@ def test_registry_needs_no_torch() -> None:
 # --- the embedded model --------------------------------------------------------------------------
 
 
-def test_embedded_model_is_the_file_its_row_describes() -> None:
-    row = registry.embedded_model()
+EMBEDDED = [row for row in registry.MODELS.values() if row.embedded]
+
+
+def test_embedded_models_are_small() -> None:
+    assert sum(place_of(row).stat().st_size for row in EMBEDDED) <= 8_000_000
+
+
+@pytest.mark.parametrize("row", EMBEDDED, ids=lambda row: row.name)
+def test_embedded_models_are_the_files_their_rows_describe(row: registry.ModelRow) -> None:
     path = place_of(row)
     assert sha256_of(path).startswith(row.digest), f"its digest is {sha256_of(path)[:8]}"
     assert read_config(path) == row.config

@@ -512,13 +512,14 @@ def test_an_unknown_name_is_wrong_usage():
 
 def test_automatic_falls_back_to_the_embedded_model_and_says_so(monkeypatch, server):
     wanted = make_row(f"{server.base}/nowhere")
-    monkeypatch.setattr(registry, "automatic_model", lambda _kind: wanted)
+    monkeypatch.setattr(registry, "automatic_model", lambda _kind, compressed: wanted)
     monkeypatch.setitem(registry.MODELS, "test-row", wanted)
     model = resolve_auto("cuda")
     assert model.name == "compact"
     assert model.note is not None
     assert "instead of test-row" in model.note
     assert resolve_auto("cuda", offline=True).name == "compact"
+    assert resolve_auto("cuda", compressed=True, offline=True).name == "compact-web"
 
 
 def test_automatic_on_a_cpu_needs_no_note():

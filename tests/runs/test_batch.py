@@ -353,6 +353,19 @@ def inputs(tmp_path):
     return write_frames(tmp_path / "in/shot").parent
 
 
+def test_the_source_of_each_item_decides_which_model_takes_it(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_clip(tmp_path / "in/web.mkv", 2, (32, 32), options={"qp": "35"})
+    write_frames(tmp_path / "in/clean", 2, (32, 32))
+    options = UpscaleOptions(device="cpu", threads=1, offline=True, verify=False)
+    items = find_items(tmp_path / "in", tmp_path / "out").items
+    report = run_batch(items, tmp_path / "out", options)
+    models = {outcome.input: outcome.report.model for outcome in report.outcomes}
+    assert models == {"web.mkv": "compact-web", "clean": "compact"}
+    again = run_batch(items, tmp_path / "out", options)
+    assert [outcome.status for outcome in again.outcomes] == ["skipped"] * 2
+
+
 @pytest.fixture
 def batch(tmp_path, capsys, monkeypatch):
     """Run the command in this process, which is spared another import of torch; return stderr."""

@@ -8,6 +8,8 @@ import pytest
 
 from support.clips import tiny_checkpoint, write_clip
 from support.commands import assert_one_line, ffprobe, frame_hashes, vsrpp
+from vsrpp_cli.media.compression import compression_of
+from vsrpp_cli.media.source import open_source
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,15 @@ def test_no_verify_leaves_out_decoding_the_result_and_nothing_else_finds_damage(
     assert ffprobe(tmp_path / "out.mkv", "-count_packets", "-show_streams")["streams"][0][
         "nb_read_packets"
     ] == "6"  # fmt: skip
+
+
+@pytest.mark.parametrize(("qp", "name"), [(35, "compact-web"), (8, "compact")])
+def test_the_first_line_and_the_plan_say_which_model_and_why(tmp_path, qp, name):
+    clip = write_clip(tmp_path / "a.mkv", 2, (32, 32), options={"qp": str(qp)})
+    why = compression_of(open_source(clip).info).text
+    more = ("--device", "cpu", "--threads", 1)
+    assert f"{name} ({why})" in vsrpp("plan", clip, *more, check=0).stdout
+    done = vsrpp("upscale", clip, tmp_path / "b.mkv", *more, check=0)
+    assert done.stderr.splitlines()[0] == f"{why}, {name}"
+    chosen = vsrpp("plan", clip, *more, "--model", "compact", check=0).stdout
+    assert "mean quantiser" not in chosen

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vsrpp_cli.checkpoints import hub, registry, transfer
@@ -39,6 +39,8 @@ class ResolvedModel:
     """What the registry knows of it, recognised by the file's hash; None for other weights."""
     note: str | None = None
     """What the user should be told about the choice, if anything."""
+    why: str = ""
+    """What about the source made the choice, where it was made by itself."""
 
 
 def is_offline(option: bool) -> bool:
@@ -212,41 +214,68 @@ def _resolved(name: str, path: Path) -> ResolvedModel:
 
 
 def resolve_auto(
-    device_kind: str, *, offline: bool = False, on_progress: OnProgress | None = None
+    device_kind: str,
+    *,
+    compressed: bool = False,
+    offline: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> ResolvedModel:
     """Return the model that `--model auto` means on a kind of device (`cpu`, `cuda`, `mps`).
 
-    Where that cannot be had the embedded one stands in for it, and `note` says so.
+    Where that cannot be had an embedded one stands in for it, and `note` says so.
+
+    Args:
+        device_kind: of the device.
+        compressed: whether the material is compressed rather than clean.
+        offline: never fetch anything.
+        on_progress: told of a download.
 
     Raises:
         DiskFullError: there is no room for it in the cache.
         ModelError: the embedded model is missing or damaged.
     """
-    wanted = registry.automatic_model(device_kind)
+    wanted = registry.automatic_model(device_kind, compressed=compressed)
     try:
         return resolve(wanted.name, offline=offline, on_progress=on_progress, patience=IMPATIENT)
     except ModelError as error:
         if wanted.embedded:
             raise
         note = f"using the built-in model instead of {wanted.name}, which is better: {error}"
-    stand_in = resolve(registry.embedded_model().name)
-    return ResolvedModel(stand_in.name, stand_in.path, stand_in.sha256, stand_in.row, note)
+    stand_in = resolve(registry.embedded_model(compressed=compressed).name)
+    return replace(stand_in, note=note)
+
+
+def asks_for_auto(text: str) -> bool:
+    """Return whether `--model TEXT` leaves a choice to be made by the source."""
+    return AUTO in _parts(text)
+
+
+def _parts(text: str) -> list[str]:
+    return [text] if Path(text).is_file() else [part.strip() for part in text.split(",")]
 
 
 def resolve_chain(
     text: str,
     *,
     device_kind: str = "cpu",
+    compressed: bool = False,
     offline: bool = False,
     on_progress: OnProgress | None = None,
 ) -> list[ResolvedModel]:
     """Return the models of `NAME[,NAME...]` in the order they are applied; `auto` may be one.
 
+    Args:
+        text: what `--model` says.
+        device_kind: as of `resolve_auto`, like the rest.
+        compressed: likewise.
+        offline: likewise.
+        on_progress: likewise.
+
     Raises:
         UsageError: a name between the commas is empty.
         UnknownNameError, ModelUnavailableError, CheckpointError, DiskFullError: see `resolve`.
     """
-    parts = [text] if Path(text).is_file() else [part.strip() for part in text.split(",")]
+    parts = _parts(text)
     if not all(parts):
         raise UsageError(f"--model {text!r}: a name is missing beside a comma")
     # An unknown name is said before megabytes of the known ones are fetched.
@@ -254,7 +283,7 @@ def resolve_chain(
         if part != AUTO:
             _wanted(part)
     return [
-        resolve_auto(device_kind, offline=offline, on_progress=on_progress)
+        resolve_auto(device_kind, compressed=compressed, offline=offline, on_progress=on_progress)
         if part == AUTO
         else resolve(part, offline=offline, on_progress=on_progress)
         for part in parts

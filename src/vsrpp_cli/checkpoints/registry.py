@@ -1,6 +1,6 @@
 """The models this tool knows by name: one row of data each, nothing computed, no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -21,6 +21,10 @@ FOLLOW_UP = "arXiv 2204.05308"
 DEFAULT_FRAME_CAP = 100
 DEFAULT_OVERLAP = 8
 """What is assumed of a checkpoint that is no row of the registry."""
+
+
+CLEAN, COMPRESSED = "clean", "compressed"
+"""The two kinds of material between which `--model auto` chooses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,9 @@ class ModelRow:
     overlap: int = DEFAULT_OVERLAP
     """Frames of context on each side of a chunk unless the user says otherwise."""
     automatic_on: tuple[str, ...] = ()
-    """Kinds of devices on which `--model auto` means this model."""
+    """Kinds of devices on which `--model auto` may mean this model."""
+    automatic_for: tuple[str, ...] = (CLEAN, COMPRESSED)
+    """Which material it is chosen for there."""
 
     @property
     def embedded(self) -> bool:
@@ -147,6 +153,21 @@ _ROWS = (
         source="trained by this project on openly licensed video",
         frame_cap=60,
         automatic_on=("cpu",),
+        automatic_for=(CLEAN,),
+    ),
+    ModelRow(
+        name="compact-web",
+        file="compact-web-x4.safetensors",
+        digest="5eac4146",
+        parameters=1_305_413,
+        config=_COMPACT,
+        trained_for="compressed video: H.264 and its like, once or twice",
+        advice="The built-in model for what most people have: web video, phone clips, DVDs. It "
+        "draws clean edges where compact sharpens blocks and ringing.",
+        source="trained by this project on openly licensed video",
+        frame_cap=60,
+        automatic_on=("cpu",),
+        automatic_for=(COMPRESSED,),
     ),
     ModelRow(
         name="reds4",
@@ -310,6 +331,7 @@ _ROWS = (
 MATERIALS: tuple[tuple[str, str], ...] = (
     ("clean video that was made smaller, or a sharp camera at low resolution", "reds4"),
     ("the same, on a computer without a GPU, or just a first try", "compact"),
+    ("web video, phone clips, DVDs, on a computer without a GPU", "compact-web"),
     ("the same, calm shots: faces, interviews, tripods", "vimeo90k-bi"),
     ("soft but clean video: a little out of focus, old lenses, scanned film", "vimeo90k-bd"),
     ("web video, streams, messenger clips: blocks and smeared detail", "ntire-decompress-3,reds4"),
@@ -331,15 +353,27 @@ def available_models() -> tuple[str, ...]:
     return tuple(MODELS)
 
 
-def embedded_model() -> ModelRow:
-    """Return the row of the model that comes with the package."""
-    return next(row for row in MODELS.values() if row.embedded)
+def embedded_model(*, compressed: bool = False) -> ModelRow:
+    """Return the row of the model that comes with the package, for clean or compressed material."""
+    return _for_material((row for row in MODELS.values() if row.embedded), compressed)
 
 
-def automatic_model(device_kind: str) -> ModelRow:
-    """Return what `--model auto` means on a kind of device (`cpu`, `cuda`, `mps`)."""
-    fitting = (row for row in MODELS.values() if device_kind in row.automatic_on)
-    return next(fitting, embedded_model())
+def automatic_model(device_kind: str, *, compressed: bool = False) -> ModelRow:
+    """Return what `--model auto` means.
+
+    Args:
+        device_kind: `cpu`, `cuda`, `mps`.
+        compressed: whether the material is compressed rather than clean.
+    """
+    fitting = [row for row in MODELS.values() if device_kind in row.automatic_on]
+    return _for_material(fitting, compressed) if fitting else embedded_model(compressed=compressed)
+
+
+def _for_material(rows: Iterable[ModelRow], compressed: bool) -> ModelRow:
+    """Return the row that is there for this material and as little else as possible."""
+    material = COMPRESSED if compressed else CLEAN
+    fitting = [row for row in rows if material in row.automatic_for]
+    return min(fitting, key=lambda row: len(row.automatic_for))
 
 
 def _names() -> Mapping[str, ModelRow]:

@@ -28,6 +28,15 @@ UNITS: dict[str, dict[str, Any]] = {"download": {"unit": "B", "unit_scale": True
 """What tqdm counts in phases that count no frames."""
 
 
+def _announcement(progress: Progress) -> str | None:
+    """Return the line of a record that is one by itself and begins no phase."""
+    if progress.phase == "model":
+        return progress.text
+    if progress.phase == "resume":
+        return f"resuming: {progress.text} done, {progress.done} of {progress.total} frames"
+    return None
+
+
 class Display:
     """Shows `Progress` records and lines of text; this one shows nothing."""
 
@@ -68,8 +77,8 @@ class Bar(Display):
 
     def __call__(self, progress: Progress) -> None:
         """Move the bar; each phase has one of its own."""
-        if progress.phase == "resume":
-            self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
+        if line := _announcement(progress):
+            self.say(line)
             return
         if progress.phase != self._phase:
             self._end_phase()
@@ -105,8 +114,8 @@ class Lines(Display):
     def __call__(self, progress: Progress) -> None:
         """Write a line if it is time for one."""
         now = time.monotonic()
-        if progress.phase == "resume":
-            self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
+        if line := _announcement(progress):
+            self.say(line)
         elif progress.phase != self._phase:
             self._phase, self._began, self._last = progress.phase, now, now
             self._first = progress.done

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vsrpp_cli.checkpoints.download import ResolvedModel
+from vsrpp_cli.checkpoints.download import ResolvedModel, asks_for_auto
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.durable import disk_errors, write_durably
 from vsrpp_cli.errors import (
@@ -24,6 +24,8 @@ from vsrpp_cli.errors import (
     UsageError,
     VsrppError,
 )
+from vsrpp_cli.media.source import FrameSource
+from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.batch_items import Item
@@ -123,7 +125,7 @@ def run_batch(
 ) -> BatchReport:
     """Upscale all items, one after another, skipping what an earlier batch finished.
 
-    Models are found and loaded once.
+    Models are found once, unless the source of each item decides (`auto`).
 
     Args:
         items: what to do, see `find_items`.
@@ -144,10 +146,9 @@ def run_batch(
         raise UsageError("--resume is for a single run: a batch always goes on where it was")
     with disk_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
-    models = resolve_models(options, compute_spec(options).device)
-    for model in models:
-        read_config(model.path)
-    batch = _Batch(outputs, options, models, stop or StopToken())
+    device = compute_spec(options).device
+    models = [] if asks_for_auto(options.model) else _models(options, device, None)
+    batch = _Batch(outputs, options, device, models, stop or StopToken())
     report = BatchReport(
         outcomes=[Outcome(input=item.relative, output=str(item.output)) for item in items],
         notes=[model.note for model in models if model.note],
@@ -163,6 +164,14 @@ def run_batch(
     return report
 
 
+def _models(options: UpscaleOptions, device: str, info: SourceInfo | None) -> list[ResolvedModel]:
+    """Find the models, and see that they can be read."""
+    models = resolve_models(options, device, info)
+    for model in models:
+        read_config(model.path)
+    return models
+
+
 class _Batch:
     """What the items have in common."""
 
@@ -170,10 +179,13 @@ class _Batch:
         self,
         outputs: Path,
         options: UpscaleOptions,
+        device: str,
         models: list[ResolvedModel],
         stop: StopToken,
     ) -> None:
-        self._outputs, self._options, self._models, self._stop = outputs, options, models, stop
+        self._outputs, self._options, self._device, self._stop = outputs, options, device, stop
+        self._models = models
+        """Of all items; empty where each item's source decides."""
         self._journal = Journal(outputs / JOURNAL)
         self._records = {record.get("output"): record for record in self._journal.read()}
 
@@ -210,9 +222,11 @@ class _Batch:
 
     def _upscale(self, item: Item, on_progress: OnProgress) -> Report | None:
         """Run one item; None if it was done before."""
+        source = open_input(item.input.absolute(), self._options)
+        models = self._models or _models(self._options, self._device, source.info)
         record = {
             "output": item.output.relative_to(self._outputs).as_posix(),
-            "made_from": self._made_from(item),
+            "made_from": self._made_from(source, models),
             "before": _identity(item.output),
         }
         overwrite = self._options.overwrite
@@ -234,16 +248,15 @@ class _Batch:
             self._options,
             on_progress=on_progress,
             stop=self._stop,
-            models=self._models,
+            models=models,
         )
 
-    def _made_from(self, item: Item) -> str:
+    def _made_from(self, source: FrameSource, models: list[ResolvedModel]) -> str:
         """Return a hash of all that decides what the output will be."""
-        source = open_input(item.input.absolute(), self._options)
         facts = {
             "input": to_json(source.fingerprint()),
             "options": self._options.content(),
-            "models": [model.sha256 for model in self._models],
+            "models": [model.sha256 for model in models],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -29,6 +29,8 @@ class ModelRecord:
     path: str
     sha256: str
     scale: int
+    why: str = ""
+    """What about the source made the choice, where it was made by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

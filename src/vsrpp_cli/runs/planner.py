@@ -2,13 +2,14 @@
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import reduce
 from importlib.metadata import version as installed
 from itertools import pairwise
 from operator import mul
 from pathlib import Path
 
-from vsrpp_cli.checkpoints.download import ResolvedModel, resolve_chain
+from vsrpp_cli.checkpoints.download import AUTO, ResolvedModel, asks_for_auto, resolve_chain
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
 from vsrpp_cli.inference.device import (
@@ -21,6 +22,7 @@ from vsrpp_cli.inference.device import (
 )
 from vsrpp_cli.inference.geometry_request import wishes_of
 from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.media.compression import compression_of
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.images.output import check_frame_count
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
@@ -63,7 +65,7 @@ def make_plan(
         VsrppError: the input, the models or the machine do not allow what the options ask.
     """
     compute = compute_spec(options)
-    models = models if models is not None else resolve_models(options, compute.device)
+    models = models if models is not None else resolve_models(options, compute.device, source.info)
     configs = [read_config(model.path) for model in models]
     scale = _product(config.scale for config in configs)
     settings = resolve(source.info, options, output, scale=scale, threads=compute.threads)
@@ -113,15 +115,36 @@ def compute_spec(options: UpscaleOptions) -> ComputeSpec:
 
 
 def resolve_models(
-    options: UpscaleOptions, device: str, on_progress: OnDownload | None = None
+    options: UpscaleOptions,
+    device: str,
+    info: SourceInfo | None = None,
+    on_progress: OnDownload | None = None,
 ) -> list[ResolvedModel]:
-    """Find, and where needed fetch, the files of the chain of models."""
-    return resolve_chain(
+    """Find, and where needed fetch, the files of the chain of models.
+
+    Args:
+        options: what the user asked for.
+        device: where the networks run.
+        info: the source, which decides what `auto` means; without one it counts as clean.
+        on_progress: told of downloads.
+    """
+    compression = None
+    if info is not None and asks_for_auto(options.model):
+        compression = compression_of(info)
+    models = resolve_chain(
         options.model,
         device_kind=device.partition(":")[0],
+        compressed=compression is not None and compression.strong,
         offline=options.offline,
         on_progress=on_progress,
     )
+    if compression is None:
+        return models
+    names = options.model.split(",")
+    return [
+        replace(model, why=compression.text) if name.strip() == AUTO else model
+        for name, model in zip(names, models, strict=True)
+    ]
 
 
 def _geometry(
@@ -156,7 +179,11 @@ def longest_scene(scan: Scan) -> int:
 
 def _record(model: ResolvedModel, config: NetworkConfig) -> ModelRecord:
     return ModelRecord(
-        name=model.name, path=str(model.path), sha256=model.sha256, scale=config.scale
+        name=model.name,
+        path=str(model.path),
+        sha256=model.sha256,
+        scale=config.scale,
+        why=model.why,
     )
 
 

@@ -9,7 +9,8 @@ class Progress:
     """One step forward."""
 
     phase: str
-    """`download`, `scan`, `resume`, `compute`, `join` or `verify`."""
+    """`model` (`text` says which was chosen, and why), `download`, `scan`, `resume`, `compute`,
+    `join` or `verify`."""
     done: int
     """Frames, while computing frames' worth of work; bytes of a download."""
     total: int | None

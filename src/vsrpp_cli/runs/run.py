@@ -209,8 +209,12 @@ def _planned(run: Run) -> Plan:
     models = run.models or resolve_models(
         run.options,
         compute_spec(run.options).device,
+        source.info,
         on_progress=lambda p: run.say("download", p.done, p.total, p.file),
     )
+    for model in models:
+        if model.why:
+            run.say("model", 0, None, f"{model.why}, {model.name}")
     run.report.notes += [model.note for model in models if model.note]
     plan = make_plan(
         source,

@@ -6,7 +6,7 @@ from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.runs.disk import needed
-from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.plan import ModelRecord, Plan
 from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.runs.workfolder import WorkFolder
 
@@ -26,7 +26,7 @@ def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:
         ("input", f"{source.path}: {source.codec} {source.width}x{source.height} {source.pix_fmt}"),
         ("frames", f"{plan.frames} in {len(plan.scan.cuts) + 1} scenes"),
         ("output", f"{output}: {encode.codec} {encode.width}x{encode.height} {encode.pix_fmt}"),
-        ("model", ", ".join(model.name for model in plan.models)),
+        ("model", ", ".join(map(_named, plan.models))),
         (
             "device",
             f"{plan.compute.device}, {plan.compute.precision}, {plan.compute.threads} threads",
@@ -42,6 +42,10 @@ def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:
         ("time", f"about {_duration(seconds * plan.frames)}, a rough guess"),
     ]
     return lines + [("note", note) for note in plan.notes]
+
+
+def _named(model: ModelRecord) -> str:
+    return f"{model.name} ({model.why})" if model.why else model.name
 
 
 def _duration(seconds: float) -> str:

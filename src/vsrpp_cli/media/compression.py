@@ -1,0 +1,180 @@
+"""How strongly a source was compressed, measured on a few of its pictures.
+
+Three things can be known. A coding without loss has done no harm. Decoders of H.264, VP9 and the
+MPEG family tell the quantiser of each block, which says most about the harm done: the coarser the
+step, the more was thrown away, whatever the picture. For all others there is the size: bits a
+pixel.
+
+The thresholds stand in `docs/models.md` with the measurement they come from
+(`benchmarks/choose_model.py`).
+"""
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from av.codec.codec import Codec, UnknownCodecError
+from av.video.frame import VideoFrame
+
+from vsrpp_cli.media.decode.decoding import TrackDecoder
+from vsrpp_cli.media.decode.side_data import side_data
+from vsrpp_cli.media.images.source import find_frames
+from vsrpp_cli.media.types import SourceInfo
+
+CLEAN_QUANTISER = 20.0
+"""Up to this mean quantiser, on H.264's scale for 8 bits, a source counts as clean."""
+CLEAN_BITS = 1.0
+"""From so many bits a pixel on, where no quantisers are told."""
+CLEAN_BITS_INTRA = 2.0
+"""The same for codings that predict nothing from other pictures: ProRes, DNxHD, DV, JPEG."""
+
+VP9_SCALE, H264_SCALE = 0, 1
+"""FFmpeg's AVVideoEncParamsType; 2 is the MPEG family's."""
+
+PLACES = (0.1, 0.5, 0.9)
+"""Parts of the duration at which pictures are looked at: openings are often black."""
+PICTURES = 8
+"""Pictures looked at in each place."""
+
+TELLING = {"h264", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "h263", "flv1"}
+"""Codings whose decoders tell quantisers."""
+LOSSLESS_IMAGES = {"png", "tiff", "bmp"}
+TITLES = {
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "av1": "AV1",
+    "vp9": "VP9",
+    "mpeg1video": "MPEG-1",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4 Part 2",
+    "prores": "ProRes",
+}
+"""What codings are called, where that is not FFmpeg's name in capitals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression:
+    """What was measured, and what follows."""
+
+    coding: str
+    """FFmpeg's name, or the image format."""
+    quantiser: float | None = None
+    """Mean over blocks and pictures, on H.264's scale for 8 bits; None where not told."""
+    bits: float | None = None
+    """Bits a pixel; None where not known."""
+    lossless: bool = False
+    intra: bool = False
+    """Whether no picture is predicted from another."""
+
+    @property
+    def strong(self) -> bool:
+        """Whether the source counts as compressed rather than clean."""
+        if self.lossless:
+            return False
+        if self.quantiser is not None:
+            return round(self.quantiser) > CLEAN_QUANTISER
+        return (self.bits or 0.0) < (CLEAN_BITS_INTRA if self.intra else CLEAN_BITS)
+
+    @property
+    def text(self) -> str:
+        """Say it: ``H.264, mean quantiser 29: compressed``."""
+        verdict = "compressed" if self.strong else "clean"
+        return f"{TITLES.get(self.coding, self.coding.upper())}, {self._measure()}: {verdict}"
+
+    def _measure(self) -> str:
+        if self.lossless:
+            return "lossless"
+        if self.quantiser is not None:
+            scale = "" if self.coding == "h264" else " on H.264's scale"
+            return f"mean quantiser {self.quantiser:.0f}{scale}"
+        return "strength not told" if self.bits is None else f"{self.bits:.2f} bits a pixel"
+
+
+def compression_of(info: SourceInfo) -> Compression:
+    """Look at a source's coding, its size and, where the decoder tells them, its quantisers.
+
+    Raises:
+        InputError: the file cannot be read any more.
+    """
+    if info.kind == "frames":
+        sizes = [8 * path.stat().st_size for path in find_frames(info.path)]
+        bits = sum(sizes) / (len(sizes) * info.width * info.height)
+        lossless = info.codec in LOSSLESS_IMAGES
+        return Compression(coding=info.codec, bits=bits, lossless=lossless, intra=True)
+    lossless, intra = _traits(info.codec)
+    told = Path(info.path).is_file() and info.codec in TELLING
+    return Compression(
+        coding=info.codec,
+        quantiser=_mean_quantiser(info) if told else None,
+        bits=_bits(info),
+        lossless=lossless,
+        intra=intra,
+    )
+
+
+def _traits(coding: str) -> tuple[bool, bool]:
+    """Return whether a coding never loses anything, and whether each picture stands alone."""
+    try:
+        codec = Codec(coding, "r")
+    except UnknownCodecError:  # the decoder that reads it has another name
+        return False, False
+    return bool(codec.lossless and not codec.lossy), bool(codec.intra_only)
+
+
+def _bits(info: SourceInfo) -> float | None:
+    """Return bits a pixel by the file's size, sound included, which is little beside it."""
+    path = Path(info.path)
+    if not path.is_file() or not info.duration or not info.frame_rate:
+        return None
+    pixels = info.width * info.height * float(info.duration * info.frame_rate)
+    return 8 * path.stat().st_size / pixels if pixels else None
+
+
+def _mean_quantiser(info: SourceInfo) -> float | None:
+    found = [
+        value
+        for frame in _pictures(info)
+        if (value := quantiser_of(frame, info.bit_depth)) is not None
+    ]
+    return float(np.mean(found)) if found else None
+
+
+def _pictures(info: SourceInfo) -> Iterator[VideoFrame]:
+    """Yield pictures from several places; from the beginning where the length is not known."""
+    # One thread: with several, FFmpeg tells of a picture before all of it is decoded.
+    with TrackDecoder(info.path, info.stream_index, threads=1) as decoder:
+        decoder.stream.codec_context.options = {"export_side_data": "venc_params"}
+        places = PLACES if info.duration else (0.0,)
+        begin = decoder.stream.start_time or 0
+        for place in places:
+            pts = begin + int(place * float(info.duration or 0) / float(info.time_base))
+            if place and not decoder.seek(pts):
+                continue
+            yield from islice(decoder.frames(), PICTURES)
+
+
+def quantiser_of(frame: VideoFrame, bit_depth: int = 8) -> float | None:
+    """Return a picture's mean quantiser on H.264's scale for 8 bits; None where it is not told.
+
+    H.264's step doubles every 6 and is 1 at 4; steps of others are put on that scale. The data is
+    FFmpeg's `AVVideoEncParams`, one `AVVideoBlockParams` a block.
+    """
+    data = side_data(frame, "VIDEO_ENC_PARAMS")
+    if not data:
+        return None
+    blocks, offset, size, kind, base = struct.unpack_from("@INNii", data)
+    mean = float(base)
+    if blocks:
+        # Behind a block's place and size, four numbers, comes its difference.
+        mean += float(np.ndarray(blocks, np.int32, data, offset + 16, (size,)).mean())
+    if kind == VP9_SCALE:
+        # Up to index 100 its step for 8 bits is the index and 7, in eighths; beyond it is larger.
+        return 4 + 6 * math.log2((mean + 7) / 8)
+    if kind == H264_SCALE:
+        return mean - 6 * (bit_depth - 8)
+    # What is told of the MPEG family is the step itself.
+    return 4 + 6 * math.log2(max(mean, 1))
