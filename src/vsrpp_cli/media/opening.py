@@ -5,8 +5,11 @@ with other options than for probing, a stream might be missing after all has bee
 """
 
 import os
+from fractions import Fraction
+from functools import cache
 from importlib.metadata import version
-from typing import IO, Any, cast
+from numbers import Rational
+from typing import IO, Any, cast, overload
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -14,10 +17,20 @@ from av.container import InputContainer, OutputContainer
 Medium = str | os.PathLike[str] | IO[bytes]
 """The name of a file, or an open one in memory."""
 
+
 INPUT_OPTIONS = {"probesize": "20000000", "analyzeduration": "20000000"}
 """Bytes and microseconds looked at for the streams' parameters: recordings that begin in the middle
 tell theirs late, and sound may begin late. Files that tell them early are not read further for it.
 """
+
+REFUSED_FORMATS = frozenset({
+    "concat", "dash", "dvdvideo", "hls", "image2", "imf", "mlv", "vobsub", "webm_dash_manifest",
+    "ffmetadata", "lavfi", "rtp", "rtsp", "sap", "sdp",
+    "alsa", "avfoundation", "dshow", "fbdev", "gdigrab", "kmsgrab", "oss", "pulse", "sndio",
+    "v4l2", "video4linux2,v4l2", "vfwcap", "x11grab", "avisynth", "vapoursynth",
+})  # fmt: skip
+"""Demuxers that open further files or addresses, read devices, or run scripts. What a file is its
+content says, not its name: a text that lists other files would be a video of whoever wrote it."""
 
 # PyAV 19 replaces bytes of tags that are not UTF-8; before, it has to be told so.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if version("av") < "19" else {}
@@ -29,7 +42,8 @@ def open_input(medium: Medium) -> InputContainer:
     Raises:
         OSError, ValueError, av.error.FFmpegError: it is missing, unreadable or no media file.
     """
-    opened = av.open(_name(medium), "r", options=dict(INPUT_OPTIONS), **_TAGS)
+    options = {**INPUT_OPTIONS, "protocol_whitelist": "file", "format_whitelist": _allowed()}
+    opened = av.open(_name(medium), "r", options=options, **_TAGS)
     return cast("InputContainer", opened)
 
 
@@ -47,6 +61,28 @@ def open_output(
         OSError, ValueError, av.error.FFmpegError: it cannot be written, or there is no such muxer.
     """
     return av.open(_name(medium), "w", format=muxer, options=options or {})
+
+
+@cache
+def _allowed() -> str:
+    return ",".join(allowed_formats())
+
+
+def allowed_formats() -> list[str]:
+    """Return FFmpeg's names of the demuxers that input may go through."""
+    return sorted(name for name in av.formats_available if name not in REFUSED_FORMATS)
+
+
+@overload
+def fraction(value: None) -> None: ...
+@overload
+def fraction(value: Rational) -> Fraction: ...
+def fraction(value: Rational | None) -> Fraction | None:
+    """Return a rate, a time base or a ratio as PyAV gives it as a `Fraction`.
+
+    PyAV 19 has a type of its own for these, which can be calculated with but is none.
+    """
+    return None if value is None else Fraction(value.numerator, value.denominator)
 
 
 def _name(medium: Medium) -> str | IO[bytes]:

@@ -29,6 +29,7 @@ from vsrpp_cli.media.decode.side_data import (
     track_tag,
 )
 from vsrpp_cli.media.decode.timestamp_repair import usual_step
+from vsrpp_cli.media.opening import fraction
 from vsrpp_cli.media.types import ColorSpec, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
@@ -233,11 +234,11 @@ def _source_info(
         bit_depth=8 if kind.has_palette else max(part.bits for part in kind.components),
         has_alpha=has_alpha(kind) and not (container.format.name == "gif" and _opaque(path)),
         color=color,
-        sample_aspect_ratio=stream.sample_aspect_ratio
-        or stream.codec_context.sample_aspect_ratio
+        sample_aspect_ratio=fraction(stream.sample_aspect_ratio)
+        or fraction(stream.codec_context.sample_aspect_ratio)
         or Fraction(1),
         display_matrix=display_matrix(frame),
-        time_base=stream.time_base,
+        time_base=fraction(stream.time_base),
         frame_rate=rate,
         duration=duration,
         begin=_begin(container),
@@ -254,10 +255,10 @@ def _source_info(
 
 def _rate(path: str, stream: VideoStream) -> Fraction | None:
     """Return the nominal frame rate; where the header's is nonsense, what the packets say."""
-    claims = [stream.average_rate]
+    claims = [fraction(stream.average_rate)]
     if stream.container.format.name in RAW:
         # The container has no rate, and FFmpeg puts 25 there; the stream itself may have one.
-        claims.insert(0, stream.codec_context.framerate)
+        claims.insert(0, fraction(stream.codec_context.framerate))
     for rate in claims:
         if rate and rate <= MAX_RATE:
             return rate
@@ -266,7 +267,7 @@ def _rate(path: str, stream: VideoStream) -> Fraction | None:
         stamps = sorted(p.pts for p in islice(packets, RATE_PACKETS) if p.pts is not None)
     if len(stamps) > 2 and stream.time_base:
         return usual_rate(1 / (usual_step(stamps, 1) * Fraction(stream.time_base)))
-    guessed = stream.guessed_rate
+    guessed = fraction(stream.guessed_rate)
     return guessed if guessed and guessed <= MAX_RATE else None
 
 

@@ -41,7 +41,7 @@ from vsrpp_cli.media.mux.stream_copy import (
 from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags
 from vsrpp_cli.media.mux.time_code import HOLDS_TRACK, time_code_of, time_code_rate
 from vsrpp_cli.media.mux.timeline import Timeline, timeline
-from vsrpp_cli.media.opening import open_input, open_output
+from vsrpp_cli.media.opening import fraction, open_input, open_output
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
 
 if TYPE_CHECKING:
@@ -419,7 +419,7 @@ def moved_chapters(source: InputContainer, line: Timeline) -> list[Chapter]:
     """Return the chapters of the source, moved and cut with everything else."""
     kept: list[Chapter] = []
     for chapter in source.chapters():
-        unit = chapter["time_base"] or Fraction(1, 1000)
+        unit = fraction(chapter["time_base"]) or Fraction(1, 1000)
         if not line.keeps(chapter["start"] * unit, chapter["end"] * unit):
             continue
         shift = line.shift_in(unit)

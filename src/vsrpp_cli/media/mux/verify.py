@@ -16,7 +16,7 @@ from vsrpp_cli.media.decode.side_data import (
     stereo_layout,
 )
 from vsrpp_cli.media.mux.timeline import timeline
-from vsrpp_cli.media.opening import open_input
+from vsrpp_cli.media.opening import fraction, open_input
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo
 
 
@@ -100,7 +100,7 @@ def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
 
 def _verify_shape(file: InputContainer, settings: EncodeSettings) -> None:
     """Check the shape of pixels."""
-    aspect = file.streams.video[0].sample_aspect_ratio or Fraction(1)
+    aspect = fraction(file.streams.video[0].sample_aspect_ratio) or Fraction(1)
     if abs(aspect / settings.sample_aspect_ratio - 1) > ROUNDED_SHAPE:
         raise VerificationError(
             f"the output's sample aspect ratio is {aspect} instead of "
@@ -170,7 +170,7 @@ def _verify_times(
         for packet in file.demux()
         if packet.stream_index == stream.index and packet.size and packet.pts is not None
     ]
-    _compare_times(sorted(found), stream.time_base or Fraction(1), scan, source, settings)
+    _compare_times(sorted(found), fraction(stream.time_base) or Fraction(1), scan, source, settings)
 
 
 def _compare_times(
@@ -208,7 +208,7 @@ def _verify_frames(
             if not all_of_them:
                 return
         found.append(frame.pts)
-    _compare_times(found, stream.time_base or Fraction(1), scan, source, settings)
+    _compare_times(found, fraction(stream.time_base) or Fraction(1), scan, source, settings)
 
 
 def _verify_first_frame(
