@@ -471,3 +471,9 @@ def test_dry_run_shows_what_would_be_done(batch, inputs, tmp_path):
     said = batch(inputs, tmp_path / "out", "--dry-run", check=0)
     assert said.splitlines() == [f"{inputs / 'shot'} -> {tmp_path / 'out' / 'shot_x4'}"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_leaves_the_record_of_what_is_finished(one):
+    assert statuses(one()) == ["done"]
+    assert statuses(one(height=50)) == ["failed"]
+    assert statuses(one()) == ["skipped"]

@@ -52,9 +52,7 @@ TRACEBACKS = 2
 @params.run_options
 @params.config_option
 @click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
-@click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the account as JSON."
-)
+@params.report_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Failures only.")
 @click.option("-v", "--verbose", count=True, help="More; twice for tracebacks.")

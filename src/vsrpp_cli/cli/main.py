@@ -98,6 +98,9 @@ def execute(args: Sequence[str]) -> int:
         return PipeClosed.exit_code
     except VsrppError as error:
         return _failed(args, str(error), error.exit_code)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _failed(args, f"{place}{error.strerror or error}", VsrppError.exit_code)
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (a bug; -vv shows where)"
         return _failed(args, text, VsrppError.exit_code)

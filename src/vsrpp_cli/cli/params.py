@@ -1,5 +1,6 @@
 """Option groups and value types that several commands share."""
 
+import os
 import tomllib
 from collections.abc import Callable
 from fractions import Fraction
@@ -180,6 +181,29 @@ run_options = _stack([
                  help="Processes computing segments at once; auto is one a GPU."),
     click.option("-y", "overwrite", is_flag=True, help="Replace an existing OUTPUT."),
 ])  # fmt: skip
+
+
+def _check_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a report that could not be written, before hours of work that it would be about."""
+    if value is None:
+        return None
+    if str(value) == "-":
+        raise click.BadParameter("pipes are not supported yet, give a file's name", ctx, param)
+    if value.exists() and not value.is_file():
+        raise click.BadParameter(f"{value} is no file", ctx, param)
+    if not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"{value.parent} is no folder: create it first", ctx, param)
+    if not os.access(value if value.exists() else value.absolute().parent, os.W_OK):
+        raise click.BadParameter(f"no permission to write {value}", ctx, param)
+    return value
+
+
+report_option = click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_check_report,
+    help="Write the account as JSON.",
+)
 
 
 def make_options(values: dict[str, Any]) -> UpscaleOptions:

@@ -28,17 +28,12 @@ UNITS: dict[str, dict[str, Any]] = {"download": {"unit": "B", "unit_scale": True
 """What tqdm counts in phases that count no frames."""
 
 
-def _announcement(progress: Progress) -> str | None:
-    """Return the line of a record that is one by itself and begins no phase."""
-    if progress.phase == "model":
-        return progress.text
-    if progress.phase == "resume":
-        return f"resuming: {progress.text} done, {progress.done} of {progress.total} frames"
-    return None
-
-
 class Display:
     """Shows `Progress` records and lines of text; this one shows nothing."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        """The notes that were shown, which need not be shown again at the end."""
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +47,19 @@ class Display:
     def say(self, text: str) -> None:
         """Show a line of text."""
 
+    def _is_text(self, progress: Progress) -> bool:
+        """Show a record that is a line of text rather than a step of a phase, and say so."""
+        if progress.phase == "note":
+            self.told.append(progress.text)
+            self.say(f"note: {progress.text}")
+        elif progress.phase == "model":
+            self.say(progress.text)
+        elif progress.phase == "resume":
+            self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
+        else:
+            return False
+        return True
+
 
 def make_display(mode: str) -> Display:
     """Return the display for `--progress`; `auto` is a bar on a terminal, else lines."""
@@ -64,6 +72,7 @@ class Bar(Display):
     """A tqdm bar with frames, frames a second and the time left."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._bar: Any = None
         self._phase = ""
 
@@ -77,8 +86,7 @@ class Bar(Display):
 
     def __call__(self, progress: Progress) -> None:
         """Move the bar; each phase has one of its own."""
-        if line := _announcement(progress):
-            self.say(line)
+        if self._is_text(progress):
             return
         if progress.phase != self._phase:
             self._end_phase()
@@ -106,6 +114,7 @@ class Lines(Display):
     """A plain line at the beginning of each phase and every few seconds."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._phase = ""
         self._began = 0.0
         self._first = 0
@@ -114,9 +123,9 @@ class Lines(Display):
     def __call__(self, progress: Progress) -> None:
         """Write a line if it is time for one."""
         now = time.monotonic()
-        if line := _announcement(progress):
-            self.say(line)
-        elif progress.phase != self._phase:
+        if self._is_text(progress):
+            return
+        if progress.phase != self._phase:
             self._phase, self._began, self._last = progress.phase, now, now
             self._first = progress.done
             self.say(f"{LABELS[progress.phase]} {progress.text or '...'}")
@@ -145,6 +154,7 @@ class JsonLines(Display):
     """One JSON object a line: phase, done, total, elapsed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._phase = ""
         self._last = 0.0
         self._began = time.monotonic()

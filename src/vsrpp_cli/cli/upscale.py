@@ -23,7 +23,7 @@ from vsrpp_cli.runs.stop import StopToken
 @params.run_options
 @params.config_option
 @click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
-@click.option("--report", type=click.Path(dir_okay=False), help="Write the account as JSON.")
+@params.report_option
 @click.option("--dry-run", is_flag=True, help="Plan, show the plan, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 @click.option("-v", "--verbose", count=True, help="Details at the end; twice for tracebacks.")
@@ -32,7 +32,7 @@ def command(
     input: str,
     output: str,
     progress: str,
-    report: str | None,
+    report: Path | None,
     dry_run: bool,
     **values: Any,
 ) -> None:
@@ -55,10 +55,10 @@ def command(
             raise
     _write_report(result, report)
     if not quiet:
-        for line in [*result.summary(), *(result.details() if verbose else ())]:
+        for line in [*result.summary(display.told), *(result.details() if verbose else ())]:
             click.echo(line, err=True)
 
 
-def _write_report(result: Any, path: str | None) -> None:
+def _write_report(result: Any, path: Path | None) -> None:
     if path is not None and result is not None:
-        result.write(Path(path))
+        result.write(path)

@@ -82,7 +82,7 @@ def fraction(value: Rational | None) -> Fraction | None:
 
     PyAV 19 has a type of its own for these, which can be calculated with but is none.
     """
-    return None if value is None else Fraction(value.numerator, value.denominator)
+    return None if value is None else Fraction(int(value.numerator), int(value.denominator))
 
 
 def _name(medium: Medium) -> str | IO[bytes]:

@@ -29,6 +29,7 @@ from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.batch_items import Item
+from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.journal import Journal
 from vsrpp_cli.runs.planner import compute_spec, open_input, resolve_models
 from vsrpp_cli.runs.progress import OnProgress, ignore
@@ -238,6 +239,9 @@ class _Batch:
                 return None
             # Ours, and to be gone on with, or to be cleaned up after: as the single run decides.
             record["before"] = last["before"] if finished else record["before"]
+        elif record["before"] is not None and not self._work_is_left(item):
+            # What the record says of this output stays true: refuse before it is changed.
+            check_free(item.output, overwrite=overwrite)
         if record != last:
             with disk_errors(item.output.parent):
                 item.output.parent.mkdir(parents=True, exist_ok=True)

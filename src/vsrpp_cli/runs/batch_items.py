@@ -11,6 +11,7 @@ from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.images.headers import SUFFIXES as IMAGES
 from vsrpp_cli.media.images.source import natural_key
 from vsrpp_cli.options import BATCH_NAME
+from vsrpp_cli.runs.destination import output_suffix
 from vsrpp_cli.runs.names import check_name
 
 VIDEOS = frozenset({
@@ -20,9 +21,6 @@ VIDEOS = frozenset({
     ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 """Suffixes of files that are taken for videos; what is in them shows when they are opened."""
-
-KEPT_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm"})
-"""Containers an output shares with its source; all others become Matroska, which holds anything."""
 
 _FIELDS = ("stem", "suffix", "name")
 _WORK = ".vsrpp"
@@ -170,7 +168,7 @@ def _stem(path: Path) -> str:
 
 def _item(path: Path, inputs: Path, outputs: Path, name: str, *, stem: str) -> Item:
     source = path.suffix if path.is_file() else ""
-    suffix = source if not source or source.lower() in KEPT_SUFFIXES else ".mkv"
+    suffix = output_suffix(path) if source else ""
     relative = path.relative_to(inputs)
     filled = name.format(stem=stem, suffix=suffix, name=f"{stem}{source}")
     item = Item(path, outputs / relative.parent / filled, relative.as_posix())

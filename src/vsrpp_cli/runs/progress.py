@@ -9,7 +9,7 @@ class Progress:
     """One step forward."""
 
     phase: str
-    """`model` (`text` says which was chosen, and why), `download`, `scan`, `resume`, `compute`,
+    """`model` (`text` says which was chosen, and why), `download`, `scan`, `note` (`text` is one), `resume`, `compute`,
     `join` or `verify`."""
     done: int
     """Frames, while computing frames' worth of work; bytes of a download."""

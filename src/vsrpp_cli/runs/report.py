@@ -1,6 +1,7 @@
 """What a run did: counted while it goes, shown at its end, written with `--report`."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ class Report:
         data = {**asdict(self), "fps": round(self.fps, 3)}
         write_durably(path, json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
 
-    def summary(self) -> list[str]:
-        """Return the few lines shown at the end of a run."""
+    def summary(self, told: Collection[str] = ()) -> list[str]:
+        """Return the few lines shown at the end of a run, without the notes `told` before."""
         width, height = self.size
         total = sum(self.seconds.values())
         lines = [
@@ -64,7 +65,7 @@ class Report:
         ]
         if self.segments_reused:
             lines.append(f"{self.segments_reused} of {self.segments} segments were there already")
-        lines += [f"note: {text}" for text in (*self.notes, *self.events)]
+        lines += [f"note: {text}" for text in (*self.notes, *self.events) if text not in told]
         return lines
 
     def details(self) -> list[str]:

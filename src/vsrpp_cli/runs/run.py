@@ -5,7 +5,6 @@ line in the journal, then the joined file beside the output, then its new name, 
 says so. Only then is the work folder removed.
 """
 
-import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -34,7 +33,7 @@ from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
-from vsrpp_cli.runs.names import check_name
+from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
 from vsrpp_cli.runs.plan import Plan, changes
 from vsrpp_cli.runs.planner import compute_spec, make_plan, open_input, resolve_models, software
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
@@ -106,7 +105,8 @@ def upscale(
         VsrppError: the run could not be done; finished work stays in the work folder.
     """
     options = options or UpscaleOptions()
-    source, target = Path(input), Path(output)
+    source = check_input(str(input))
+    target = resolve_output(str(output), source)
     folder = WorkFolder.of(target, options.work_dir)
     run = Run(
         source, target, options, folder, Report(input=str(source), output=str(target)),
@@ -125,20 +125,17 @@ def upscale(
 
 
 def _refuse_nonsense(run: Run) -> None:
-    check_name(run.output)
     if run.input.exists() and run.output.exists() and run.input.samefile(run.output):
         raise UsageError(f"{run.output} is the input itself: give another name")
     if not run.output.absolute().parent.is_dir():
         raise UsageError(f"{run.output.absolute().parent} is no folder: create it first")
     ours = run.options.resume != "restart" and _is_published(run)
-    if _occupied(run.output) and not run.options.overwrite and not ours:
-        run.folder.discard_if_empty()
-        raise OutputExistsError(f"{run.output} exists: give -y to replace it")
-
-
-def _occupied(output: Path) -> bool:
-    """Whether something stands in the output's place; an empty folder is none."""
-    return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))
+    if not ours:
+        try:
+            check_free(run.output, overwrite=run.options.overwrite)
+        except OutputExistsError:
+            run.folder.discard_if_empty()
+            raise
 
 
 def _locked_run(run: Run) -> None:
@@ -154,6 +151,8 @@ def _locked_run(run: Run) -> None:
         with run.phase("scan"):
             plan = _start(run)
     _describe(run, plan)
+    for note in run.report.notes:
+        run.say("note", 0, None, note)
     if not _is_published(run):
         _finish(run, plan)
     _clean_up(run)
@@ -180,10 +179,10 @@ def write_plan(
         OutputExistsError, ResumeRefusedError: the output, or a plan for it, is there already.
         VsrppError: what was asked cannot be done.
     """
-    folder = WorkFolder.of(Path(output), options.work_dir)
-    run = Run(
-        Path(input), Path(output), options, folder, Report(input=str(input), output=str(output))
-    )
+    source = check_input(str(input))
+    target = resolve_output(str(output), source)
+    folder = WorkFolder.of(target, options.work_dir)
+    run = Run(source, target, options, folder, Report(input=str(source), output=str(target)))
     _refuse_nonsense(run)
     with folder.locked():
         if folder.plan.exists() and options.resume != "restart":
@@ -426,10 +425,10 @@ def _verified(run: Run, plan: Plan, temporary: Path) -> None:
 
 def _publish(run: Run, temporary: Path) -> None:
     """Give the verified result its name."""
-    if _occupied(run.output) and not run.options.overwrite:
-        raise OutputExistsError(
-            f"{run.output} has appeared meanwhile: the result is ready, give -y to replace it"
-        )
+    try:
+        check_free(run.output, overwrite=run.options.overwrite)
+    except OutputExistsError as error:
+        raise OutputExistsError(f"{error} (the result is ready; it appeared meanwhile)") from error
     with disk_errors(run.output):
         publish(temporary, run.output)
     with suppress(DiskFullError):

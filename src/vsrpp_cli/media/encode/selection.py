@@ -452,6 +452,10 @@ def _resolve_frames(
     if info.hdr:
         losses.append("images have no place for HDR metadata")
     losses += _layout_losses(info, "", None, kind.upper())
+    notes = shape.notes
+    if info.kind == "video" and not output.suffix and not output.is_dir():
+        becomes = f"a folder of {kind.upper()} frames without sound"
+        notes += (f"{output.name} has no suffix: {becomes}; a video is e.g. {output.name}.mp4",)
     return EncodeSettings(
         kind="frames",
         container=kind,
@@ -469,7 +473,7 @@ def _resolve_frames(
         keep_alpha=alpha,
         cut_start=options.start is not None,
         cut_end=options.end is not None or options.frames is not None,
-        notes=shape.notes,
+        notes=notes,
         losses=tuple(losses),
     )
 

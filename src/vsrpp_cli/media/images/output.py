@@ -332,3 +332,8 @@ def _verify_times(path: Path, scan: Scan, source: SourceInfo) -> None:
     times = timestamps_file.read_timestamps(path, scan.frames)
     if times.time_base != source.time_base or times.pts != scan.shown:
         raise VerificationError(f"{path.name} does not hold the times of the source")
+
+
+def is_frame(path: Path) -> bool:
+    """Whether a file is what a folder of frames holds."""
+    return path.name == timestamps_file.NAME or (path.is_file() and path.suffix.lower() in SUFFIXES)

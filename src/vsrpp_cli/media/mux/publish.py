@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 from vsrpp_cli.durable import fsync_path
-from vsrpp_cli.media.images.headers import SUFFIXES
-from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
+from vsrpp_cli.media.images.output import is_frame
 
 
 def publish(temporary: Path, output: Path) -> None:
@@ -46,11 +45,7 @@ def finish_publishing(output: Path) -> None:
         aside.unlink()
         return
     for child in aside.iterdir():
-        if not _is_frame(child) and not os.path.lexists(output / child.name):
+        if not is_frame(child) and not os.path.lexists(output / child.name):
             child.rename(output / child.name)
     shutil.rmtree(aside)
     fsync_path(output.parent)
-
-
-def _is_frame(path: Path) -> bool:
-    return path.name == TIMESTAMPS or (path.is_file() and path.suffix.lower() in SUFFIXES)

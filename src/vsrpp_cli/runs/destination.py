@@ -1,0 +1,117 @@
+"""What INPUT and OUTPUT mean before anything is opened: names, places, and what is no file."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
+from vsrpp_cli.media.images.output import is_frame
+from vsrpp_cli.media.images.source import is_image_input
+from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
+from vsrpp_cli.options import BATCH_NAME
+from vsrpp_cli.runs.names import check_name
+
+KEPT_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm"})
+"""Containers an output shares with its source; all others become Matroska, which holds anything."""
+
+_KINDS = (
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+_NUMBERED = re.compile(r"\d{6,}\.\w+")
+"""Names of the frames made from a video."""
+PIPES = "pipes are not supported yet"
+
+
+def output_suffix(source: Path) -> str:
+    """Return the suffix of an output whose name nobody gave: the source's, if it can be."""
+    return source.suffix if source.suffix.lower() in KEPT_SUFFIXES else ".mkv"
+
+
+def output_name(source: Path) -> str:
+    """Return the name of an output that nobody named."""
+    if is_image_input(source):
+        return f"{source.absolute().stem}_x4{source.suffix if source.is_file() else ''}"
+    return BATCH_NAME.format(stem=source.stem, suffix=output_suffix(source), name=source.name)
+
+
+def check_input(given: str) -> Path:
+    """Return the path of an input.
+
+    Raises:
+        InputError: it is no file or folder that can be read from anywhere, which work that may be
+            interrupted needs.
+    """
+    if not given:
+        raise InputError("INPUT is empty: give a file or a folder")
+    if given == "-":
+        raise InputError(f"-: {PIPES}, give the name of a file")
+    path = Path(given)
+    if kind := _special(path):
+        raise InputError(f"{given}: is {kind}, not a file; {PIPES}")
+    return path
+
+
+def resolve_output(given: str, source: Path) -> Path:
+    """Return the path of the output that `given` means for an input.
+
+    As with `cp`, a folder that is there receives a file named after the input, and a symbolic link
+    stands for what it points to. A folder that holds nothing but frames is a former result, and so
+    is one whose work folder is still there: it is the output itself.
+
+    Raises:
+        UsageError: it is empty, a pipe, a device or a socket.
+    """
+    if not given:
+        raise UsageError("OUTPUT is empty: give a file or a folder")
+    if given == "-":
+        raise UsageError(f"-: {PIPES}, give the name of a file")
+    path = Path(given)
+    if kind := _special(path):
+        raise UsageError(f"{given}: is {kind}, which is left alone; give the name of a file")
+    if path.is_symlink():
+        path = path.resolve()
+    if path.is_dir() and not _takes_frames(path, source):
+        path /= output_name(source)
+    check_name(path)
+    return path
+
+
+def _takes_frames(folder: Path, source: Path) -> bool:
+    """Whether an existing folder as OUTPUT is where frames go, not what a file goes into."""
+    folder = folder.absolute()
+    if folder.parent.joinpath(f"{folder.name}.vsrpp").exists():
+        return True
+    if is_image_input(source):
+        return source.is_dir()
+    held = list(folder.iterdir())
+    return bool(held) and all(_NUMBERED.fullmatch(p.name) or p.name == TIMESTAMPS for p in held)
+
+
+def check_free(output: Path, *, overwrite: bool) -> None:
+    """Make sure that a result may get the name `output`.
+
+    Raises:
+        OutputExistsError: something is there, and may not be replaced or holds more than frames.
+    """
+    if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise OutputExistsError(f"{output} exists: give -y to replace it")
+    if output.is_dir() and not any(map(is_frame, output.iterdir())):
+        raise OutputExistsError(
+            f"{output} is a folder without frames in it, which -y does not replace: "
+            "give a new folder's name"
+        )
+
+
+def _special(path: Path) -> str | None:
+    """Return what a path is that is neither file nor folder; None if it is one or not there."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    return next((name for holds, name in _KINDS if holds(mode)), None)
