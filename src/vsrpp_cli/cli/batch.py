@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.progress import make_display
 from vsrpp_cli.cli.signals import stoppable
 from vsrpp_cli.errors import VsrppError
@@ -23,7 +24,7 @@ TRACEBACKS = 2
 """At this many `-v` what nobody foresaw is shown with its traceback."""
 
 
-@click.command("batch")
+@click.command("batch", cls=RunCommand)
 @click.argument("input_dir", type=click.Path(path_type=Path))
 @click.argument("output_dir", type=click.Path(path_type=Path))
 @click.option(
@@ -55,7 +56,7 @@ TRACEBACKS = 2
 @params.report_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Failures only.")
-@click.option("-v", "--verbose", count=True, help="More; twice for tracebacks.")
+@params.verbose_option("More; twice for tracebacks.")
 def command(
     *,
     input_dir: Path,

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ HELP = """Video super-resolution with BasicVSR++: four times the size, sound and
 
 @click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="vsrpp")
-def main() -> None:
+@click.option("-v", "--verbose", count=True, help="Twice, here or after COMMAND: tracebacks.")
+def main(verbose: int) -> None:
     """Hold the commands."""
 
 
@@ -102,7 +104,7 @@ def execute(args: Sequence[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _failed(args, f"{place}{error.strerror or error}", VsrppError.exit_code)
     except Exception as error:
-        text = f"unexpected {type(error).__name__}: {error} (a bug; -vv shows where)"
+        text = f"unexpected {type(error).__name__}: {error} (a bug; vsrpp -vv COMMAND shows where)"
         return _failed(args, text, VsrppError.exit_code)
     return result if isinstance(result, int) else 0
 
@@ -117,7 +119,14 @@ def _never_fail_to_print() -> None:
 
 def _failed(args: Sequence[str], text: str, code: int) -> int:
     """Say what went wrong, with a traceback where that was asked for."""
-    if args.count("-v") + args.count("--verbose") + VERBOSE * args.count("-vv") >= VERBOSE:
+    if _verbosity(args) >= VERBOSE:
         traceback.print_exc()
     click.echo(f"vsrpp: {text}", err=True)
     return code
+
+
+def _verbosity(args: Sequence[str]) -> int:
+    """Return how often `-v` was given, also where no command came to read it."""
+    options = list(args[: args.index("--")] if "--" in args else args)
+    short = [text for text in options if re.fullmatch("-[qvy]+", text)]
+    return options.count("--verbose") + sum(text.count("v") for text in short)

@@ -1,7 +1,6 @@
 """Option groups and value types that several commands share."""
 
 import os
-import tomllib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from vsrpp_cli.cli.config import load_config
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import (
     DEINTERLACE,
@@ -89,24 +89,9 @@ def without(name: str, text: str) -> Callable[[F], F]:
     )
 
 
-def _load_config(ctx: click.Context, param: click.Parameter, path: str | None) -> None:
-    """Take defaults for this command's options from a TOML file; the command line wins."""
-    if path is None:
-        return
-    try:
-        values = tomllib.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path}: {error}", ctx, param) from error
-    known = {p.name for p in ctx.command.params}
-    names = {name.replace("-", "_"): value for name, value in values.items()}
-    if unknown := sorted(set(names) - known):
-        raise click.BadParameter(f"{path}: unknown option {', '.join(unknown)}", ctx, param)
-    ctx.default_map = names
-
-
 config_option = click.option(
     "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
-    callback=_load_config, help="TOML file with defaults, named as the options are.",
+    callback=load_config, help="TOML file with defaults, named as the options are.",
 )  # fmt: skip
 
 compute_options = _stack([
@@ -204,6 +189,16 @@ report_option = click.option(
     callback=_check_report,
     help="Write the account as JSON.",
 )
+
+
+def _with_the_groups(ctx: click.Context, _param: click.Parameter, value: int) -> int:
+    """Return how often `-v` was given, before the command's name and after it."""
+    return value + int(ctx.find_root().params.get("verbose", 0))
+
+
+def verbose_option(text: str) -> Callable[[F], F]:
+    """Return `-v`, which may stand before the command's name, too."""
+    return click.option("-v", "--verbose", count=True, callback=_with_the_groups, help=text)
 
 
 def make_options(values: dict[str, Any]) -> UpscaleOptions:

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.options import UpscaleOptions
 
 
-@click.command("plan")
+@click.command("plan", cls=RunCommand)
 @click.argument("input", type=click.Path())
 @click.argument("output", type=click.Path(), required=False)
 @params.compute_options

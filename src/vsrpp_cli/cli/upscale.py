@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.progress import make_display
 from vsrpp_cli.cli.signals import stoppable
 from vsrpp_cli.errors import VsrppError
@@ -13,7 +14,7 @@ from vsrpp_cli.options import PROGRESS
 from vsrpp_cli.runs.stop import StopToken
 
 
-@click.command("upscale")
+@click.command("upscale", cls=RunCommand)
 @click.argument("input", type=click.Path())
 @click.argument("output", type=click.Path())
 @params.compute_options
@@ -26,7 +27,7 @@ from vsrpp_cli.runs.stop import StopToken
 @params.report_option
 @click.option("--dry-run", is_flag=True, help="Plan, show the plan, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-@click.option("-v", "--verbose", count=True, help="Details at the end; twice for tracebacks.")
+@params.verbose_option("Details at the end; twice for tracebacks.")
 def command(
     *,
     input: str,

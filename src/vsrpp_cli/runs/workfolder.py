@@ -26,6 +26,7 @@ class WorkFolder:
         self.segments = path / "segments"
         self.journal = Journal(path / "journal.jsonl")
         self._removed = False
+        self._made_parent = False
 
     @classmethod
     def of(cls, output: Path, work_dir: str | None) -> "WorkFolder":
@@ -47,6 +48,7 @@ class WorkFolder:
             WorkFolderBusyError: another process holds it.
             UsageError, DiskFullError: it cannot be created.
         """
+        self._make_parent()
         with disk_errors(self.path):
             self.segments.mkdir(parents=True, exist_ok=True)
             lock = ReadWriteLock(self.path / LOCK, blocking=False, is_singleton=False)
@@ -65,6 +67,18 @@ class WorkFolder:
             lock.close()
             if self._removed:  # Windows keeps what is open, as the lock was until now
                 shutil.rmtree(self.path, ignore_errors=True)
+            if self._made_parent:
+                with suppress(OSError):  # others work in it, too
+                    self.path.parent.rmdir()
+
+    def _make_parent(self) -> None:
+        """Make the folder that work folders stand in, as `--work-dir` may name a new one."""
+        parent = self.path.absolute().parent
+        if not parent.parent.is_dir():
+            raise UsageError(f"{parent.parent} is no folder: create it for {parent}")
+        self._made_parent = self._made_parent or not parent.exists()
+        with disk_errors(parent):
+            parent.mkdir(exist_ok=True)
 
     def segment(self, index: int, suffix: str) -> Path:
         """Return where the finished segment stands; `suffix` is empty for a folder of frames."""

@@ -51,7 +51,8 @@ def output_shape(
     if wanted_width and wanted_height:
         kept = aspect * Fraction(info.width, info.height) / Fraction(width, height)
         aspect = kept if abs(kept / aspect - 1) > SAME_SHAPE else aspect
-    return OutputShape(width, height, aspect.limit_denominator(65535), _notes(exact, width, height))
+    notes = _notes(exact, (wanted_width, wanted_height), width, height)
+    return OutputShape(width, height, aspect.limit_denominator(65535), notes)
 
 
 def _exact(
@@ -73,11 +74,19 @@ def _rounded(size: Fraction, multiple: int) -> int:
     return max(multiple, round(size / multiple) * multiple)
 
 
-def _notes(exact: tuple[Fraction, Fraction], width: int, height: int) -> tuple[str, ...]:
-    if exact == (Fraction(width), Fraction(height)) or any(e.denominator != 1 for e in exact):
+def _notes(
+    exact: tuple[Fraction, Fraction], wanted: tuple[int | None, int | None], width: int, height: int
+) -> tuple[str, ...]:
+    if exact == (Fraction(width), Fraction(height)):
         return ()
-    why = "this pixel format needs even sizes, so the last column or row stands twice"
-    return (f"{exact[0]}x{exact[1]} becomes {width}x{height}: {why}",)
+    if all(e.denominator == 1 for e in exact):
+        why = "this pixel format needs even sizes, so the last column or row stands twice"
+        return (f"{exact[0]}x{exact[1]} becomes {width}x{height}: {why}",)
+    return tuple(
+        f"{name} {asked} becomes {got}: this pixel format needs even sizes"
+        for name, asked, got in zip(("width", "height"), wanted, (width, height), strict=True)
+        if asked and asked != got
+    )
 
 
 def quarter_turned(matrix: tuple[int, ...] | None) -> bool:
