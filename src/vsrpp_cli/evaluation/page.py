@@ -1,7 +1,7 @@
 """A page of HTML that shows a comparison in any browser: one file that loads nothing else.
 
-Its parts lie in `page/`. Pictures are WebP in data URIs, of the best quality that keeps the page
-within the size asked for.
+Its parts lie in `page_files/`. Pictures are WebP in data URIs, of the best quality that keeps the
+page within the size asked for.
 """
 
 import base64
@@ -29,8 +29,8 @@ from vsrpp_cli.evaluation.results import finite
 from vsrpp_cli.metrics import Picture
 from vsrpp_cli.version import __version__
 
-QUALITIES = (95, 90, 85, 80, 70, 60, 45, 30)
-"""Of WebP, best first."""
+QUALITIES = (95, 90, 85, 80, 70, 60)
+"""Of WebP, best first; below, details are WebP's more than the video's."""
 FRAMES = 12
 SIZE = 10_000_000
 """How many frames a page holds, and how many bytes, unless something else is asked for."""
@@ -108,6 +108,7 @@ class _Page:
         self._names = [name for name, _ in captions(found.inputs, settings.labels)]
         self._first = found.frame if settings.frame is None else settings.frame
         self._part = self._in_largest(settings.crop) if settings.crop else None
+        self._sizes: dict[int, int] = {}
         self.title = " → ".join([self._names[0], ", ".join(self._names[1:])])
 
     def _in_largest(self, part: Crop) -> Crop:
@@ -133,10 +134,19 @@ class _Page:
 
     def _promising(self, count: int, room: int) -> Iterator[int]:
         """Yield the qualities at which that many frames like the first may fit, best first."""
-        pictures = self._cut(next(self._inputs.read(self._first, self._first + 1)))
         for quality in QUALITIES:
-            if sum(map(len, self._images(pictures, quality))) * count <= room:
+            if self._expected(quality) * count <= room:
                 yield quality
+
+    def _expected(self, quality: int) -> int:
+        """Return how many bytes the pictures of the first frame take."""
+        if quality not in self._sizes:
+            self._sizes[quality] = sum(map(len, self._images(self._sample, quality)))
+        return self._sizes[quality]
+
+    @cached_property
+    def _sample(self) -> list[Picture]:
+        return self._cut(next(self._inputs.read(self._first, self._first + 1)))
 
     def _stretches(self, frames: int) -> list[range]:
         if self._settings.frame is None:
@@ -237,8 +247,8 @@ def _thinned(scores: Sequence[float]) -> list[float]:
 
 
 def _assembled(title: str, data: dict[str, Any]) -> str:
-    """Return the page: the parts in `page/` put together with its data."""
-    folder = resources.files("vsrpp_cli.evaluation") / "page"
+    """Return the page: the parts in `page_files/` put together with its data."""
+    folder = resources.files("vsrpp_cli.evaluation") / "page_files"
     # JSON within HTML: "</script" must not end it, nor "<!--" begin a comment.
     values = json.dumps(finite(data), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     parts = {
