@@ -4,6 +4,8 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from av.filter import Graph
+from av.video.frame import VideoFrame
 
 from support.reading import natural, woven, write
 from vsrpp_cli.media.decode.reader import VideoSource
@@ -79,6 +81,30 @@ def test_progressive_pictures_are_left_alone_whatever_their_flags_say(tmp_path, 
     assert scan.filters == ()
     assert source.info.interlaced == "progressive"
     assert bool(scan.notes) == bool(flags)
+
+
+def drawn(size, frames):
+    """Return pictures of libavfilter's testsrc2: text, and a stripe that rises line by line."""
+    graph = Graph()
+    graph.link_nodes(graph.add("testsrc2", f"s={size}:r=25"), graph.add("buffersink")).configure()
+    return [graph.vpull().to_ndarray(format="rgb24") for _ in range(frames)]
+
+
+@pytest.mark.parametrize("size", ["96x64", "112x80", "128x96", "160x120", "176x144"])
+def test_small_drawn_patterns_are_not_taken_for_interlaced(tmp_path, size):
+    source, scan, _ = read(clip(tmp_path / "drawn.mkv", drawn(size, 24)), "auto")
+    assert (source.info.interlaced, scan.filters, scan.notes) == ("progressive", (), ())
+
+
+@pytest.mark.parametrize("size", [(160, 120), (96, 64)])
+def test_small_interlaced_pictures_are_still_found(tmp_path, pictures, size):
+    small = [
+        VideoFrame.from_ndarray(p, "rgb24").reformat(*size, interpolation="AREA") for p in pictures
+    ]
+    woven_ones = woven([p.to_ndarray(format="rgb24") for p in small], top_first=True)
+    source, scan, _ = read(clip(tmp_path / "small.mkv", woven_ones), "auto")
+    assert source.info.interlaced == "top"
+    assert any("bwdif" in name for name in scan.filters)
 
 
 def test_it_can_be_insisted_on(tmp_path, pictures):

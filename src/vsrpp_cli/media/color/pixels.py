@@ -154,32 +154,49 @@ def _code(value: float, highest: float) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def field_differences(
-    before: Plane, now: Plane, after: Plane, width: int
-) -> tuple[float, float, float]:
+    before: Plane, now: Plane, after: Plane, width: int, still: int
+) -> tuple[float, float, float, float, float, float]:
     """Return how badly the lines of a picture fit between its other lines, and its neighbours'.
 
     The measure is libavfilter's `idet`: the sum of |above + below - 2 * line|. The first two
     numbers take the line from a neighbour in time: top lines from `before` and bottom lines from
     `after`, then the other way round. The first is the larger one if the top field is shown first.
-    The third takes the line from the picture itself.
+    The third takes the line from the picture itself. Three more are the same of what moves alone.
 
     Args:
         before: luma of the previous picture, shape (H, >= width).
         now: the picture itself.
         after: the next picture.
         width: how many columns count.
+        still: code values by which a pixel of `after` may differ from `before` without moving.
     """
     first = second = own = 0.0
+    first_moving = second_moving = own_moving = 0.0
     for row in range(2, now.shape[0] - 2):
         earlier: Any = 0
         later: Any = 0
         here: Any = 0
+        earlier_moving: Any = 0
+        later_moving: Any = 0
+        here_moving: Any = 0
         for column in range(width):
             around = np.int32(now[row - 1, column]) + np.int32(now[row + 1, column])
-            earlier += abs(around - 2 * np.int32(before[row, column]))
-            later += abs(around - 2 * np.int32(after[row, column]))
-            here += abs(around - 2 * np.int32(now[row, column]))
+            one, other = np.int32(before[row, column]), np.int32(after[row, column])
+            moves = abs(one - other) > still
+            misfit = abs(around - 2 * one)
+            earlier += misfit
+            earlier_moving += moves * misfit
+            misfit = abs(around - 2 * other)
+            later += misfit
+            later_moving += moves * misfit
+            misfit = abs(around - 2 * np.int32(now[row, column]))
+            here += misfit
+            here_moving += moves * misfit
+        even = row % 2 == 0
         own += here
-        first += earlier if row % 2 == 0 else later
-        second += later if row % 2 == 0 else earlier
-    return first, second, own
+        own_moving += here_moving
+        first += earlier if even else later
+        second += later if even else earlier
+        first_moving += earlier_moving if even else later_moving
+        second_moving += later_moving if even else earlier_moving
+    return first, second, own, first_moving, second_moving, own_moving

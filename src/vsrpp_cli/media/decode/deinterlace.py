@@ -14,6 +14,12 @@ from vsrpp_cli.media.color.convert import is_planar_yuv, luma, planar
 
 MAX_HEIGHT = 1152
 """There is no interlaced video with more lines."""
+SMALL_HEIGHT = 288
+"""There is hardly any with fewer lines: pictures alone have to prove it by what moves in them."""
+STILL = 3
+"""Code values of 8 bits by which a pixel may change in two frames without moving."""
+FITTING_MOVING = 1.15
+"""How much worse a neighbour's lines may fit where something moves, if both are fields."""
 MIN_EVIDENCE = 4
 """Frames that must show something before it is believed."""
 SHARE_INTERLACED = 0.25
@@ -130,6 +136,7 @@ class FieldStatistics:
         self.frames = 0
         self.flagged = 0
         self.verdicts = bytearray()
+        self._proven = 0
         self._fits = array("f")
         self._last: deque[pixels.Plane] = deque(maxlen=3)
 
@@ -145,8 +152,12 @@ class FieldStatistics:
         self._last.append(plane)
         if len(self._last) == 3:
             before, now, after = self._last
-            sums = pixels.field_differences(before, now, after, frame.width)
-            self.verdicts.append(_verdict(*sums))
+            still = STILL << (frame.format.components[0].bits - 8)
+            sums = pixels.field_differences(before, now, after, frame.width, still)
+            self.verdicts.append(_verdict(*sums[:3]))
+            self._proven += self.verdicts[-1] in (TOP, BOTTOM) and (
+                frame.height >= SMALL_HEIGHT or _moves_as_fields(*sums[3:])
+            )
             self._fits.append(min(sums[:2]) / max(sums[2], 1.0))
 
     def decide(self, mode: str) -> Verdict:
@@ -183,7 +194,7 @@ class FieldStatistics:
             if interlaced < MIN_EVIDENCE and determined >= MIN_MOVING:
                 return "progressive", "auto"
             return ("mixed" if self.flagged < 0.9 * self.frames else name), parity
-        if sure and interlaced >= SHARE_INTERLACED * determined:
+        if sure and self._proven >= max(MIN_EVIDENCE, SHARE_INTERLACED * determined):
             return name, parity
         return "progressive", "auto"
 
@@ -224,3 +235,12 @@ def _verdict(first: float, second: float, own: float) -> int:
     if high > ONE_SIDED * low and low < FITTING * own:
         return TOP if first > second else BOTTOM
     return PROGRESSIVE if low > FITTING * own else UNDETERMINED
+
+
+def _moves_as_fields(first: float, second: float, own: float) -> bool:
+    """Return whether what moves in a picture fits neighbours as well as the picture itself.
+
+    In small drawn patterns, still detail that fits everywhere alike outweighs what moves, and
+    objects that rise or fall by a line a frame fit one side's lines better, as fields do.
+    """
+    return min(first, second) < FITTING_MOVING * own
