@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import struct
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
@@ -12,14 +13,17 @@ import av
 import numpy as np
 import pytest
 
+from support.clips import write_clip
 from support.joining import STREAMS, encode, produce, scan_of
 from vsrpp_cli.errors import DiskFullError, EncoderError, StrictError
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.mux.join import decoding_times, display_size, join
+from vsrpp_cli.media.mux.stream_copy import MILLISECOND
 from vsrpp_cli.media.mux.stream_selection import plan_streams
 from vsrpp_cli.media.mux.timeline import timeline
+from vsrpp_cli.media.source import open_source
 from vsrpp_cli.media.types import OutputPlan, Scan
 from vsrpp_cli.options import UpscaleOptions
 
@@ -308,6 +312,76 @@ def test_other_sound_is_copied_or_converted_and_as_long_as_before(codec, suffix,
     (choice,) = [c for c in plan.streams if c.kind == "audio"]
     assert choice.codec == becomes
     assert heard(output) == pytest.approx(heard(source), abs=0.03)
+
+
+def pgs(objects):
+    """Return a display set of PGS subtitles that shows so many (unspecified) objects."""
+    shows = struct.pack(">HHBHBBBB", 64, 64, 0x10, 0, 0x80, 0, 0, objects)
+    return b"\x16" + struct.pack(">H", len(shows)) + shows + b"\x80\0\0"
+
+
+@pytest.mark.parametrize(
+    ("shown", "kept"),
+    [
+        ([(200, 1), (1500, 0)], [(0, 1), (1000, 0)]),  # it shows at the start
+        ([(200, 1), (300, 0), (1500, 1)], [(0, 0), (1000, 1)]),  # it is gone by then
+        ([(200, 1)], [(0, 1)]),
+        ([(200, 1), (500, 2), (900, 0)], [(0, 2), (400, 0)]),  # the next one shows there
+    ],
+)
+def test_a_subtitle_picture_that_shows_at_the_start_stays(tmp_path, shown, kept):
+    video = write_clip(tmp_path / "v.mkv", 40, pts=range(0, 2000, 50), time_base=MILLISECOND)
+    source = tmp_path / "pgs.mkv"
+    with av.open(str(video)) as file, av.open(str(source), "w") as output:
+        pictures = output.add_stream_from_template(file.streams.video[0], opaque=True)
+        subtitles = output.add_mux_stream("hdmv_pgs_subtitle")
+        subtitles.time_base = MILLISECOND
+        packets = [(p, pictures) for p in file.demux(video=0) if p.size]
+        for time, objects in shown:
+            packet = av.Packet(pgs(objects))
+            packet.pts, packet.dts, packet.time_base = time, time, MILLISECOND
+            packets.append((packet, subtitles))
+        for packet, stream in sorted(packets, key=lambda pair: pair[0].dts * pair[0].time_base):
+            packet.stream = stream
+            output.mux(packet)
+    output = tmp_path / "o.mkv"
+    opened = open_source(source)
+    options = UpscaleOptions(start=Fraction(1, 2), strict=True)
+    scan = opened.scan(start=options.start, scenes=False)
+    produce(source, output, options=options, scan=scan, info=opened.info)
+    with av.open(str(output)) as file:
+        found = [(p.pts, bytes(p)[13]) for p in file.demux(subtitles=0) if p.size]
+    assert found == kept
+
+
+@pytest.mark.parametrize(
+    ("codec", "strict"),
+    [("pcm_s16le", True), ("pcm_s24le", True), ("pcm_s32le", False), ("pcm_f32le", False)],
+)
+def test_pcm_in_mp4_is_such_as_older_players_read_rightly(codec, strict, tmp_path):
+    source = with_sound(tmp_path / "in.mov", codec)
+    output = tmp_path / "o.mp4"
+    if not strict:
+        with pytest.raises(StrictError, match="of 24 bits: many players read"):
+            produce(source, output, options=UpscaleOptions(strict=True))
+    produce(source, output, options=UpscaleOptions(strict=strict))
+    assert loudness(output) == pytest.approx(loudness(source), abs=1e-4)
+    produce(source, tmp_path / "o.mov", options=UpscaleOptions(strict=True))
+    with av.open(str(tmp_path / "o.mov")) as file:
+        assert file.streams.audio[0].codec_context.name == codec
+    if shutil.which("ffmpeg") is None:
+        return
+    # FFmpeg 5, which some systems have, is such a player.
+    command = ["ffmpeg", "-v", "error", "-i", str(output), "-map", "0:a", "-f", "f32le", "-"]
+    played = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, "f4")
+    assert np.sqrt((played**2).mean()) == pytest.approx(loudness(source), abs=0.02)
+
+
+def loudness(path):
+    with av.open(str(path)) as file:
+        resampler = av.AudioResampler("flt", "stereo", 48000)
+        parts = [p.to_ndarray() for f in file.decode(audio=0) for p in resampler.resample(f)]
+    return np.sqrt((np.concatenate(parts, 1) ** 2).mean())
 
 
 def heard(path):

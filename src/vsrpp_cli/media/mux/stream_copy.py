@@ -122,6 +122,7 @@ class Copier:
         self._hides = output.format.name in ("mp4", "mov") and source.type == "audio"
         self._hidden: list[av.Packet[Stream]] = []
         self._held: av.Packet[Stream] | None = None
+        self._shown: av.Packet[Stream] | None = None
         self._last_dts: int | None = None
         self._next: int | None = None
 
@@ -154,7 +155,15 @@ class Copier:
             begin = self._next or 0
         self._next = begin + (packet.duration or 0)
         if not self._keeps(begin, packet.duration or 0):
+            # PGS and the like say no duration: each picture stays until the next one.
+            early = self._timeline.start is not None and begin * self._unit < self._timeline.start
+            self._shown = packet if self._spans and not packet.duration and early else self._shown
             return
+        if self._shown is not None:
+            shown, self._shown = self._shown, None
+            if begin > self._shift:
+                shown.pts = shown.dts = self._shift
+                yield from self._take(shown)
         packet.pts = begin - self._shift
         if self._spans and packet.duration:
             start, length = cut_span(
@@ -199,6 +208,10 @@ class Copier:
 
     def flush(self) -> Iterator[av.Packet[Stream]]:
         """Give the last packet; one without a duration lasts as long as the one before."""
+        if self._shown is not None:
+            shown, self._shown = self._shown, None
+            shown.pts = shown.dts = self._shift
+            yield from self._take(shown)
         if self._held is not None and not self._held.duration and not self._spans:
             self._held.duration = self._duration
         yield from self._release()

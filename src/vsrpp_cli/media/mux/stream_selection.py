@@ -45,6 +45,12 @@ AUDIO_CODECS = {
 }
 """What audio becomes where it cannot be copied: lossless sources, and all others."""
 
+DEEP_PCM = ("pcm_s32", "pcm_f")
+"""PCM of more bits than ALAC has."""
+MISREAD_PCM = ("pcm_s24", *DEEP_PCM)
+"""PCM that FFmpeg below version 6, and what is built on it, reads from MP4 as 16 bits (loud noise)
+or not at all: the box that tells the bits (ISO/IEC 23003-5) is younger."""
+
 TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text", "ttml")
 SUBTITLE_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
 """What text subtitles become where they cannot be copied."""
@@ -286,7 +292,8 @@ class _Chooser:
             return replace(choice, action="drop", reason=_as_asked("audio"))
         if absent := self._absent(stream):
             return absent
-        if can_copy(self._source.streams[stream.index], self._muxer, packet):
+        misread = self._muxer == "mp4" and stream.codec.startswith(MISREAD_PCM)
+        if not misread and can_copy(self._source.streams[stream.index], self._muxer, packet):
             return choice
         lossless = stream.codec.startswith(LOSSLESS_AUDIO)
         codec = AUDIO_CODECS[self._muxer][0 if lossless else 1]
@@ -299,13 +306,19 @@ class _Chooser:
         if shape is None:
             return _dropped(stream, f"{self._title} cannot hold it, and {codec} cannot encode it")
         mixed = av.AudioLayout(shape.layout).nb_channels < decoder.layout.nb_channels
+        cut = codec == "alac" and stream.codec.startswith(DEEP_PCM)
+        how = f"{' in stereo' if mixed else ''}{' of 24 bits' if cut else ''}"
         return replace(
             choice,
             action="transcode",
             codec=codec,
-            loss=mixed or not (lossless and codec in ("alac", "flac")),
-            reason=f"{named(stream)} becomes {codec}{' in stereo' if mixed else ''}: "
-            f"{self._title} cannot hold {spoken(stream)}",
+            loss=mixed or cut or not (lossless and codec in ("alac", "flac")),
+            reason=f"{named(stream)} becomes {codec}{how}: "
+            + (
+                f"many players read {spoken(stream)} in MP4 wrongly"
+                if misread
+                else f"{self._title} cannot hold {spoken(stream)}"
+            ),
         )
 
     def _subtitle(self, stream: StreamInfo) -> StreamChoice:
