@@ -5,6 +5,7 @@ disk becomes a `DiskFullError`.
 """
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from vsrpp_cli.errors import DiskFullError, UsageError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the operating system says when there is no room."""
 
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 """What systems say that cannot make a folder's list of names durable on request."""
 
@@ -87,9 +88,30 @@ def replace_durably(source: Path, target: Path) -> None:
     fsync_path(target.parent)
 
 
+def longest_name(folder: Path) -> int:
+    """Return how many bytes the name of a file in this folder may have."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows, or there is no such folder yet
+        return 255
+
+
+def beside(path: Path, before: str, stem: str, after: str) -> Path:
+    """Return a path in the same folder, named by three parts; a stem that is too long is cut.
+
+    The cut one ends in digits made from the whole, so that different names stay different.
+    """
+    room = longest_name(path.parent) - len(os.fsencode(before + after))
+    whole = os.fsencode(stem)
+    if len(whole) > room:
+        digits = hashlib.sha256(whole).hexdigest()[:8]
+        stem = f"{whole[: room - 9].decode('utf-8', 'ignore')}-{digits}"
+    return path.with_name(f"{before}{stem}{after}")
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Write a whole file so that it is there completely, or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = beside(path, "", path.name, ".tmp")
     with disk_errors(path, len(data)):
         try:
             with temporary.open("wb") as file:

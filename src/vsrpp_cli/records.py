@@ -5,6 +5,7 @@ keys, unions with None, and other dataclasses.
 """
 
 import dataclasses
+import json
 import types
 import typing
 from fractions import Fraction
@@ -26,6 +27,17 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     return value
+
+
+def to_bytes(value: Any, *, indent: int | None = None) -> bytes:
+    """Return `value` as JSON in UTF-8, on one line unless `indent` says otherwise.
+
+    Names of files may hold bytes that are no UTF-8. Python keeps them as lone surrogates, which
+    JSON can only write escaped; read back they are the same.
+    """
+    layout: Any = {"indent": indent} if indent else {"separators": (",", ":")}
+    text = json.dumps(value, ensure_ascii=False, **layout)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _plain(items: typing.Sequence[Any]) -> bool:

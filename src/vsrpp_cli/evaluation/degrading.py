@@ -26,6 +26,7 @@ from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.names import check_name
 
 OnFrame = Callable[[int, int], None]
 """Called with frames done and all of them."""
@@ -110,6 +111,7 @@ def degrade_input(
 
 
 def _refuse_nonsense(path: Path, output: Path, options: UpscaleOptions) -> None:
+    check_name(output)
     if path.exists() and output.exists() and output.samefile(path):
         raise UsageError(f"{output} is the input itself: give another name")
     empty = output.is_dir() and not any(output.iterdir())

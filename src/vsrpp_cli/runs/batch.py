@@ -27,7 +27,7 @@ from vsrpp_cli.errors import (
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.records import to_json
+from vsrpp_cli.records import to_bytes, to_json
 from vsrpp_cli.runs.batch_items import Item
 from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.journal import Journal
@@ -86,7 +86,7 @@ class BatchReport:
         """Write the report as JSON."""
         counts = {status: self.count(status) for status in (DONE, SKIPPED, FAILED, INTERRUPTED)}
         data = {**counts, "notes": self.notes, "items": [asdict(o) for o in self.outcomes]}
-        write_durably(path, json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
+        write_durably(path, to_bytes(data, indent=2))
 
     def table(self, *, failures_only: bool = False) -> list[str]:
         """Return one line an item for people, and one of headings."""

@@ -5,12 +5,13 @@ import re
 import stat
 from pathlib import Path
 
+from vsrpp_cli.durable import beside
 from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
 from vsrpp_cli.media.images.output import is_frame
 from vsrpp_cli.media.images.source import is_image_input
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.options import BATCH_NAME
-from vsrpp_cli.runs.names import check_name
+from vsrpp_cli.runs.names import check_name, refuse_long_name
 
 KEPT_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm"})
 """Containers an output shares with its source; all others become Matroska, which holds anything."""
@@ -70,6 +71,7 @@ def resolve_output(given: str, source: Path) -> Path:
     if given == "-":
         raise UsageError(f"-: {PIPES}, give the name of a file")
     path = Path(given)
+    refuse_long_name(path)
     if kind := _special(path):
         raise UsageError(f"{given}: is {kind}, which is left alone; give the name of a file")
     if path.is_symlink():
@@ -83,7 +85,7 @@ def resolve_output(given: str, source: Path) -> Path:
 def _takes_frames(folder: Path, source: Path) -> bool:
     """Whether an existing folder as OUTPUT is where frames go, not what a file goes into."""
     folder = folder.absolute()
-    if folder.parent.joinpath(f"{folder.name}.vsrpp").exists():
+    if beside(folder, "", folder.name, ".vsrpp").exists():
         return True
     if is_image_input(source):
         return source.is_dir()

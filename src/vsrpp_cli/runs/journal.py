@@ -12,6 +12,7 @@ from typing import IO, Any
 from filelock import FileLock
 
 from vsrpp_cli.durable import disk_errors, fsync_path
+from vsrpp_cli.records import to_bytes
 
 
 class Journal:
@@ -49,7 +50,7 @@ class Journal:
         Raises:
             DiskFullError: there is no room; the journal is as it was before.
         """
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = to_bytes(record)
         with disk_errors(self.path, len(line)):
             with FileLock(self.lock):
                 new = not self.path.exists()

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from vsrpp_cli.durable import longest_name
 from vsrpp_cli.errors import UsageError
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
@@ -30,5 +31,19 @@ def check_name(path: Path, *, windows: bool = os.name == "nt") -> None:
     Raises:
         UsageError: it cannot; the message says why.
     """
+    refuse_long_name(path)
     if windows and (reason := refused_by_windows(path.name)):
         raise UsageError(f"{path}: a name on Windows cannot be so, it {reason}")
+
+
+def refuse_long_name(path: Path) -> None:
+    """Refuse a name that no file in its folder may have, before work is done for it.
+
+    Raises:
+        UsageError: the name is too long.
+    """
+    length, longest = len(os.fsencode(path.name)), longest_name(path.parent)
+    if length > longest:
+        raise UsageError(
+            f"{path}: the name is too long ({length} bytes, {longest} at most): give a shorter one"
+        )

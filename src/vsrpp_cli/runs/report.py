@@ -1,12 +1,12 @@
 """What a run did: counted while it goes, shown at its end, written with `--report`."""
 
-import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.durable import write_durably
+from vsrpp_cli.records import to_bytes
 
 
 @dataclass(kw_only=True)
@@ -49,7 +49,7 @@ class Report:
     def write(self, path: Path) -> None:
         """Write the report as JSON."""
         data = {**asdict(self), "fps": round(self.fps, 3)}
-        write_durably(path, json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
+        write_durably(path, to_bytes(data, indent=2))
 
     def summary(self, told: Collection[str] = ()) -> list[str]:
         """Return the few lines shown at the end of a run, without the notes `told` before."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
-from vsrpp_cli.durable import disk_errors, fsync_tree
+from vsrpp_cli.durable import beside, disk_errors, fsync_tree
 from vsrpp_cli.errors import (
     DiskFullError,
     OutputExistsError,
@@ -388,7 +388,7 @@ def _end(run: Run, plan: Plan) -> None:
 
 def temporary_output(output: Path) -> Path:
     """Return where the joined result stands until it is verified: beside the output."""
-    return output.with_name(f".{output.stem}.vsrpp-part{output.suffix}")
+    return beside(output, ".", output.stem, f".vsrpp-part{output.suffix}")
 
 
 def _joined(run: Run, plan: Plan) -> Path:
@@ -414,7 +414,7 @@ def _verified(run: Run, plan: Plan, temporary: Path) -> None:
                 temporary, plan.scan, plan.source, plan.output, decode=run.options.verify
             )
         except VerificationError as error:
-            kept = run.output.with_name(f"{run.output.stem}.unverified{run.output.suffix}")
+            kept = beside(run.output, "", run.output.stem, f".unverified{run.output.suffix}")
             remove(kept)
             temporary.rename(kept)
             raise VerificationError(f"{error}; the result is kept as {kept}") from error

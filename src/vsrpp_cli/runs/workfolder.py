@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import ReadWriteLock, Timeout
 
-from vsrpp_cli.durable import disk_errors
+from vsrpp_cli.durable import beside, disk_errors
 from vsrpp_cli.errors import UsageError, WorkFolderBusyError
 from vsrpp_cli.runs.journal import Journal
 
@@ -32,10 +32,10 @@ class WorkFolder:
     def of(cls, output: Path, work_dir: str | None) -> "WorkFolder":
         """Return the folder a run that makes `output` works in; nothing is created."""
         if work_dir is None:
-            return cls(output.with_name(f"{output.name}.vsrpp"))
+            return cls(beside(output, "", output.name, ".vsrpp"))
         # Outputs of one name in different places may share a --work-dir.
         place = hashlib.sha256(os.fsencode(output.absolute())).hexdigest()[:8]
-        return cls(Path(work_dir) / f"{output.name}-{place}.vsrpp")
+        return cls(beside(Path(work_dir) / output.name, "", output.name, f"-{place}.vsrpp"))
 
     @contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:

@@ -341,7 +341,7 @@ class ImageSource:
             "kind": "frames",
             "files": count,
             "size": sum(sizes),
-            "names": _digest(listing.encode()),
+            "names": _digest(os.fsencode(listing)),
             "samples": [_digest(self.files[i].read_bytes()) for i in sample],
             "times": _digest(repr(self._timing.times).encode()),
             "stream": f"{self.info.width}x{self.info.height} {self.info.pix_fmt}",

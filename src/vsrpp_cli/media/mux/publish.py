@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from vsrpp_cli.durable import fsync_path
+from vsrpp_cli.durable import beside, fsync_path
 from vsrpp_cli.media.images.output import is_frame
 
 
@@ -33,7 +33,7 @@ def publish(temporary: Path, output: Path) -> None:
 
 def replaced(output: Path) -> Path:
     """Return where the folder that was `output` stands until its successor is in place."""
-    return output.with_name(f".{output.name}.vsrpp-replaced")
+    return beside(output, ".", output.name, ".vsrpp-replaced")
 
 
 def finish_publishing(output: Path) -> None:
