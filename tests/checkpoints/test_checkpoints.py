@@ -1,6 +1,7 @@
 """Registry rows, recognition of checkpoints, and strict loading."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from support.benchmarks import script
 from support.places import DATA, ROOT
 from vsrpp_cli.checkpoints import registry
 from vsrpp_cli.checkpoints.cache import place_of, sha256_of
@@ -163,6 +165,26 @@ def test_embedded_models_are_the_files_their_rows_describe(row: registry.ModelRo
     assert sha256_of(path).startswith(row.digest), f"its digest is {sha256_of(path)[:8]}"
     assert read_config(path) == row.config
     assert sum(p.numel() for p in load_network(path).parameters()) == row.parameters
+
+
+def test_weights_are_shipped_in_half_precision_with_their_digest(tmp_path: Path) -> None:
+    row = registry.lookup("compact-web")
+    table = tmp_path / "registry.py"
+    shutil.copy(registry.__file__, table)
+    network = load_network(place_of(row))
+    with torch.no_grad():
+        network.conv_last.bias += 0.125
+    save_file(network.state_dict(), tmp_path / "run.safetensors", to_metadata(row.config))
+    digest = script("ship_weights").ship(
+        tmp_path / "run.safetensors", row, tmp_path / "new.safetensors", table
+    )
+    assert sha256_of(tmp_path / "new.safetensors").startswith(digest)
+    assert digest in table.read_text()
+    assert row.digest not in table.read_text()
+    shipped = load_network(tmp_path / "new.safetensors")
+    assert shipped.config == row.config
+    assert torch.equal(shipped.conv_last.bias, network.conv_last.bias.half().float())
+    assert (tmp_path / "new.safetensors").stat().st_size < 3e6
 
 
 def test_network_is_ready_for_inference() -> None:

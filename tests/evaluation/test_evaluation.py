@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 from skimage.metrics import peak_signal_noise_ratio
 
+from support.benchmarks import script
 from vsrpp_cli.checkpoints.registry import lookup
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.cli.main import main as vsrpp
@@ -434,6 +436,20 @@ def test_degrading_refuses_strengths_that_make_no_sense(
 def test_web_needs_a_container_that_holds_h264(dataset, tmp_path):
     with pytest.raises(UsageError, match=r"suffix of .mp4"):
         degrade_input(dataset / "GT/first", tmp_path / "a.webm", "web", UpscaleOptions())
+
+
+def test_the_choice_of_a_model_is_measured(dataset, capsys, monkeypatch):
+    arguments = ["x", str(dataset), "--frames", "2", "--crf", "0", "40", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    script("choose_model").main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith(("| first", "| second"))]
+    assert [row[1] for row in rows] == ["0", "40"] * 2
+    for row in rows:
+        better = "compact-web" if float(row[5]) > float(row[4]) else "compact"
+        chosen = row[6].removesuffix(" |")
+        assert row[4] == row[5] or (chosen == better) == ("wrong" not in chosen)
+    assert any(line.startswith("right in ") for line in lines)
 
 
 def test_evaluating_web_footage_says_how_strong_it_was(dataset, model):

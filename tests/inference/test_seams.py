@@ -1,10 +1,8 @@
 """Seams of the shipped model, measured on real frames as `benchmarks/seams.py` does."""
 
-import importlib.util
-
 import pytest
 
-from support.places import ROOT
+from support.benchmarks import script
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, TILE_OVERLAP
@@ -15,14 +13,7 @@ OVERLAP = 6
 """What chunks of this model have where memory allows."""
 
 
-def _benchmark():
-    spec = importlib.util.spec_from_file_location("seams", ROOT / "benchmarks" / "seams.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-seams = _benchmark()
+seams = script("seams")
 
 
 @pytest.fixture(scope="module")
