@@ -119,7 +119,7 @@ def test_the_verdict_is_on_the_number_that_is_shown():
 
 
 def test_the_limit_in_bits_is_higher_where_each_picture_stands_alone():
-    found = [Compression(coding="x", bits=1.5, intra=intra).strong for intra in (False, True)]
+    found = [Compression(coding="x", bits=1.0, intra=intra).strong for intra in (False, True)]
     assert found == [False, True]
 
 

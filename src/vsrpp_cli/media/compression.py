@@ -25,9 +25,9 @@ from vsrpp_cli.media.decode.side_data import side_data
 from vsrpp_cli.media.images.source import find_frames
 from vsrpp_cli.media.types import SourceInfo
 
-CLEAN_QUANTISER = 20.0
+CLEAN_QUANTISER = 27.0
 """Up to this mean quantiser, on H.264's scale for 8 bits, a source counts as clean."""
-CLEAN_BITS = 1.0
+CLEAN_BITS = 0.3
 """From so many bits a pixel on, where no quantisers are told."""
 CLEAN_BITS_INTRA = 2.0
 """The same for codings that predict nothing from other pictures: ProRes, DNxHD, DV, JPEG."""
