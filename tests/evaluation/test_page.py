@@ -69,6 +69,7 @@ def page_file(tmp_path_factory, found):
     report = {"output": "out.mkv", "status": "done", "model": "tiny", "notes": [NASTY]}
     (folder / "report.json").write_text(json.dumps(report))
     words = [*found.inputs.paths, "--html", folder / "page.html", "--label", NASTY]
+    words += ["--label", "a_name_that_does_not_end_" * 6]
     words += ["--report", folder / "report.json"]
     done = CliRunner().invoke(vsrpp, ["compare", *map(str, words)])
     assert done.exit_code == 0, done.output
@@ -256,8 +257,13 @@ def test_side_by_side_shows_both_whole(shown):
 def test_of_three_inputs_any_two_are_shown(browser, tmp_path, found):
     red, blue = found.inputs.paths
     three = compare(Inputs([red, blue, red]))
-    write_page(tmp_path / "p.html", three, PageSettings(labels=("first", "second", "third")))
-    shown = Shown(browser, tmp_path / "p.html")
+    write_page(
+        tmp_path / "p.html",
+        three,
+        PageSettings(labels=("first_of_all_there_are" * 5, "second", "third")),
+    )
+    shown = Shown(browser, tmp_path / "p.html", viewport={"width": 360, "height": 800})
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert shown.sides(0.2, 0.8) == ["red", "red"]
     shown.page.get_by_label("Left").select_option("second")
     shown.page.wait_for_function("document.querySelector('figcaption').textContent > 'second'")
