@@ -6,6 +6,7 @@ keys, unions with None, and other dataclasses.
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from fractions import Fraction
@@ -29,14 +30,20 @@ def to_json(value: Any) -> Any:
     return value
 
 
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""The control characters that JSON does not escape by itself."""
+
+
 def to_bytes(value: Any, *, indent: int | None = None) -> bytes:
     """Return `value` as JSON in UTF-8, on one line unless `indent` says otherwise.
 
     Names of files may hold bytes that are no UTF-8. Python keeps them as lone surrogates, which
-    JSON can only write escaped; read back they are the same.
+    JSON can only write escaped; read back they are the same. So are control characters, which a
+    terminal would obey that shows the file.
     """
     layout: Any = {"indent": indent} if indent else {"separators": (",", ":")}
     text = json.dumps(value, ensure_ascii=False, **layout)
+    text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 

@@ -467,9 +467,11 @@ def test_sound_without_a_picture_costs_one_item(batch, inputs, tiny, tmp_path):
     assert (tmp_path / "out" / "shot_x4").is_dir()
 
 
-def test_dry_run_shows_what_would_be_done(batch, inputs, tmp_path):
-    said = batch(inputs, tmp_path / "out", "--dry-run", check=0)
-    assert said.splitlines() == [f"{inputs / 'shot'} -> {tmp_path / 'out' / 'shot_x4'}"]
+def test_dry_run_shows_what_would_be_done(inputs, tmp_path, capsys):
+    assert execute(["batch", str(inputs), str(tmp_path / "out"), "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.splitlines() == [f"{inputs / 'shot'} -> {tmp_path / 'out' / 'shot_x4'}"]
     assert not (tmp_path / "out").exists()
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.accounts import accounting
 from vsrpp_cli.cli.config import RunCommand
-from vsrpp_cli.cli.progress import make_display
+from vsrpp_cli.cli.events import progress_option
+from vsrpp_cli.cli.progress import make_display, tell_result
 from vsrpp_cli.cli.signals import stoppable
-from vsrpp_cli.errors import VsrppError
-from vsrpp_cli.options import BATCH_NAME, PROGRESS, UpscaleOptions
+from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.options import BATCH_NAME, UpscaleOptions
 from vsrpp_cli.runs.progress import OnProgress
 from vsrpp_cli.runs.stop import StopToken
 
@@ -52,7 +54,7 @@ TRACEBACKS = 2
 @params.output_options
 @params.run_options
 @params.config_option
-@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
+@progress_option
 @params.report_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Failures only.")
@@ -73,45 +75,66 @@ def command(
     OUTPUT_DIR mirrors the tree of INPUT_DIR. One bad item does not stop the rest; the same command
     given again skips what is finished and goes on with what was interrupted.
     """
+    from vsrpp_cli.runs.batch import BatchReport
     from vsrpp_cli.runs.batch_items import find_items
 
     report, quiet = values.pop("report"), values.pop("quiet")
     if values.pop("verbose") >= TRACEBACKS:
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("vsrpp_cli").setLevel(logging.DEBUG)
-    options = params.make_options(values)
-    found = find_items(input_dir, output_dir, name=name, include=include, exclude=exclude)
-    if dry_run:
-        _say([*(f"{item.input} -> {item.output}" for item in found.items), *found.notes])
-        return
-    result = _run(found, output_dir, options, "none" if quiet else progress, report)
-    _say(result.table(failures_only=quiet))
-    if not quiet:
-        _say(f"note: {text}" for text in result.remarks())
-    if result.failure:
-        raise result.failure
+        _show_tracebacks()
+    with accounting(report, BatchReport):
+        options = params.make_options(values)
+        found = find_items(input_dir, output_dir, name=name, include=include, exclude=exclude)
+        if dry_run:
+            result = _planned(found)
+        else:
+            result = _run(found, output_dir, options, "none" if quiet else progress)
+        if report is not None:
+            result.write(report)
+        if progress != "json" and not dry_run:
+            _say(result.lines(failures_only=quiet))
+        if failure := result.failure:
+            failure.report = result
+            raise failure
+    tell_result(progress, (), result)
 
 
-def _run(
-    found: "Found", output_dir: Path, options: UpscaleOptions, progress: str, report: Path | None
-) -> "BatchReport":
-    """Do the batch and write its account, also if it is stopped."""
-    from vsrpp_cli.runs.batch import BatchReport, run_batch
+def _show_tracebacks() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLineEach("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("vsrpp_cli").setLevel(logging.DEBUG)
+
+
+class _OneLineEach(logging.Formatter):
+    """Keeps control characters in names and messages from the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+def _planned(found: "Found") -> "BatchReport":
+    from vsrpp_cli.runs.batch import PLANNED, BatchReport
+
+    for line in [*(f"{item.input} -> {item.output}" for item in found.items), *found.notes]:
+        echo(line)
+    account = BatchReport.of(found.items, PLANNED, found.notes)
+    account.status = PLANNED
+    return account
+
+
+def _run(found: "Found", output_dir: Path, options: UpscaleOptions, progress: str) -> "BatchReport":
+    """Do the batch."""
+    from vsrpp_cli.runs.batch import run_batch
 
     token = StopToken()
     watched = _Watched(progress)
     try:
         with stoppable(token, watched.say):
             result = run_batch(found.items, output_dir, options, on_item=watched.begin, stop=token)
-    except VsrppError as error:
-        if report is not None and isinstance(error.report, BatchReport):
-            error.report.write(report)
-        raise
     finally:
         watched.end()
     result.notes += found.notes
-    if report is not None:
-        result.write(report)
     return result
 
 
@@ -140,4 +163,4 @@ class _Watched:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(line, err=True)
+        echo(line, err=True)

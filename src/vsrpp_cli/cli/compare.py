@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrpp_cli.cli.params import SECONDS
+from vsrpp_cli.cli.text import echo
 
 if TYPE_CHECKING:
     from vsrpp_cli.evaluation.compare import Comparison
@@ -89,10 +90,10 @@ def command(
     for index, path in enumerate(inputs.paths):
         if inputs.resized(index):
             width, height = inputs.size
-            click.echo(f"note: {path} is enlarged bicubically to {width}x{height}", err=True)
+            echo(f"note: {path} is enlarged bicubically to {width}x{height}", err=True)
     found = _measured(inputs, quiet=quiet, channels=channels, border=border)
     for line in show.write(found):
-        click.echo(line, err=True)
+        echo(line, err=True)
     if as_json:
         click.echo(json.dumps(found.record(), indent=2, allow_nan=False))
     else:
@@ -118,12 +119,12 @@ def _tell(found: "Comparison") -> None:
     name = f"{reference}, enlarged bicubically" if found.reference_enlarged else str(reference)
     for r in found.results:
         worst = f"frame {r.worst} with {r.psnr[r.worst]:.4f} dB, {r.ssim[r.worst]:.4f}"
-        click.echo(
+        echo(
             f"{r.path}: PSNR {r.mean_psnr:.4f} dB, SSIM {r.mean_ssim:.4f} against {name}, over "
             f"{len(r.psnr)} frames ({found.channels}); least alike: {worst}"
         )
     if found.reference_enlarged:
-        click.echo(
+        echo(
             "note: these figures say how much was changed, not how good it is: quality needs the "
             "sharp original as REFERENCE",
             err=True,

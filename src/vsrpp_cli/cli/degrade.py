@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.text import echo
 from vsrpp_cli.options import DEINTERLACE
 
 
@@ -80,8 +81,6 @@ def command(
             input, output, kind, options, factor=factor, blur=blur, noise=noise, on_frame=show
         )
     if not quiet:
-        click.echo(
-            f"{result.output}: {result.frames} frames, {result.width}x{result.height}", err=True
-        )
+        echo(f"{result.output}: {result.frames} frames, {result.width}x{result.height}", err=True)
         for note in result.notes:
-            click.echo(f"note: {note}", err=True)
+            echo(f"note: {note}", err=True)

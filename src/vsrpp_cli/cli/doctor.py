@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vsrpp_cli.cli.text import echo
 from vsrpp_cli.version import __version__
 
 PACKAGES = ("torch", "torchvision", "av", "numpy", "numba", "huggingface-hub", "safetensors")
@@ -22,9 +23,9 @@ def command(*, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     for section, values in facts.items():
-        click.echo(f"{section}:")
+        echo(f"{section}:")
         for name, value in values.items():
-            click.echo(f"  {name:<18} {value}")
+            echo(f"  {name:<18} {value}")
 
 
 def examine() -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from vsrpp_cli.checkpoints.transfer import Progress
+from vsrpp_cli.cli.text import echo, printable
 
 STEPS = 4
 """Plain lines a download, besides its first."""
@@ -54,7 +55,7 @@ class DownloadBar:
             self._bar = tqdm(
                 total=progress.total,
                 initial=progress.done,
-                desc=progress.file[:40],
+                desc=printable(progress.file)[:40],
                 unit="B",
                 unit_scale=True,
                 file=sys.stderr,
@@ -70,5 +71,4 @@ class DownloadBar:
             self._say(f"{done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     def _say(self, text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        echo(text, err=True)

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import click
 
+from vsrpp_cli.cli.text import echo
 from vsrpp_cli.options import PRECISIONS
 
 PROTOCOL_NAMES = ("vid4", "reds4", "udm10", "vimeo90k-t")
@@ -93,7 +94,8 @@ def command(
     with _Progress(quiet=quiet) as progress:
         result = evaluate(dataset, options, on_progress=progress)
     if "-" not in (json_file, csv_file):
-        click.echo("\n".join(result.as_table()))
+        for line in result.as_table():
+            echo(line)
     for name, text in ((json_file, result.as_json), (csv_file, result.as_csv)):
         if name is not None:
             _write(name, text())

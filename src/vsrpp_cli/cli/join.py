@@ -2,6 +2,8 @@
 
 import click
 
+from vsrpp_cli.cli.text import echo
+
 
 @click.command("join")
 @click.argument("plan", type=click.Path(exists=True))
@@ -21,4 +23,4 @@ def command(*, plan: str, verify: bool, keep_work: bool, overwrite: bool) -> Non
 
     report = finish(plan, verify=verify, keep_work=keep_work, overwrite=overwrite)
     for line in report.summary():
-        click.echo(line, err=True)
+        echo(line, err=True)

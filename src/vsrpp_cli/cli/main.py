@@ -13,7 +13,9 @@ from typing import NoReturn
 
 import click
 
-from vsrpp_cli.errors import PipeClosed, VsrppError
+from vsrpp_cli.cli.events import Session, asked_for, write_error
+from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.errors import Interrupted, PipeClosed, VsrppError
 from vsrpp_cli.version import __version__
 
 COMMANDS = {
@@ -84,28 +86,18 @@ def execute(args: Sequence[str]) -> int:
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     _never_fail_to_print()
+    session = Session(events=asked_for(args))
     try:
-        result = main.main(list(args), prog_name="vsrpp", standalone_mode=False)
+        result = main.main(list(args), prog_name="vsrpp", standalone_mode=False, obj=session)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.Abort:
-        click.echo("vsrpp: interrupted", err=True)
-        return 130
     except BrokenPipeError:
         # Nobody reads what would still be flushed at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PipeClosed.exit_code
-    except VsrppError as error:
-        return _failed(args, str(error), error.exit_code)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _failed(args, f"{place}{error.strerror or error}", VsrppError.exit_code)
+        return _failed(PipeClosed("nobody reads the output"), "", session)
     except Exception as error:
-        text = f"unexpected {type(error).__name__}: {error} (a bug; vsrpp -vv COMMAND shows where)"
-        return _failed(args, text, VsrppError.exit_code)
+        trace = traceback.format_exc() if _verbosity(args) >= VERBOSE else ""
+        return _failed(error, trace, session)
     return result if isinstance(result, int) else 0
 
 
@@ -117,12 +109,41 @@ def _never_fail_to_print() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
-def _failed(args: Sequence[str], text: str, code: int) -> int:
+def _failed(error: Exception, trace: str, session: Session) -> int:
     """Say what went wrong, with a traceback where that was asked for."""
-    if _verbosity(args) >= VERBOSE:
-        traceback.print_exc()
-    click.echo(f"vsrpp: {text}", err=True)
+    text, code = _message(error)
+    if session.events:
+        write_error(error, text, code, trace)
+        return code
+    for line in trace.splitlines():
+        echo(line, err=True)
+    if isinstance(error, click.ClickException):
+        _on_one_line(error).show()
+    else:
+        echo(f"vsrpp: {text}", err=True)
     return code
+
+
+def _on_one_line(error: click.ClickException) -> click.ClickException:
+    """Return click's error with a message that keeps to one line, unless click breaks it itself."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError | click.MissingParameter):
+        return error
+    return click.UsageError(printable(error.format_message()), getattr(error, "ctx", None))
+
+
+def _message(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, click.Abort):
+        return "interrupted", Interrupted.exit_code
+    if isinstance(error, VsrppError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}", VsrppError.exit_code
+    text = f"unexpected {type(error).__name__}: {error} (a bug; vsrpp -vv COMMAND shows where)"
+    return text, VsrppError.exit_code
 
 
 def _verbosity(args: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from vsrpp_cli.checkpoints.cache import models_folder, place_of
 from vsrpp_cli.checkpoints.download import is_cached, resolve, verify
 from vsrpp_cli.checkpoints.registry import MATERIALS, MODELS, ModelRow, lookup
 from vsrpp_cli.cli.download_bar import DownloadBar
+from vsrpp_cli.cli.text import echo
 from vsrpp_cli.errors import ModelError
 from vsrpp_cli.records import to_json
 
@@ -53,7 +54,8 @@ def list_models(*, as_json: bool) -> None:
 def info(*, name: str | None, as_json: bool) -> None:
     """Say all about model NAME; without NAME, which model suits which material."""
     if name is None:
-        click.echo(WORDS)
+        for line in WORDS.splitlines():
+            echo(line)
         _table([("your material", "--model"), *MATERIALS])
         return
     row = lookup(name)
@@ -62,7 +64,8 @@ def info(*, name: str | None, as_json: bool) -> None:
         return
     _table(_facts(row))
     if row.scores:
-        click.echo("\npublished results:")
+        echo("")
+        echo("published results:")
         scores = [(s.dataset, f"{s.psnr:.4f}", f"{s.ssim:.4f}", s.on) for s in row.scores]
         _table([("test set", "PSNR dB", "SSIM", "measured on"), *scores])
 
@@ -80,7 +83,7 @@ def download(*, names: tuple[str, ...], offline: bool) -> None:
         except ModelError as error:
             failures.append(error)
         else:
-            click.echo(f"{model.name}: {model.path}")
+            echo(f"{model.name}: {model.path}")
     _fail(failures)
 
 
@@ -94,7 +97,7 @@ def verify_models(*, names: tuple[str, ...]) -> None:
     failures: list[ModelError] = []
     for row in chosen:
         try:
-            click.echo(f"{row.name}: good, {verify(row)}")
+            echo(f"{row.name}: good, {verify(row)}")
         except ModelError as error:
             failures.append(error)
     _fail(failures)
@@ -105,18 +108,18 @@ def verify_models(*, names: tuple[str, ...]) -> None:
 def path(*, name: str | None) -> None:
     """Print where the file of model NAME lies or belongs; without NAME, the folder of models."""
     if name is None:
-        click.echo(models_folder())
+        echo(models_folder())
         return
     row = lookup(name)
-    click.echo(place_of(row))
+    echo(place_of(row))
     if not is_cached(row):
-        click.echo(f"not there yet: `vsrpp models download {row.name}` fetches it", err=True)
+        echo(f"not there yet: `vsrpp models download {row.name}` fetches it", err=True)
 
 
 def _fail(failures: Sequence[ModelError]) -> None:
     """Raise the only failure, or say all but the last, which is raised."""
     for error in failures[:-1]:
-        click.echo(f"vsrpp: {error}", err=True)
+        echo(f"vsrpp: {error}", err=True)
     if failures:
         raise failures[-1]
 
@@ -171,4 +174,4 @@ def _table(rows: Iterable[Sequence[str]]) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     for *cells, last in rows:
         padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        click.echo("  ".join([*padded, last]))
+        echo("  ".join([*padded, last]))

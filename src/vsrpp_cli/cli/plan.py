@@ -2,13 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vsrpp_cli.cli import params
 from vsrpp_cli.cli.config import RunCommand
+from vsrpp_cli.cli.text import echo
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.records import to_json
+
+if TYPE_CHECKING:
+    from vsrpp_cli.runs.plan import Plan
 
 
 @click.command("plan", cls=RunCommand)
@@ -35,38 +40,38 @@ def command(
     With --write, `vsrpp worker OUTPUT.vsrpp K` computes segment K anywhere and
     `vsrpp join OUTPUT.vsrpp` ends the run.
     """
+    from vsrpp_cli.runs.planner import plan_only
+
     options = params.make_options(values)
-    target = output or f"{Path(input).stem}_x4{Path(input).suffix or '.mp4'}"
-    if write:
-        _write(input, target, options)
-    else:
-        show_plan(input, target, options, as_json=as_json)
+    plan = _written(input, output, options) if write else plan_only(input, output, options)
+    if as_json or not write:
+        show_plan(plan, options, as_json=as_json)
 
 
-def _write(input: str, output: str, options: UpscaleOptions) -> None:
+def _written(input: str, output: str | None, options: UpscaleOptions) -> "Plan":
+    """Leave the plan in its work folder, say where, and return it."""
+    from vsrpp_cli.runs.destination import output_name
     from vsrpp_cli.runs.plan import Plan
     from vsrpp_cli.runs.run import write_plan
 
-    folder = write_plan(input, output, options)
-    segments = len(Plan.read(folder.plan).segments)
-    click.echo(f"{folder.path}: segments 0 to {segments - 1}", err=True)
+    folder = write_plan(input, output or output_name(Path(input)), options)
+    plan = Plan.read(folder.plan)
+    echo(f"{folder.path}: segments 0 to {len(plan.segments) - 1}", err=True)
+    return plan
 
 
-def show_plan(
-    input: str,
-    output: str,
-    options: UpscaleOptions,
-    *,
-    as_json: bool = False,
-) -> None:
-    """Plan a run without leaving anything behind, and show the plan."""
-    from vsrpp_cli.records import to_json
-    from vsrpp_cli.runs.planner import make_plan, open_input
+def show_plan(plan: "Plan", options: UpscaleOptions, *, as_json: bool = False) -> None:
+    """Print a plan, for people or with all that is in it."""
     from vsrpp_cli.runs.summary import outline
 
-    plan = make_plan(open_input(Path(input), options), Path(output), options)
     if as_json:
-        click.echo(json.dumps(to_json(plan), indent=2))
+        click.echo(json.dumps(_record(plan, options), indent=2))
     else:
         for name, text in outline(plan, options):
-            click.echo(f"{name:>10}  {text}")
+            echo(f"{name:>10}  {text}")
+
+
+def _record(plan: "Plan", options: UpscaleOptions) -> dict[str, Any]:
+    """Return a plan as JSON values; the options, which it keeps as text, with their own types."""
+    typed = {name: to_json(getattr(options, name)) for name in plan.options}
+    return {**to_json(plan), "options": typed}

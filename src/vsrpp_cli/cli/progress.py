@@ -1,12 +1,15 @@
 """Showing progress on stderr: a bar, plain lines or JSON lines."""
 
-import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any, Self
 
 from tqdm import tqdm
 
+from vsrpp_cli.cli.events import write_event
+from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.runs.account import Account
 from vsrpp_cli.runs.progress import Progress
 
 LINE_INTERVAL = 10.0
@@ -107,7 +110,7 @@ class Bar(Display):
 
     def say(self, text: str) -> None:
         """Write a line above the bar."""
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(printable(text), file=sys.stderr)
 
 
 class Lines(Display):
@@ -146,12 +149,11 @@ class Lines(Display):
 
     def say(self, text: str) -> None:
         """Write a line."""
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        echo(text, err=True)
 
 
 class JsonLines(Display):
-    """One JSON object a line: phase, done, total, elapsed."""
+    """Events, one JSON object a line; see `vsrpp_cli.cli.events`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,27 +162,39 @@ class JsonLines(Display):
         self._began = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        """Write a record, at most a few a second and always the first and last of a phase."""
+        """Write an event, at most a few a second and always the first and last of a phase."""
+        if progress.phase == "note":
+            self.told.append(progress.text)
+            write_event("note", text=progress.text)
+        elif progress.phase == "model":
+            self.say(progress.text)
+        elif self._is_due(progress):
+            write_event(
+                "progress",
+                phase=progress.phase,
+                done=progress.done,
+                total=progress.total,
+                elapsed=round(time.monotonic() - self._began, 3),
+                text=progress.text,
+            )
+
+    def _is_due(self, progress: Progress) -> bool:
         now = time.monotonic()
-        if (
-            progress.phase == self._phase
-            and progress.done != progress.total
-            and now - self._last < JSON_INTERVAL
-        ):
-            return
+        again = progress.phase == self._phase and progress.done != progress.total
+        if again and now - self._last < JSON_INTERVAL:
+            return False
         self._phase, self._last = progress.phase, now
-        self._write(
-            phase=progress.phase,
-            done=progress.done,
-            total=progress.total,
-            elapsed=round(now - self._began, 3),
-            text=progress.text,
-        )
+        return True
 
     def say(self, text: str) -> None:
-        """Write a record of its own for a message."""
-        self._write(phase="message", text=text)
+        """Write an event of its own for a message."""
+        write_event("message", text=text)
 
-    def _write(self, **record: object) -> None:
-        sys.stderr.write(json.dumps(record) + "\n")
-        sys.stderr.flush()
+
+def tell_result(mode: str, lines: Iterable[str], account: Account) -> None:
+    """Say how a run ended that did not fail: in lines, or in the last event."""
+    if mode == "json":
+        write_event("result", exit_code=0, report=account.record())
+        return
+    for line in lines:
+        echo(line, err=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
 import numba
 import torch
 
 from vsrpp_cli.checkpoints.download import resolve
 from vsrpp_cli.cli.signals import STOPPING
+from vsrpp_cli.cli.text import echo
 from vsrpp_cli.errors import Interrupted
 from vsrpp_cli.inference.device import resolve_device
 from vsrpp_cli.training.curves import Row
@@ -68,7 +68,7 @@ def run_training(  # noqa: PLR0913 - one argument an option
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _silent(_text: str) -> None:

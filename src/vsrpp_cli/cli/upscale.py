@@ -6,11 +6,13 @@ from typing import Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.accounts import accounting
 from vsrpp_cli.cli.config import RunCommand
-from vsrpp_cli.cli.progress import make_display
+from vsrpp_cli.cli.events import progress_option
+from vsrpp_cli.cli.progress import make_display, tell_result
 from vsrpp_cli.cli.signals import stoppable
-from vsrpp_cli.errors import VsrppError
-from vsrpp_cli.options import PROGRESS
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
 
 
@@ -23,7 +25,7 @@ from vsrpp_cli.runs.stop import StopToken
 @params.output_options
 @params.run_options
 @params.config_option
-@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
+@progress_option
 @params.report_option
 @click.option("--dry-run", is_flag=True, help="Plan, show the plan, compute nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
@@ -39,27 +41,36 @@ def command(
 ) -> None:
     """Upscale INPUT, a video, a folder of frames or an image, into OUTPUT."""
     quiet, verbose = values.pop("quiet"), values.pop("verbose")
-    options = params.make_options(values)
-    if dry_run:
-        from vsrpp_cli.cli.plan import show_plan
+    with accounting(report, lambda: Report(input=input, output=output)):
+        options = params.make_options(values)
+        if dry_run:
+            result, lines = _planned(input, output, options), []
+        else:
+            result, told = _upscaled(input, output, options, "none" if quiet else progress)
+            lines = [*result.summary(told), *(result.details() if verbose else ())]
+        if report is not None:
+            result.write(report)
+    tell_result(progress, () if quiet else lines, result)
 
-        show_plan(input, output, options)
-        return
+
+def _planned(input: str, output: str, options: UpscaleOptions) -> Report:
+    """Show the plan, and return the account of a run that only was planned."""
+    from vsrpp_cli.cli.plan import show_plan
+    from vsrpp_cli.runs.planner import plan_only
+
+    plan = plan_only(input, output, options)
+    show_plan(plan, options)
+    account = Report(input=input, output=plan.output.path, status="planned")
+    account.describe(plan)
+    return account
+
+
+def _upscaled(
+    input: str, output: str, options: UpscaleOptions, progress: str
+) -> tuple[Report, list[str]]:
+    """Do the run; return its account and the notes that were shown on the way."""
     from vsrpp_cli.runs.run import upscale
 
     token = StopToken()
-    with make_display("none" if quiet else progress) as display, stoppable(token, display.say):
-        try:
-            result = upscale(input, output, options, on_progress=display, stop=token)
-        except VsrppError as error:
-            _write_report(error.report, report)
-            raise
-    _write_report(result, report)
-    if not quiet:
-        for line in [*result.summary(display.told), *(result.details() if verbose else ())]:
-            click.echo(line, err=True)
-
-
-def _write_report(result: Any, path: Path | None) -> None:
-    if path is not None and result is not None:
-        result.write(path)
+    with make_display(progress) as display, stoppable(token, display.say):
+        return upscale(input, output, options, on_progress=display, stop=token), display.told

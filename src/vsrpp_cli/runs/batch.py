@@ -10,12 +10,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from vsrpp_cli.checkpoints.download import ResolvedModel, asks_for_auto
 from vsrpp_cli.checkpoints.load import read_config
-from vsrpp_cli.durable import disk_errors, write_durably
+from vsrpp_cli.durable import disk_errors
 from vsrpp_cli.errors import (
     BatchError,
     Interrupted,
@@ -27,7 +28,8 @@ from vsrpp_cli.errors import (
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.records import to_bytes, to_json
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.account import Account, exit_code
 from vsrpp_cli.runs.batch_items import Item
 from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.journal import Journal
@@ -40,7 +42,8 @@ from vsrpp_cli.runs.workfolder import WorkFolder
 
 JOURNAL = ".vsrpp-batch.jsonl"
 
-DONE, SKIPPED, FAILED, INTERRUPTED, WAITING = "done", "skipped", "failed", "interrupted", "waiting"
+DONE, SKIPPED, FAILED, INTERRUPTED = "done", "skipped", "failed", "interrupted"
+WAITING, PLANNED = "waiting", "planned"
 
 OnItem = Callable[[int, int, Item], OnProgress]
 """Called with the number of an item (from 1), how many there are, and the item; what it returns is
@@ -56,8 +59,10 @@ class Outcome:
     input: str
     output: str
     status: str = WAITING
-    """`done`, `skipped` (was done before), `failed`, `interrupted` or `waiting`."""
+    """`done`, `skipped` (was done before), `failed`, `interrupted`, `waiting` or `planned`."""
     error: str = ""
+    error_kind: str = ""
+    """The name of the error's class."""
     exit_code: int = 0
     """What `vsrpp upscale` would have exited with."""
     seconds: float = 0.0
@@ -65,7 +70,7 @@ class Outcome:
 
 
 @dataclass(kw_only=True)
-class BatchReport:
+class BatchReport(Account):
     """What became of all items; plain values only."""
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -82,11 +87,18 @@ class BatchReport:
             return None
         return BatchError(f"{failed} of {len(self.outcomes)} items failed")
 
-    def write(self, path: Path) -> None:
-        """Write the report as JSON."""
+    @classmethod
+    def of(cls, items: Sequence[Item], status: str, notes: Sequence[str] = ()) -> "BatchReport":
+        """Return an account in which nothing has been done yet."""
+        outcomes = [Outcome(input=i.relative, output=str(i.output), status=status) for i in items]
+        return cls(outcomes=outcomes, notes=list(notes))
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON values."""
         counts = {status: self.count(status) for status in (DONE, SKIPPED, FAILED, INTERRUPTED)}
-        data = {**counts, "notes": self.notes, "items": [asdict(o) for o in self.outcomes]}
-        write_durably(path, to_bytes(data, indent=2))
+        ending = {f.name: getattr(self, f.name) for f in fields(Account)}
+        items = [asdict(outcome) for outcome in self.outcomes]
+        return {**ending, **counts, "notes": self.notes, "items": items}
 
     def table(self, *, failures_only: bool = False) -> list[str]:
         """Return one line an item for people, and one of headings."""
@@ -98,6 +110,11 @@ class BatchReport:
             for row in rows
             if shown
         ]
+
+    def lines(self, *, failures_only: bool = False) -> list[str]:
+        """Return the table and, unless only failures are wanted, what is to be said besides."""
+        said = [] if failures_only else [f"note: {text}" for text in self.remarks()]
+        return [*self.table(failures_only=failures_only), *said]
 
     def remarks(self) -> list[str]:
         """Return what was guessed, repaired or lost, one sentence each, named for its item."""
@@ -150,10 +167,8 @@ def run_batch(
     device = compute_spec(options).device
     models = [] if asks_for_auto(options.model) else _models(options, device, None)
     batch = _Batch(outputs, options, device, models, stop or StopToken())
-    report = BatchReport(
-        outcomes=[Outcome(input=item.relative, output=str(item.output)) for item in items],
-        notes=[model.note for model in models if model.note],
-    )
+    notes = [model.note for model in models if model.note]
+    report = BatchReport.of(items, WAITING, notes)
     for index, item in enumerate(items):
         try:
             batch.stop_if_asked()
@@ -162,6 +177,7 @@ def run_batch(
         except _ENDINGS as ending:
             ending.report = report
             raise
+    report.status = DONE
     return report
 
 
@@ -209,7 +225,7 @@ class _Batch:
         except VsrppError as error:
             ending = isinstance(error, _ENDINGS)
             outcome.status, outcome.error = INTERRUPTED if ending else FAILED, str(error)
-            outcome.exit_code = error.exit_code
+            outcome.exit_code, outcome.error_kind = exit_code(error), type(error).__name__
             outcome.report = error.report if isinstance(error.report, Report) else None
             if ending:
                 raise
@@ -217,7 +233,8 @@ class _Batch:
         except Exception as error:
             logging.getLogger(__name__).debug("%s", item.input, exc_info=True)
             outcome.status, outcome.exit_code = FAILED, 1
-            outcome.error = f"{type(error).__name__}: {error}"
+            outcome.error_kind = type(error).__name__
+            outcome.error = f"{outcome.error_kind}: {error}"
         finally:
             outcome.seconds = round(time.perf_counter() - started, 3)
 

@@ -32,6 +32,7 @@ from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry, segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
+from vsrpp_cli.runs.destination import check_input, output_name, resolve_output
 from vsrpp_cli.runs.plan import VERSION, ComputeSpec, Decoding, ModelRecord, Plan
 from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.version import __version__
@@ -96,6 +97,17 @@ def make_plan(
         output=OutputPlan(path=str(output.absolute()), encode=settings, streams=streams),
         decoding=_decoding(options),
     )
+
+
+def plan_only(input: str, output: str | None, options: UpscaleOptions) -> Plan:
+    """Plan a run without leaving anything behind.
+
+    Raises:
+        VsrppError: as `make_plan`, or the names mean nothing.
+    """
+    source = check_input(input)
+    target = resolve_output(output or output_name(source), source)
+    return make_plan(open_input(source, options), target, options)
 
 
 def compute_spec(options: UpscaleOptions) -> ComputeSpec:

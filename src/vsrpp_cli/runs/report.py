@@ -2,21 +2,20 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from vsrpp_cli.durable import write_durably
-from vsrpp_cli.records import to_bytes
+from vsrpp_cli.planning.chunks import computed_per_kept
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.account import Account
+from vsrpp_cli.runs.plan import Plan
 
 
 @dataclass(kw_only=True)
-class Report:
+class Report(Account):
     """One run's account; plain values only, so that it becomes JSON as it stands."""
 
     input: str
     output: str
-    status: str = "running"
-    """`running`, `done`, `interrupted` or `failed`."""
     frames: int = 0
     size: tuple[int, int] = (0, 0)
     """Width and height of the output in pixels."""
@@ -46,10 +45,22 @@ class Report:
         seconds = self.seconds.get("compute", 0.0)
         return self.frames_computed / seconds if seconds else 0.0
 
-    def write(self, path: Path) -> None:
-        """Write the report as JSON."""
-        data = {**asdict(self), "fps": round(self.fps, 3)}
-        write_durably(path, to_bytes(data, indent=2))
+    def describe(self, plan: Plan) -> None:
+        """Fill in what can be said from the plan alone."""
+        encode = plan.output.encode
+        self.frames = plan.frames
+        self.size = (encode.width, encode.height)
+        self.model = ",".join(model.name for model in plan.models)
+        self.device, self.precision = plan.compute.device, plan.compute.precision
+        self.threads = plan.compute.threads
+        self.geometry = to_json(plan.geometry)
+        self.segments = len(plan.segments)
+        self.computed_per_kept = round(computed_per_kept(plan.segments), 3)
+        self.notes += plan.notes
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "fps": round(self.fps, 3)}
 
     def summary(self, told: Collection[str] = ()) -> list[str]:
         """Return the few lines shown at the end of a run, without the notes `told` before."""

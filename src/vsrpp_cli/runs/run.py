@@ -30,8 +30,6 @@ from vsrpp_cli.media.mux.publish import finish_publishing, publish
 from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
-from vsrpp_cli.planning.chunks import computed_per_kept
-from vsrpp_cli.records import to_json
 from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
 from vsrpp_cli.runs.plan import Plan, changes
@@ -117,7 +115,7 @@ def upscale(
         with folder.locked():
             _locked_run(run)
     except VsrppError as error:
-        run.report.status = "interrupted" if error.exit_code in (130, 143) else "failed"
+        run.report.fail(error)
         error.report = run.report
         raise
     run.report.status = "done"
@@ -150,7 +148,7 @@ def _locked_run(run: Run) -> None:
             raise ResumeRefusedError(f"nothing to resume in {run.folder.path}")
         with run.phase("scan"):
             plan = _start(run)
-    _describe(run, plan)
+    run.report.describe(plan)
     for note in run.report.notes:
         run.say("note", 0, None, note)
     if not _is_published(run):
@@ -253,20 +251,6 @@ def _resume(run: Run) -> Plan | None:
     return replace(plan, source=replace(plan.source, path=source.info.path))
 
 
-def _describe(run: Run, plan: Plan) -> None:
-    """Fill in what the report can say from the plan alone."""
-    report, encode = run.report, plan.output.encode
-    report.frames = plan.frames
-    report.size = (encode.width, encode.height)
-    report.model = ",".join(model.name for model in plan.models)
-    report.device, report.precision = plan.compute.device, plan.compute.precision
-    report.threads = plan.compute.threads
-    report.geometry = to_json(plan.geometry)
-    report.segments = len(plan.segments)
-    report.computed_per_kept = round(computed_per_kept(plan.segments), 3)
-    report.notes += plan.notes
-
-
 def _finish(run: Run, plan: Plan) -> None:
     remove_partial(run.folder)
     done = finished_segments(plan, run.folder)
@@ -367,7 +351,7 @@ def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool
     report = Report(input=plan.source.path, output=str(output))
     options = UpscaleOptions(overwrite=overwrite, verify=decode)
     run = Run(Path(plan.source.path), output, options, folder, report)
-    _describe(run, plan)
+    run.report.describe(plan)
     if not _is_published(run):
         missing = set(range(len(plan.segments))) - set(finished_segments(plan, folder))
         if missing:

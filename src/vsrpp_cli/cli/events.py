@@ -1,0 +1,71 @@
+"""`--progress json`: one JSON object a line on stderr, and nothing else there.
+
+Each has `schema` and `event`: any number of `progress`, `note` and `message`, then one `result` or
+one `error`. What is not known to a reader is to be ignored; `schema` grows when something is taken
+away.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import click
+
+from vsrpp_cli.errors import Interrupted, UsageError
+from vsrpp_cli.options import PROGRESS
+
+SCHEMA = 1
+
+
+@dataclass
+class Session:
+    """What the place where errors end has to know of the command under way."""
+
+    events: bool = False
+    """Whether all that is said on stderr is events."""
+
+
+def asked_for(args: Sequence[str]) -> bool:
+    """Return whether a command line wants events, also one that cannot be understood."""
+    pairs = pairwise(args)
+    return "--progress=json" in args or ("--progress", "json") in pairs
+
+
+def write_event(event: str, **facts: Any) -> None:
+    """Write one event."""
+    sys.stderr.write(json.dumps({"schema": SCHEMA, "event": event, **facts}) + "\n")
+    sys.stderr.flush()
+
+
+def write_error(error: BaseException, text: str, code: int, trace: str) -> None:
+    """Write the event that ends a command that failed."""
+    facts: dict[str, Any] = {"exit_code": code, "kind": _kind(error), "message": text}
+    if trace:
+        facts["traceback"] = trace
+    record = getattr(getattr(error, "report", None), "record", None)
+    write_event("error", **facts, report=record() if record else None)
+
+
+def _kind(error: BaseException) -> str:
+    """Return the name of the error's class; click's become ours."""
+    if isinstance(error, click.UsageError):
+        return UsageError.__name__
+    return Interrupted.__name__ if isinstance(error, click.Abort) else type(error).__name__
+
+
+def _noted(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    ctx.ensure_object(Session).events = value == "json"
+    return value
+
+
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(PROGRESS),
+    default="auto",
+    show_default=True,
+    callback=_noted,
+    help="How to show progress; json: one object a line on stderr.",
+)

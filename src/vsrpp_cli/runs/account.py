@@ -1,0 +1,46 @@
+"""What accounts of one run and of many have in common."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp_cli.durable import write_durably
+from vsrpp_cli.errors import VsrppError
+from vsrpp_cli.records import to_bytes
+
+STOPPED = (130, 143)
+"""Exit codes of what was stopped and can be gone on with."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return what the command line exits with for an error."""
+    return error.exit_code if isinstance(error, VsrppError) else VsrppError.exit_code
+
+
+@dataclass(kw_only=True)
+class Account(ABC):
+    """How it went; plain values only."""
+
+    status: str = "running"
+    """`running`, `planned`, `done`, `interrupted` or `failed`."""
+    error: str = ""
+    """The message, where it failed."""
+    error_kind: str = ""
+    """The name of the error's class."""
+    exit_code: int = 0
+    """What the command exits with."""
+
+    def fail(self, error: BaseException) -> None:
+        """Note that an error ended it."""
+        self.error, self.error_kind = str(error), type(error).__name__
+        self.exit_code = exit_code(error)
+        self.status = "interrupted" if self.exit_code in STOPPED else "failed"
+
+    @abstractmethod
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_durably(path, to_bytes(self.record(), indent=2))
