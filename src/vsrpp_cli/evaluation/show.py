@@ -1,9 +1,7 @@
 """What is to be seen of a comparison: checked before anything is measured, written afterwards."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.evaluation.compare import Comparison
@@ -57,12 +55,7 @@ class Show:
             self._crop = Crop.parse("--crop", options.crop).inside(inputs.sizes[0])
         if options.frame is not None:
             check_frame(inputs, options.frame)
-        _ = self._report
-
-    @cached_property
-    def _report(self) -> dict[str, Any] | None:
-        path = self._options.report
-        return None if path is None else read_report(path)
+        self._report = None if options.report is None else read_report(options.report)
 
     def write(self, found: Comparison) -> list[str]:
         """Write all that is wanted; return a line about each file: what it shows."""
