@@ -170,10 +170,16 @@ def test_what_few_players_decode_is_said(settle):
     assert "--pix-fmt yuv420p" in note
 
 
-@pytest.mark.parametrize("codec", ["h264", "av1", "vp9", "ffv1"])
+@pytest.mark.parametrize("codec", ["h264", "vp9", "ffv1"])
 def test_the_smallest_input_is_encoded(settle, codec):
     settings = settle("o.mkv", codec=codec, source={"width": 1, "height": 1})
     assert (settings.width, settings.height) == (4, 4)
+
+
+def test_sizes_that_an_encoder_dies_of_are_refused(settle):
+    with pytest.raises(UsageError, match="8x8 is below the 16 pixels a side of libsvtav1"):
+        settle("o.mkv", codec="av1", source={"width": 2, "height": 2})
+    assert settle("o.mkv", codec="av1", source={"width": 4, "height": 4}).width == 16
 
 
 def test_another_encoder_takes_over_where_the_usual_one_refuses(settle):

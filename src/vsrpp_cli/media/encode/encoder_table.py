@@ -81,6 +81,8 @@ class EncoderRow:
     """Refuses odd sizes where chroma is subsampled."""
     largest: int = 16384
     """Pixels a side at most."""
+    smallest: int = 1
+    """Pixels a side at least."""
 
 
 PLANAR = ("yuv420p", "yuv422p", "yuv444p")
@@ -126,6 +128,7 @@ SVT_AV1 = EncoderRow(
     presets=("12", "11", "10", "9", "8", "6", "5", "4", "3", "1"),
     own_presets=tuple(str(n) for n in range(14)),
     params="svtav1-params",
+    smallest=16,  # below, version 4 writes beyond its memory and takes the process with it
     threads_param="lp",
     max_threads=6,
     hdr="svt",

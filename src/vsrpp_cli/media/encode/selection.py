@@ -274,6 +274,10 @@ def _siting(siting: str, form: PixelFormat) -> str:
 
 
 def _check_size(row: EncoderRow, width: int, height: int) -> None:
+    if min(width, height) < row.smallest:
+        raise EncoderError(
+            f"{width}x{height} is below the {row.smallest} pixels a side of {row.encoder}"
+        )
     if max(width, height) > row.largest:
         others = sorted({r.coding for r in ROWS if not r.hardware and r.largest > row.largest})
         raise UsageError(

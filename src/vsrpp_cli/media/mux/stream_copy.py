@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol, cast
@@ -17,6 +19,7 @@ from av.subtitles.subtitle import SubtitleSet
 
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.mux.timeline import Timeline
+from vsrpp_cli.media.opening import open_input, open_output
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -100,6 +103,31 @@ def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None
     target.disposition = source.disposition
 
 
+@contextmanager
+def _template(source: Stream, muxer: str) -> Iterator[Stream]:
+    """Yield a stream with the parameters that a copy of `source` needs.
+
+    From version 8.1 on FFmpeg takes all sound that an edit list hides at the beginning for the
+    codec's own delay, and its Matroska muxer writes that down: players then drop as much again of
+    what is not hidden. NUT has no field for it.
+    """
+    delay = getattr(source.codec_context, "initial_padding", 0)
+    own = source.codec_context.name == "opus"  # whose delay belongs to the codec
+    if not delay or own or muxer not in ("matroska", "webm"):
+        yield source
+        return
+    memory = io.BytesIO()
+    with open_output(memory, "nut") as header:
+        packet = av.Packet(bytes(8))  # without one the file would not be taken for one
+        packet.stream = header.add_stream_from_template(source, opaque=True)
+        packet.pts = packet.dts = 0
+        packet.time_base = MILLISECOND
+        header.mux(packet)
+    memory.seek(0)
+    with open_input(memory) as reopened:
+        yield reopened.streams[0]
+
+
 class Copier:
     """Moves packets in time and changes nothing else."""
 
@@ -108,7 +136,8 @@ class Copier:
     ) -> None:
         self.dropped = 0
         self._duration = 0
-        self._target = output.add_stream_from_template(source, opaque=True)
+        with _template(source, output.format.name) as template:
+            self._target = output.add_stream_from_template(template, opaque=True)
         copy_facts(source, self._target, all_tags=all_tags)
         self._unit = source.time_base or MILLISECOND
         self._timeline = timeline
