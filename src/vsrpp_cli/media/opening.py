@@ -32,7 +32,7 @@ REFUSED_FORMATS = frozenset({
 """Demuxers that open further files or addresses, read devices, or run scripts. What a file is its
 content says, not its name: a text that lists other files would be a video of whoever wrote it."""
 
-# PyAV 19 replaces bytes of tags that are not UTF-8; before, it has to be told so.
+# PyAV 19 carries bytes of tags that are not UTF-8 as they are; before, they have to be replaced.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if version("av") < "19" else {}
 
 
