@@ -2,14 +2,14 @@
 
 import click
 
+from vsrpp_cli.cli.events import progress_option, write_event
 from vsrpp_cli.cli.progress import make_display
-from vsrpp_cli.options import PROGRESS
 
 
 @click.command("worker")
 @click.argument("plan", type=click.Path(exists=True))
 @click.argument("segments", type=int, nargs=-1, required=True, metavar="K...")
-@click.option("--progress", type=click.Choice(PROGRESS), default="auto", show_default=True)
+@progress_option
 def command(*, plan: str, segments: tuple[int, ...], progress: str) -> None:
     """Compute and commit segments K... of PLAN, a work folder made by `vsrpp plan --write`.
 
@@ -19,5 +19,7 @@ def command(*, plan: str, segments: tuple[int, ...], progress: str) -> None:
     from vsrpp_cli.runs.progress import Progress
 
     with make_display(progress) as display:
-        for done, total in compute(plan, segments):
+        for done, total in compute(plan, segments, display.say):
             display(Progress(phase="compute", done=done, total=total))
+    if progress == "json":
+        write_event("result", exit_code=0, segments=segments)

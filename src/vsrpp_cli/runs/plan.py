@@ -85,6 +85,8 @@ class Plan:
     segments: tuple[Segment, ...]
     output: OutputPlan
     decoding: Decoding
+    work: str = ""
+    """The work folder when the plan was made, to find the other paths if all have moved."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -130,6 +132,15 @@ class Plan:
             raise ResumeRefusedError(
                 f"{path} is no plan ({error}): start anew with --restart"
             ) from error
+
+
+def software_changes(plan: Plan, now: dict[str, str]) -> list[str]:
+    """Return what of the software and the machine differs from the plan's, one phrase each."""
+    return [
+        f"{name} was {plan.software.get(name)}, is {value}"
+        for name, value in now.items()
+        if plan.software.get(name) != value
+    ]
 
 
 def changes(plan: Plan, options: dict[str, str], fingerprint: dict[str, Any]) -> list[str]:

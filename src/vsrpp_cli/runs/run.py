@@ -32,9 +32,10 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
-from vsrpp_cli.runs.plan import Plan, changes
+from vsrpp_cli.runs.plan import Plan, changes, software_changes
 from vsrpp_cli.runs.planner import compute_spec, make_plan, open_input, resolve_models, software
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
+from vsrpp_cli.runs.relocation import relocated
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.segment import (
     Finished,
@@ -193,7 +194,7 @@ def _start(run: Run) -> Plan:
     """Plan afresh; whatever stands in the work folder belongs to nothing."""
     run.folder.clear()
     try:
-        plan = _planned(run)
+        plan = replace(_planned(run), work=str(run.folder.path.absolute()))
         plan.write(run.folder.plan)
     except BaseException:
         run.folder.remove()  # without a plan there is nothing to go on with
@@ -234,14 +235,10 @@ def _resume(run: Run) -> Plan | None:
     """Return the plan of the interrupted run, if there is one and this command is its."""
     if run.options.resume == "restart" or not run.folder.plan.exists():
         return None
-    plan = Plan.read(run.folder.plan)
+    plan = relocated(Plan.read(run.folder.plan), run.folder.path)
     source = open_input(run.input.absolute(), run.options)
     differing = changes(plan, run.options.content(), source.fingerprint())
-    differing += [
-        f"{name} was {plan.software.get(name)}, is {now}"
-        for name, now in software().items()
-        if plan.software.get(name) != now
-    ]
+    differing += software_changes(plan, software())
     if differing:
         raise ResumeRefusedError(
             f"{run.folder.path} holds interrupted work of another command: "

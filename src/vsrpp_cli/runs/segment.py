@@ -6,6 +6,9 @@ and a segment that stands in the journal and on disk is left as it is.
 
 import hashlib
 import os
+import platform
+import re
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,10 +83,13 @@ def compute(
         VsrppError: reading, computing or writing failed; nothing of the segment is left.
     """
     target = segment_path(plan, folder, index)
-    partial = target.with_name(f"{target.stem}.part{os.getpid()}{target.suffix}")
-    remove(partial)
+    partial = target.with_name(f"{target.stem}.part-{_unique()}{target.suffix}")
     started, before = time.perf_counter(), len(engine.events)
-    frames = _encode(plan, plan.segments[index], partial, engine, on_frames)
+    try:
+        frames = _encode(plan, plan.segments[index], partial, engine, on_frames)
+    except BaseException:
+        remove(partial)
+        raise
     return Computed(
         partial,
         {
@@ -95,6 +101,12 @@ def compute(
             "kernels": engine.kernels,
         },
     )
+
+
+def _unique() -> str:
+    """Return what no other worker has, on any machine or in any container of a shared folder."""
+    host = re.sub("[^A-Za-z0-9-]", "-", platform.node())[:32]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _events(engine: Engine, before: int) -> list[Event]:

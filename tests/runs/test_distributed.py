@@ -1,0 +1,100 @@
+"""`plan --write`, `worker` and `join`: on another machine, at another place, again."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from support.clips import tiny_checkpoint, write_clip
+from support.commands import frame_hashes
+from vsrpp_cli.cli.main import execute
+from vsrpp_cli.runs import segment
+
+
+def vsrpp(*args):
+    return execute(list(map(str, args)))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with input, model and a written plan of two segments; and the frames due."""
+    place = tmp_path_factory.mktemp("whole") / "here"
+    place.mkdir()
+    clip, model = write_clip(place / "in.mp4", 6), tiny_checkpoint(place / "tiny.pth")
+    (place / "out").mkdir()
+    common = ["-m", model, "--threads", 1, "--segment", 3]
+    assert vsrpp("upscale", clip, place / "all.mp4", *common) == 0
+    assert vsrpp("plan", clip, place / "out" / "o.mp4", "--write", *common) == 0
+    return place, frame_hashes(place / "all.mp4")
+
+
+@pytest.fixture
+def moved(whole, tmp_path):
+    """The same files at another place, while the first one is not there."""
+    place, _ = whole
+    hidden = place.with_name("hidden")
+    shutil.copytree(place, tmp_path / "there")
+    place.rename(hidden)
+    yield tmp_path / "there"
+    hidden.rename(place)
+
+
+def test_a_tree_that_moved_is_computed_and_joined_where_it_is(whole, moved, capsys):
+    folder = moved / "out" / "o.mp4.vsrpp"
+    assert vsrpp("worker", folder, 0, 1) == 0, capsys.readouterr().err
+    assert vsrpp("join", folder) == 0, capsys.readouterr().err
+    assert frame_hashes(moved / "out" / "o.mp4") == whole[1]
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "tiny.pth"])
+def test_what_moved_must_still_be_the_same(moved, capsys, name):
+    other = {"in.mp4": lambda p: write_clip(p, 7), "tiny.pth": lambda p: tiny_checkpoint(p, seed=5)}
+    other[name](moved / name)
+    assert vsrpp("worker", moved / "out" / "o.mp4.vsrpp", 0) == 2
+    assert name in capsys.readouterr().err
+
+
+def test_a_worker_refuses_what_other_software_planned(whole, tmp_path, capsys):
+    folder = tmp_path / "o.mp4.vsrpp"
+    shutil.copytree(whole[0] / "out" / "o.mp4.vsrpp", folder)
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["software"]["torch"] = "0.1"
+    (folder / "plan.json").write_text(json.dumps(plan))
+    assert vsrpp("worker", folder, 0) == 2
+    assert "torch was 0.1, is " in capsys.readouterr().err
+    assert not list((folder / "segments").iterdir())
+
+
+def test_a_worker_says_what_was_done_already_and_shows_no_rate(whole, tmp_path, capsys):
+    folder = tmp_path / "o.mp4.vsrpp"
+    shutil.copytree(whole[0] / "out" / "o.mp4.vsrpp", folder)
+    assert vsrpp("worker", folder, 1) == 0
+    assert "upscaling: 3 of 3 frames" in capsys.readouterr().err
+    assert vsrpp("worker", folder, 1) == 0
+    assert capsys.readouterr().err == "segment 1 was done already\n"
+    assert vsrpp("worker", folder, 0, 1, "--progress", "json") == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert events[0]["text"] == "segment 1 was done already"
+    assert [e["total"] for e in events if e["event"] == "progress"] == [3, 3]
+    assert events[-1] == {"schema": 1, "event": "result", "exit_code": 0, "segments": [0, 1]}
+
+
+def test_partial_names_differ_between_machines_and_are_cleaned_up(whole, tmp_path, monkeypatch):
+    folder = tmp_path / "o.mp4.vsrpp"
+    shutil.copytree(whole[0] / "out" / "o.mp4.vsrpp", folder)
+    names, encode = [], segment._encode
+
+    def seen(plan, part, target, *rest):
+        names.append(target.name)
+        return encode(plan, part, target, *rest)
+
+    monkeypatch.setattr(segment, "_encode", seen)
+    monkeypatch.setattr("platform.node", lambda: "node 7.example")
+    assert vsrpp("worker", folder, 0, 1) == 0
+    pattern = r"00000\d\.part-node-7-example-\d+-[0-9a-f]{8}\.\w+"
+    assert all(re.fullmatch(pattern, name) for name in names)
+    assert len({name.rpartition("-")[2] for name in names}) == 2
+    (folder / "segments" / names[0]).write_text("left by a worker that was killed")
+    segment.remove_partial(segment.WorkFolder(folder))
+    assert sorted(p.stem for p in (folder / "segments").iterdir()) == ["000000", "000001"]
