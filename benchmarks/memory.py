@@ -15,15 +15,15 @@ import re
 import resource
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from vsrpp_cli.checkpoints.load import new_network
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
 from vsrpp_cli.planning.budget import TILE_OVERLAP, Work, predict_engine, requirement
 from vsrpp_cli.planning.chunks import Chunk
 
@@ -41,14 +41,21 @@ NETWORKS = {
     "64 channels, same size": NetworkConfig(same_size=True),
     "128 channels, same size": NetworkConfig(channels=128, same_size=True),
     WHOLE: NetworkConfig(channels=128, blocks=25, same_size=True),
+    "real-basicvsr": BasicVSRConfig(),
 }
 """What the names in the table mean; a chain is joined by ` + `."""
+
+
+def with_few_blocks(config):
+    """Return a configuration with one block wherever there are several."""
+    kinds = [field.name for field in fields(config) if field.name.endswith("blocks")]
+    return replace(config, **dict.fromkeys(kinds, 1))
 
 
 def weights_of(config):
     """Return the bytes of a network's file, but for its header."""
     with torch.device("meta"):
-        return sum(4 * parameter.numel() for parameter in BasicVSRPP(config).parameters())
+        return sum(4 * parameter.numel() for parameter in new_network(config).parameters())
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,9 @@ class Row:
     @property
     def work(self):
         """What the planner is told."""
-        few = {"blocks": 1, "extract_blocks": 1, "reconstruct_blocks": 1}
-        names = self.network.split(" + ")
         networks = tuple(
-            NETWORKS[name] if name == WHOLE else replace(NETWORKS[name], **few) for name in names
+            NETWORKS[name] if name == WHOLE else with_few_blocks(NETWORKS[name])
+            for name in self.network.split(" + ")
         )
         return Work(
             width=self.width, height=self.height, networks=networks, precision=self.precision,
@@ -113,6 +119,8 @@ FRESH = [
     Row("64 channels, same size + compact", "bf16", 320, 256, 4, chunks=2),
     Row(WHOLE, "fp32", 256, 256, 3),
     Row(WHOLE, "bf16", 256, 256, 3),
+    Row("real-basicvsr", "bf16", 256, 144, 16, chunks=2),
+    Row("real-basicvsr", "fp32", 320, 180, 6, chunks=2),
 ]
 
 GROUPS = {"fitted": FITTED, "fresh": FRESH}
@@ -135,7 +143,7 @@ def child(row):
     """Compute the chunks and print the peak of the resident set in bytes."""
     work = row.work
     engine = Engine(
-        [BasicVSRPP(config) for config in work.networks], device=torch.device("cpu"),
+        [new_network(config) for config in work.networks], device=torch.device("cpu"),
         precision=row.precision, threads=1, tile=row.tile, tile_overlap=row.overlap,
         ensemble=row.ensemble,
     )  # fmt: skip

@@ -44,7 +44,8 @@ from torch import Tensor, nn  # noqa: E402
 from reference import moving_clip, reference_network, set_weights  # noqa: E402
 from vsrpp_cli.checkpoints.load import load_network  # noqa: E402
 from vsrpp_cli.network.alignment import Alignment  # noqa: E402
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels  # noqa: E402
+from vsrpp_cli.network.base import Kernels  # noqa: E402
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- network{}: begin -->", "<!-- network{}: end -->"

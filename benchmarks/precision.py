@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.network.basicvsrpp import Kernels
+from vsrpp_cli.network.base import Kernels
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "compact-x4.safetensors"
 WAYS: list[tuple[torch.dtype, Kernels]] = [

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from support import real_basicvsr as real
 from support.benchmarks import script
 from support.places import DATA, ROOT
 from vsrpp_cli.checkpoints import registry
@@ -26,9 +28,9 @@ from vsrpp_cli.checkpoints.load import (
 )
 from vsrpp_cli.errors import CheckpointError, UnknownNameError
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.config import AnyConfig, BasicVSRConfig, NetworkConfig, SpynetConfig
 
-SHAPES = json.loads((DATA / "golden/parameter_shapes.json").read_text())
+SHAPES = json.loads((DATA / "golden/parameter_shapes.json").read_text()) | real.SHAPES
 TINY = NetworkConfig(
     channels=8,
     blocks=1,
@@ -75,14 +77,14 @@ def test_every_published_model_has_a_row() -> None:
     assert set(registry.available_models()) == {
         "compact", "compact-web", "reds4", "vimeo90k-bi", "vimeo90k-bd", "ntire-vsr",
         "ntire-decompress-1", "ntire-decompress-2", "ntire-decompress-3", "deblur-dvd",
-        "deblur-gopro", "denoise",
+        "deblur-gopro", "denoise", "real-basicvsr", "real-basicvsr-psnr",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("row", registry.MODELS.values(), ids=lambda row: row.name)
 def test_rows_are_consistent(row: registry.ModelRow) -> None:
     assert row.embedded or row.file.endswith(f"-{row.digest}.pth")
-    assert row.embedded or row.urls[-1].startswith("https://github.com/HolyWu/")
+    assert all(url.startswith("https://") for url in row.urls)
     assert row.frame_cap > 2 * row.overlap
     assert row.minimum == 64 * row.multiple_of
     assert row.licence == "Apache-2.0"
@@ -205,7 +207,7 @@ def test_published_tables_load_strictly_into_what_is_recognised(table: str) -> N
     assert (config.channels, config.blocks, config.same_size) == (
         stated["mid_channels"],
         stated["num_blocks"],
-        not stated["is_low_res_input"],
+        not stated.get("is_low_res_input", True),
     )
     network = build(config, weights)
     assert sum(p.numel() for p in network.parameters()) == stated["parameters"]
@@ -215,10 +217,29 @@ def test_published_tables_load_strictly_into_what_is_recognised(table: str) -> N
     "row", [r for r in registry.MODELS.values() if not r.embedded], ids=lambda row: row.name
 )
 def test_rows_describe_a_published_table(row: registry.ModelRow) -> None:
-    suffix = "-same-size" if row.config.same_size else ""
-    table = f"c{row.config.channels}n{row.config.blocks}{suffix}"
-    assert recognise(meta_weights(table)) == row.config
-    assert SHAPES[table]["parameters"] == row.parameters
+    assert recognise(meta_weights(published_table(row.config))) == row.config
+    assert SHAPES[published_table(row.config)]["parameters"] == row.parameters
+
+
+def published_table(config: AnyConfig) -> str:
+    if isinstance(config, BasicVSRConfig):
+        return f"real-basicvsr-c{config.channels}b{config.blocks}"
+    return f"c{config.channels}n{config.blocks}{'-same-size' if config.same_size else ''}"
+
+
+def test_plain_basicvsr_is_recognised_and_loads_strictly(tmp_path: Path) -> None:
+    network = load_network(write(tmp_path / "basicvsr.pth", real.plain_table()))
+    assert network.config == replace(real.config_of(real.SMALL, 5 / 255), cleaning_blocks=0)
+    assert set(network.state_dict()) == set(real.plain_table())
+
+
+def test_a_description_of_another_cleaning_is_refused(tmp_path: Path) -> None:
+    config = real.config_of(real.SMALL)
+    path = tmp_path / "model.safetensors"
+    save_file(real.small_weights(), path, metadata=to_metadata(config))
+    assert load_network(path).config.channels == config.channels
+    save_file(real.small_weights(), path, metadata=to_metadata(replace(config, cleaning_blocks=9)))
+    assert "num_cleaning_blocks = 9" in refusal(path)
 
 
 def test_other_widths_are_recognised(weights: dict[str, Tensor]) -> None:
@@ -303,14 +324,13 @@ def test_wrong_entries_are_named_and_counted(weights: dict[str, Tensor], tmp_pat
     [
         ("RRDB_trunk.0.rdb1.conv1.weight", "ESRGAN"),
         ("basic_module.0.basic_module.0.conv.weight", "SPyNet alone"),
-        ("backward_resblocks.main.0.weight", "BasicVSR"),
-        ("image_cleaning.0.main.0.weight", "RealBasicVSR"),
+        ("backward_trunk.main.0.weight", "another naming of BasicVSR"),
         ("some.thing", "it holds some.thing"),
     ],
 )
 def test_other_architectures_are_recognised(name: str, architecture: str, tmp_path: Path) -> None:
     message = refusal(write(tmp_path / "other.pth", {name: torch.zeros(4, 4, 3, 3)}))
-    assert "not a BasicVSR++ checkpoint" in message
+    assert "not a checkpoint of a known network" in message
     assert architecture in message
 
 

@@ -12,16 +12,19 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pytest
+import torch
 from PIL import Image
 
 from support import server as act
 from support.clips import moving_picture, tiny_checkpoint
 from support.commands import ENVIRONMENT, assert_one_line, vsrpp
+from support.tiny import moving_frames
 from vsrpp_cli.checkpoints import registry
 from vsrpp_cli.checkpoints.cache import cache_root, place_of
 from vsrpp_cli.checkpoints.download import (
@@ -33,6 +36,7 @@ from vsrpp_cli.checkpoints.download import (
     verify,
 )
 from vsrpp_cli.checkpoints.hub import HubFile, parse
+from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.checkpoints.registry import ModelRow
 from vsrpp_cli.checkpoints.transfer import Patience
 from vsrpp_cli.errors import (
@@ -42,6 +46,8 @@ from vsrpp_cli.errors import (
     UnknownNameError,
     UsageError,
 )
+from vsrpp_cli.inference.upscaler import Upscaler
+from vsrpp_cli.network.basicvsr import RealBasicVSR
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.run import upscale
@@ -571,6 +577,36 @@ def test_a_published_checkpoint_is_downloaded_verified_recognised_loaded_and_use
     assert [p.done for p in seen if p.phase == "download"][-1] == len(content)
     with Image.open(tmp_path / "out" / "1.png") as image:
         assert image.size == (128, 96)
+
+
+def test_real_basicvsr_goes_the_whole_way_in_its_published_form(server, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    table = RealBasicVSR().state_dict()
+    assert sum(value.numel() for value in table.values()) == 6_294_840
+    state = {f"generator_ema.{name}": value for name, value in table.items()}
+    state |= {f"generator.{name}": value.new_zeros(()) for name, value in table.items()}
+    torch.save({"meta": {}, "state_dict": state}, tmp_path / "published.pth")
+    content = (tmp_path / "published.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    row = replace(
+        registry.lookup("real-basicvsr"),
+        mirrors=(f"{server.base}/a",),
+        file=f"realbasicvsr-{digest}.pth",
+        digest=digest,
+    )
+    monkeypatch.setitem(registry.MODELS, row.name, row)
+    server.files[f"/a/{row.file}"] = content
+    path = locate(row, patience=QUICK)
+    assert verify(row) == path
+    network = load_network(path)
+    assert network.config == row.config
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in table.items())
+    made = list(
+        Upscaler("real-basicvsr", device="cpu", precision="fp32").upscale_frames(
+            moving_frames(2, 24, 20)
+        )
+    )
+    assert [frame.shape for frame in made] == [(3, 80, 96)] * 2
 
 
 # --- the hub -------------------------------------------------------------------------------------

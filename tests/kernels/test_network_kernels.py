@@ -19,7 +19,8 @@ from torch import Tensor
 from vsrpp_cli.kernels import fused, pages
 from vsrpp_cli.network import deform, stages
 from vsrpp_cli.network.alignment import offsets_and_mask
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels
+from vsrpp_cli.network.base import Kernels
+from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.network.stages import LibraryConv
 from vsrpp_cli.network.warp import warp

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from support.clips import tiny_checkpoint, write_clip
+from support.real_basicvsr import CLEANED_THRICE, small_network
 from support.tiny import moving_frames, tiny_network
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.inference.engine import Engine
@@ -59,6 +60,16 @@ def test_each_part_is_compiled_once_for_each_variant_of_its_arguments(traced):
     assert np.abs(compiled - plain).max() < 1e-3  # what the store of contributions rounds to
     # Extraction, flow and reconstruction; each branch with no frame, one and two frames behind it.
     assert len(traced) == 3 + 4 * 3
+
+
+def test_frames_are_cleaned_again_by_themselves_when_compiled(traced):
+    network = small_network(CLEANED_THRICE)
+    frames = moving_frames(3)
+    chunks = [Chunk(0, 3, 0, 3)]
+    compiled = _run(frames, chunks, network, compiled=True)
+    assert np.abs(compiled - _run(frames, chunks, network)).max() < 1e-4
+    # One cleaning, flow and reconstruction; each branch with no frame and with one behind it.
+    assert len(traced) == 3 + 2 * 2
 
 
 def test_only_the_precision_of_the_run_is_compiled(traced):

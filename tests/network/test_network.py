@@ -1,8 +1,6 @@
 """The network against what the published one computes."""
 
-import importlib.util
 import json
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,11 +8,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from support.places import DATA, ROOT
+from support.golden import GOLDEN, golden_weights
+from support.places import ROOT
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 
-GOLDEN = DATA / "golden"
 SHAPES = json.loads((GOLDEN / "parameter_shapes.json").read_text())
 COMPACT = NetworkConfig(
     channels=32,
@@ -26,15 +24,6 @@ COMPACT = NetworkConfig(
     spynet=SpynetConfig(levels=5, kernel=5, widths=(16, 32, 16, 8)),
 )
 GOLDEN_NAMES = ("c16n2", "c16n2-same-size")
-
-
-def golden_weights() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "golden_weights.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def config_of(name: str) -> NetworkConfig:

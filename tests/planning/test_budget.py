@@ -4,12 +4,11 @@ import pytest
 
 from vsrpp_cli.checkpoints.registry import MODELS
 from vsrpp_cli.errors import OutOfMemoryError, UsageError
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
 from vsrpp_cli.network.streaming import FADE
 from vsrpp_cli.planning.budget import (
     GOOD_CONTEXT,
     LEAST_OVERLAP,
-    STATE_FEATURES,
     TILE_OVERLAP,
     Geometry,
     Wishes,
@@ -37,6 +36,7 @@ COMPACT = NetworkConfig(
     spynet=SpynetConfig(levels=5, kernel=5, widths=(16, 32, 16, 8)),
 )
 PUBLISHED = NetworkConfig()
+REAL = BasicVSRConfig()
 SAME_SIZE = NetworkConfig(channels=128, blocks=25, same_size=True)
 
 
@@ -248,4 +248,12 @@ def test_models_without_temporal_context_get_none():
 
 
 def test_what_is_carried_over_a_border_is_accounted_for():
-    assert STATE_FEATURES == 2 * 2 + 2 * FADE
+    assert PUBLISHED.carried_channels == (2 * 2 + 2 * FADE) * PUBLISHED.channels
+    assert REAL.carried_channels == (2 + FADE) * REAL.channels
+
+
+def test_networks_without_second_order_branches_hold_less():
+    def need(network):
+        return predict_engine(_work(networks=(network,), precision="fp32"), 40, None, 24).host
+
+    assert need(REAL) < 0.6 * need(PUBLISHED)

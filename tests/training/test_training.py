@@ -20,8 +20,9 @@ from vsrpp_cli.degrade import bicubic_downsample
 from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
 from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.media.encode.recompress import Encoding, recompress
+from vsrpp_cli.network.basicvsr import RealBasicVSR
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
 from vsrpp_cli.training import curves, losses
 from vsrpp_cli.training.degradation import Degrade, draw_encodings
 from vsrpp_cli.training.job import TrainingOptions, train
@@ -31,7 +32,7 @@ from vsrpp_cli.training.sampler import Pack, Sampler
 from vsrpp_cli.training.sources import find_material
 from vsrpp_cli.training.state import export
 from vsrpp_cli.training.synthesis import Layer, camera, flows, layered_flows, outline, render
-from vsrpp_cli.training.trainer import Trainer
+from vsrpp_cli.training.trainer import Trainer, initial_network
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 RECIPES = ROOT / "src/vsrpp_cli/training/recipes"
@@ -568,6 +569,13 @@ def test_fine_tuning_a_published_file_gives_a_file_that_loads(tmp_path, pack_fol
     run = Trainer(recipe, Pack(pack_folder), tmp_path / "run", start=published)
     run.run()
     assert load_network(tmp_path / "run" / "weights.safetensors").config == config
+
+
+def test_training_from_another_network_is_refused(tmp_path):
+    config = BasicVSRConfig(4, 1, 1, 4, spynet=SpynetConfig(2, 3, (4, 4)))
+    torch.save(RealBasicVSR(config).state_dict(), tmp_path / "real.pth")
+    with pytest.raises(UsageError, match=r"real\.pth: training knows BasicVSR\+\+ only"):
+        initial_network(tiny_recipe(), tmp_path / "real.pth")
 
 
 def test_an_exported_checkpoint_is_what_it_was(tmp_path):

@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsrpp_cli.errors import CheckpointError
+from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.network.basicvsr import BasicVSR, RealBasicVSR
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.config import AnyConfig, BasicVSRConfig, NetworkConfig, SpynetConfig
 
 WRAPPERS = ("params_ema", "params", "state_dict")
 """Keys under which training programs put the table of weights; averaged weights come first."""
@@ -32,9 +34,8 @@ _SHOWN = 3
 
 _OTHERS = (
     (r"^basic_module\.", "SPyNet alone, the flow network"),
-    (r"^image_cleaning\.", "RealBasicVSR"),
-    (r"^(backward_resblocks|backward_trunk)\.", "BasicVSR (the first, not ++)"),
     (r"^(edvr|backward_fusion)\.", "IconVSR"),
+    (r"^(conv_before_upsample|backward_trunk)\.", "another naming of BasicVSR"),
     (r"^(pcd_align|fusion\.temporal_attn)", "EDVR"),
     (r"\brdb\d?\.", "ESRGAN"),
     (r"relative_position_bias_table$", "a transformer (SwinIR, VRT and the like)"),
@@ -42,7 +43,7 @@ _OTHERS = (
 """What a foreign name tells about the network it belongs to."""
 
 
-def load_network(path: Path) -> BasicVSRPP:
+def load_network(path: Path) -> VideoNetwork:
     """Build the network of a file of weights.
 
     The weights of a float32 file stay memory-mapped: processes that load the same file share them.
@@ -63,7 +64,7 @@ def load_network(path: Path) -> BasicVSRPP:
         return build(config, weights)
 
 
-def read_config(path: Path) -> NetworkConfig:
+def read_config(path: Path) -> AnyConfig:
     """Return the configuration of a file's network; all is checked but the values of its weights.
 
     Raises:
@@ -83,19 +84,26 @@ def _naming(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _recognised(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
+def _recognised(path: Path) -> tuple[AnyConfig, dict[str, Tensor]]:
     weights, metadata = read_checkpoint(path)
     config = recognise(weights)
     _check_metadata(metadata, config)
     return config, weights
 
 
-def _empty(config: NetworkConfig) -> BasicVSRPP:
+def _empty(config: AnyConfig) -> VideoNetwork:
     with torch.device("meta"):
+        return new_network(config)
+
+
+def new_network(config: AnyConfig) -> VideoNetwork:
+    """Return a network of this configuration with random weights."""
+    if isinstance(config, NetworkConfig):
         return BasicVSRPP(config)
+    return RealBasicVSR(config) if config.cleaning_blocks else BasicVSR(config)
 
 
-def build(config: NetworkConfig, weights: Mapping[str, Tensor]) -> BasicVSRPP:
+def build(config: AnyConfig, weights: Mapping[str, Tensor]) -> VideoNetwork:
     """Return the network of `config` with `weights`, which are kept where they are.
 
     Args:
@@ -188,7 +196,7 @@ def canonical(checkpoint: Any) -> dict[str, Tensor]:
     return table
 
 
-def recognise(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
+def recognise(state_dict: Mapping[str, Tensor]) -> AnyConfig:
     """Return the configuration of the network that a table of weights belongs to.
 
     Args:
@@ -198,8 +206,25 @@ def recognise(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         CheckpointError: it is another architecture, or the entries that tell are not there.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
-    if not any(name.startswith("deform_align.") for name in shapes):
-        raise CheckpointError(f"not a BasicVSR++ checkpoint: {_other(shapes)}")
+    if any(name.startswith("deform_align.") for name in shapes):
+        return _recognise_basicvsrpp(shapes)
+    for prefix in ("basicvsr.", ""):
+        if any(name.startswith(f"{prefix}backward_resblocks.") for name in shapes):
+            return _recognise_basicvsr(shapes, prefix)
+    raise CheckpointError(f"not a checkpoint of a known network: {_other(shapes)}")
+
+
+def _recognise_basicvsr(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> BasicVSRConfig:
+    return BasicVSRConfig(
+        channels=_size(shapes, f"{prefix}backward_resblocks.main.0.weight", 0),
+        blocks=_count(shapes, f"{prefix}backward_resblocks.main.2"),
+        cleaning_blocks=_count(shapes, "image_cleaning.0.main.2") if prefix else 0,
+        hr_channels=_size(shapes, f"{prefix}conv_hr.weight", 0),
+        spynet=_recognise_spynet(shapes, f"{prefix}spynet.basic_module"),
+    )
+
+
+def _recognise_basicvsrpp(shapes: Mapping[str, tuple[int, ...]]) -> NetworkConfig:
     same_size = "feat_extract.4.main.0.weight" in shapes
     extract = "feat_extract.4.main" if same_size else "feat_extract.main"
     channels = _size(shapes, f"{extract}.0.weight", 0)
@@ -212,12 +237,11 @@ def recognise(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         extract_blocks=_count(shapes, f"{extract}.2"),
         reconstruct_blocks=_count(shapes, "reconstruction.main.2"),
         hr_channels=_size(shapes, "conv_hr.weight", 0),
-        spynet=_recognise_spynet(shapes),
+        spynet=_recognise_spynet(shapes, "spynet.basic_module"),
     )
 
 
-def _recognise_spynet(shapes: Mapping[str, tuple[int, ...]]) -> SpynetConfig:
-    prefix = "spynet.basic_module"
+def _recognise_spynet(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> SpynetConfig:
     convolutions = _count(shapes, f"{prefix}.0.basic_module")
     names = [f"{prefix}.0.basic_module.{i}.conv.weight" for i in range(convolutions)]
     return SpynetConfig(
@@ -230,7 +254,7 @@ def _recognise_spynet(shapes: Mapping[str, tuple[int, ...]]) -> SpynetConfig:
 def _size(shapes: Mapping[str, tuple[int, ...]], name: str, dimension: int) -> int:
     shape = shapes.get(name)
     if shape is None:
-        raise CheckpointError(f"not a whole BasicVSR++ checkpoint: {name} is missing")
+        raise CheckpointError(f"not a whole checkpoint: {name} is missing")
     if len(shape) != 4 or not math.prod(shape):
         raise CheckpointError(f"{name} has shape {list(shape)}, which no convolution has")
     return shape[dimension]
@@ -244,7 +268,7 @@ def _count(shapes: Iterable[str], prefix: str) -> int:
     if len(set(numbers)) != max(numbers, default=-1) + 1:
         raise CheckpointError(f"gaps in the numbering of {prefix}.*")
     if not numbers:
-        raise CheckpointError(f"not a whole BasicVSR++ checkpoint: {prefix}.* is missing")
+        raise CheckpointError(f"not a whole checkpoint: {prefix}.* is missing")
     return len(set(numbers))
 
 
@@ -274,29 +298,33 @@ def _some(items: list[str]) -> str:
     return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"
 
 
-def to_metadata(config: NetworkConfig) -> dict[str, str]:
+def to_metadata(config: AnyConfig) -> dict[str, str]:
     """Return the metadata a `.safetensors` file of this network should carry."""
     return {"config": json.dumps(_described(config))}
 
 
-def _described(config: NetworkConfig) -> dict[str, Any]:
-    return {
+def _described(config: AnyConfig) -> dict[str, Any]:
+    described = {
         "mid_channels": config.channels,
         "num_blocks": config.blocks,
-        "deform_groups": config.deform_groups,
-        "extract_blocks": config.extract_blocks,
-        "reconstruct_blocks": config.reconstruct_blocks,
         "hr_channels": config.hr_channels,
         "flow_channels": list(config.spynet.widths),
         "flow_kernel": config.spynet.kernel,
         "flow_levels": config.spynet.levels,
+        "scale": config.scale,
+    }
+    if isinstance(config, BasicVSRConfig):
+        return described | {"num_cleaning_blocks": config.cleaning_blocks}
+    return described | {
+        "deform_groups": config.deform_groups,
+        "extract_blocks": config.extract_blocks,
+        "reconstruct_blocks": config.reconstruct_blocks,
         # Not to be seen in the tensors, and the same in every published network.
         "max_residue_magnitude": 10,
-        "scale": config.scale,
     }
 
 
-def _check_metadata(metadata: Mapping[str, str], config: NetworkConfig) -> None:
+def _check_metadata(metadata: Mapping[str, str], config: AnyConfig) -> None:
     """Refuse a file whose own description contradicts its tensors or asks for what we are not."""
     try:
         stated = json.loads(metadata.get("config", "{}"))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from vsrpp_cli.errors import UnknownNameError
-from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.network.config import AnyConfig, BasicVSRConfig, NetworkConfig, SpynetConfig
 
 OPENMMLAB = "https://download.openmmlab.com/mmediting/restorers/basicvsr_plusplus"
+REAL_BASICVSR = "https://download.openmmlab.com/mmediting/restorers/real_basicvsr"
 HOLYWU = "https://github.com/HolyWu/vs-basicvsrpp/releases/download/model"
 
 SPYNET_URL = (
@@ -17,6 +18,7 @@ SPYNET_URL = (
 
 PAPER = "arXiv 2104.13371 (CVPR 2022)"
 FOLLOW_UP = "arXiv 2204.05308"
+REAL_PAPER = "arXiv 2111.12704 (CVPR 2022)"
 
 DEFAULT_FRAME_CAP = 100
 DEFAULT_OVERLAP = 8
@@ -54,7 +56,7 @@ class ModelRow:
     """Number of learned values; a float32 file has 4 bytes for each."""
     mirrors: tuple[str, ...] = ()
     """URLs of folders that hold the file, tried in this order; none for the embedded model."""
-    config: NetworkConfig
+    config: AnyConfig
     """What the file's network is built as; loading recognises it again from the tensors."""
     trained_for: str
     """The material it expects, in a few words."""
@@ -325,6 +327,32 @@ _ROWS = (
         trained_for="sensor noise (Gaussian)",
         advice="Takes grain and sensor noise out of video at its own size.",
         source=FOLLOW_UP,
+    ),
+    ModelRow(
+        name="real-basicvsr",
+        aliases=("realbasicvsr", "realbasicvsr_c64b20_1x30x8_lr5e-5_150k_reds"),
+        file="realbasicvsr_c64b20_1x30x8_lr5e-5_150k_reds_20211104-52f77c2c.pth",
+        digest="52f77c2c",
+        parameters=6_294_834,
+        mirrors=(REAL_BASICVSR,),
+        config=BasicVSRConfig(),
+        trained_for="real footage: blur, noise and compression mixed at random, REDS",
+        advice="Cleans and enlarges what cameras and the web deliver, for looks: invents texture "
+        "that was not there.",
+        source=REAL_PAPER,
+    ),
+    ModelRow(
+        name="real-basicvsr-psnr",
+        aliases=("realbasicvsr_wogan_c64b20_2x30x8_lr1e-4_300k_reds",),
+        file="realbasicvsr_wogan_c64b20_2x30x8_lr1e-4_300k_reds_20211027-0e2ff207.pth",
+        digest="0e2ff207",
+        parameters=6_294_834,
+        mirrors=(REAL_BASICVSR,),
+        config=BasicVSRConfig(),
+        trained_for="as real-basicvsr, before its adversarial training",
+        advice="As real-basicvsr, true to the source instead of pleasant: softer, nothing "
+        "invented.",
+        source=REAL_PAPER,
     ),
 )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.inference.device import DTYPES, choose_kernels
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP, Kernels
+from vsrpp_cli.network.base import Kernels, VideoNetwork
 from vsrpp_cli.network.storage import OnDevice, Storage
 from vsrpp_cli.network.streaming import BranchState, ChunkRun, OnWork, joined
 
@@ -19,7 +19,7 @@ class Chain:
     """Networks ready to run on a device, in one precision or another."""
 
     def __init__(
-        self, networks: Sequence[BasicVSRPP], device: torch.device, compiled: str | None = None
+        self, networks: Sequence[VideoNetwork], device: torch.device, compiled: str | None = None
     ) -> None:
         """Take the networks, which stay as they are.
 
@@ -31,7 +31,7 @@ class Chain:
         self._originals = list(networks)
         self._compiled = compiled
         self._device = device
-        self._ready: dict[str, list[BasicVSRPP]] = {}
+        self._ready: dict[str, list[VideoNetwork]] = {}
         self.scale = 1
         for network in networks:
             self.scale *= network.config.scale
@@ -40,7 +40,7 @@ class Chain:
         """Return the states of a chunk that nothing precedes."""
         return (None,) * len(self._originals)
 
-    def networks(self, precision: str) -> list[BasicVSRPP]:
+    def networks(self, precision: str) -> list[VideoNetwork]:
         """Return the networks with their weights in `precision`, on the device."""
         if precision not in self._ready:
             self._ready[precision] = [self._prepared(net, precision) for net in self._originals]
@@ -50,7 +50,7 @@ class Chain:
         """Return the implementations in use, each once."""
         return list(dict.fromkeys(self._kernels_of(n, precision) for n in self._originals))
 
-    def _kernels_of(self, network: BasicVSRPP, precision: str) -> Kernels:
+    def _kernels_of(self, network: VideoNetwork, precision: str) -> Kernels:
         if precision == self._compiled:
             return "compiled"
         return choose_kernels(self._device, precision, network.config)
@@ -59,7 +59,7 @@ class Chain:
         """Tell whether several clips can share a run: kernels of our own take one at a time."""
         return {"fused", "winograd"}.isdisjoint(self.kernels(precision))
 
-    def _prepared(self, network: BasicVSRPP, precision: str) -> BasicVSRPP:
+    def _prepared(self, network: VideoNetwork, precision: str) -> VideoNetwork:
         # A copy, for the float32 original may be needed to check or to recompute.
         return copy.deepcopy(network).prepare(
             device=self._device,
@@ -76,7 +76,7 @@ class Chain:
         storage: Storage | None = None,
         on_work: OnWork | None = None,
     ) -> "ChainRun":
-        """Return an iterator over the kept frames of clips, (N, 3, sH, sW); see `BasicVSRPP.run`.
+        """Return an iterator over the kept frames of clips, (N, 3, sH, sW); see `VideoNetwork.run`.
 
         Args:
             clip: shape (T, N, 3, H, W), [0, 1], float32, as `storage` keeps it.
@@ -132,9 +132,7 @@ def converted(states: States, precision: str, storage: Storage) -> States:
         return storage.put(storage.get(kept).to(dtype))
 
     return tuple(
-        state
-        if state is None or state.forward_1.last.dtype == dtype
-        else state.changed(cast, lambda kept: kept)
+        state if state is None or state.dtype == dtype else state.changed(cast, lambda kept: kept)
         for state in states
     )
 

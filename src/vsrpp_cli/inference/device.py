@@ -10,8 +10,8 @@ import torch
 
 from vsrpp_cli.errors import DeviceError, UsageError
 from vsrpp_cli.inference.cgroups import ROOT, settings
-from vsrpp_cli.network.basicvsrpp import Kernels
-from vsrpp_cli.network.config import NetworkConfig
+from vsrpp_cli.network.base import Kernels
+from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import PRECISIONS
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -100,7 +100,7 @@ def has_fast_bfloat16() -> bool:
     return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("bf16"))
 
 
-def choose_kernels(device: torch.device, precision: str, config: NetworkConfig) -> Kernels:
+def choose_kernels(device: torch.device, precision: str, config: AnyConfig) -> Kernels:
     """Return which implementation of a network's parts is the fastest here, uncompiled."""
     vectors = config.channels % 16 == 0 and config.hr_channels % 16 == 0
     if device.type != "cpu" or precision == "fp16" or not vectors:

@@ -25,7 +25,7 @@ from vsrpp_cli.inference.tiling import FrameStore, shares, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.kernels import pages
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.storage import OnDevice, OnHost, Storage
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
 from vsrpp_cli.planning.chunks import Chunk, shorten, split_evenly
@@ -40,7 +40,7 @@ class Engine:
 
     def __init__(  # noqa: PLR0913  settings, each with a name
         self,
-        networks: Sequence[BasicVSRPP],
+        networks: Sequence[VideoNetwork],
         *,
         device: torch.device,
         precision: str,

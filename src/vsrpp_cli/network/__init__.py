@@ -1,1 +1,1 @@
-"""BasicVSR++ as published (arXiv 2104.13371) and its fast kernels: modules without I/O or state."""
+"""BasicVSR++, BasicVSR and RealBasicVSR as published, run chunk by chunk: modules without I/O."""

@@ -2,7 +2,7 @@
 
 It fuses what lies between the convolutions: activations, sums, concatenations, offsets. It picks
 nothing by time here, so that two workers on GPUs of one kind compute the same bits. The plain
-modules of `basicvsrpp` are the slow twin: the same function of the same weights.
+modules of the networks are the slow twin: the same function of the same weights.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from vsrpp_cli.errors import UsageError
 from vsrpp_cli.network.streaming import Past
 
 if TYPE_CHECKING:
-    from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+    from vsrpp_cli.network.base import VideoNetwork
 
 SHAPES = 64
 """Variants of a part that are compiled, each for one size of tiles, before torch gives up on it."""
@@ -32,14 +32,15 @@ class CompiledStages:
         backend: of `torch.compile`.
     """
 
-    def __init__(self, network: "BasicVSRPP", backend: str = "inductor") -> None:
+    def __init__(self, network: "VideoNetwork", backend: str = "inductor") -> None:
+        self.branches = network.branches
         self._network = network
         self._backend = backend
         self._compiled: dict[str, Callable[..., Tensor]] = {}
 
-    def flow_input(self, frames: Tensor) -> Tensor:
+    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
         """See `streaming.Stages`."""
-        return self._network.flow_input(frames)
+        return self._network.flow_input(frames, spatial)
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
         """See `streaming.Stages`."""
@@ -47,11 +48,11 @@ class CompiledStages:
 
     def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
         """See `streaming.Stages`."""
-        return self._call("flow", self._network.flow, reference, other, size)
+        return self.call("flow", self._network.flow, reference, other, size)
 
     def extract(self, frame: Tensor) -> Tensor:
         """See `streaming.Stages`."""
-        return self._call("extract", self._network.extract, frame)
+        return self.call("extract", self._network.extract, frame)
 
     def step(
         self,
@@ -62,13 +63,14 @@ class CompiledStages:
         flow_before: Tensor | None,
     ) -> Tensor:
         """See `streaming.Stages`."""
-        return self._call(name, self._network.step, name, inputs, past, flow_1, flow_before)
+        return self.call(name, self._network.step, name, inputs, past, flow_1, flow_before)
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """See `streaming.Stages`."""
-        return self._call("reconstruct", self._network.reconstruct, features, frame)
+        return self.call("reconstruct", self._network.reconstruct, features, frame)
 
-    def _call(self, part: str, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    def call(self, part: str, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Return what a function returns, compiled under the name of a part."""
         from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415  slow to import
 
         if part not in self._compiled:

@@ -1,5 +1,7 @@
 """The convolutional building blocks, with the published parameter names."""
 
+from typing import Protocol
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,3 +61,21 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
         return F.pixel_shuffle(self.upsample_conv(x), 2)
+
+
+class Enlarging(Protocol):
+    """The parts by which networks of this family make a frame of features."""
+
+    upsample1: Upsample
+    upsample2: Upsample
+    conv_hr: nn.Conv2d
+    conv_last: nn.Conv2d
+
+
+def enlarged(parts: Enlarging, features: Tensor) -> Tensor:
+    """Map features (N, C, h, w) to what is added to a frame, (N, 3, 4h, 4w), float32."""
+    x = F.leaky_relu(parts.upsample1(features), SLOPE)
+    x = F.leaky_relu(parts.upsample2(x), SLOPE)
+    x = F.leaky_relu(parts.conv_hr(x), SLOPE)
+    residue: Tensor = parts.conv_last(x).float()
+    return residue

@@ -67,6 +67,27 @@ class Spynet(nn.Module):
         """
         return self.flow(self.pyramid(reference), self.pyramid(other), reference.shape[-2:])
 
+    def between_neighbours(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the flows of a (N, T, 3, H, W) clip between neighbours.
+
+        Returns:
+            forward flows (N, T-1, 2, H, W): number i from frame i+1 to frame i, which forward
+            branches follow; backward flows of the same shape: number i from frame i to frame i+1.
+            float32, pixels, channels x, y.
+        """
+        n, t = clip.shape[:2]
+        if t == 1:
+            empty = clip.new_zeros(n, 0, 2, *clip.shape[-2:])
+            return empty, empty
+        pyramid = self.pyramid(clip.flatten(0, 1))
+        levels = [split_clips(level, n) for level in pyramid]
+        earlier = [level[:, :-1].flatten(0, 1) for level in levels]
+        later = [level[:, 1:].flatten(0, 1) for level in levels]
+        size = clip.shape[-2:]
+        forward = self.flow(later, earlier, size)
+        backward = self.flow(earlier, later, size)
+        return split_clips(forward, n), split_clips(backward, n)
+
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Return (N, 3, H, W) images normalised, in float32, at every level, coarsest first.
 
@@ -105,3 +126,8 @@ def resize_flow(flow: Tensor, size: torch.Size) -> Tensor:
     # Plain numbers, not a tensor of them: to copy one to a GPU is to wait for all it has to do.
     x, y = flow.unbind(1)
     return torch.stack([x * (size[1] / width), y * (size[0] / height)], dim=1)
+
+
+def split_clips(frames: Tensor, n: int) -> Tensor:
+    """Undo the flattening of n clips into one row of frames: (N*T, ...) to (N, T, ...)."""
+    return frames.reshape(n, -1, *frames.shape[1:])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vsrpp_cli.kernels import fused
 from vsrpp_cli.network.alignment import Alignment
-from vsrpp_cli.network.layers import SLOPE, ResidualBlock, ResidualBlocks
+from vsrpp_cli.network.layers import SLOPE, Enlarging, ResidualBlock, ResidualBlocks
 from vsrpp_cli.network.streaming import BRANCHES, Past
 from vsrpp_cli.network.warp import warp as warp_flow
 
@@ -29,7 +29,7 @@ _convolve_and_activate = getattr(torch.ops.mkldnn, "_convolution_pointwise", Non
 
 
 class Convolution(Protocol):
-    """A 3x3 convolution of several images at once, and what follows it."""
+    """A convolution of several images at once, and what follows it."""
 
     def __call__(
         self,
@@ -83,6 +83,7 @@ class LibraryConv:
         self.slope = slope
         self.shuffled = shuffled
         self.stride = stride
+        self.padding = weight.shape[-1] // 2
 
     def __call__(
         self,
@@ -103,10 +104,10 @@ class LibraryConv:
 
     def _convolve(self, x: Tensor) -> Tensor:
         if _convolve_and_activate is None:
-            x = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=1)
+            x = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
             return x if self.slope == NOTHING else F.leaky_relu_(x, self.slope)
         kind, scalars = ("none", []) if self.slope == NOTHING else ("leaky_relu", [self.slope])
-        place = [1, 1], [self.stride, self.stride], [1, 1], 1
+        place = [self.padding] * 2, [self.stride, self.stride], [1, 1], 1
         result: Tensor = _convolve_and_activate(
             x, self.weight, self.bias, *place, kind, scalars, ""
         )
@@ -120,14 +121,14 @@ def _pad(x: Tensor, dim: int, count: int) -> Tensor:
     return torch.cat([x, x.new_zeros(shape)], dim=dim) if count else x
 
 
-def _weights(conv: nn.Module) -> tuple[Tensor, Tensor]:
+def weights_of(conv: nn.Module) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution."""
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
     return conv.weight, conv.bias
 
 
-class _Blocks:
+class Blocks:
     """`ResidualBlocks`, with an optional last addition."""
 
     def __init__(
@@ -139,19 +140,20 @@ class _Blocks:
     ) -> None:
         first, _, rest = blocks.main
         assert isinstance(rest, nn.Sequential)
-        weight, bias = _weights(first)
+        weight, bias = weights_of(first)
         channels = [weight.shape[0]]
         self.first: Convolution = make(weight, bias, inputs, dtype=dtype, slope=SLOPE)
         self.blocks = [
             (
-                make(*_weights(block.conv1), channels, dtype=dtype, slope=RELU),
-                make(*_weights(block.conv2), channels, dtype=dtype),
+                make(*weights_of(block.conv1), channels, dtype=dtype, slope=RELU),
+                make(*weights_of(block.conv2), channels, dtype=dtype),
             )
             for block in rest
             if isinstance(block, ResidualBlock)
         ]
 
     def __call__(self, inputs: Sequence[Tensor], residual: Tensor | None = None) -> Tensor:
+        """Map images (1, C, H, W) to (1, channels, H, W), plus `residual`."""
         x = self.first(inputs)
         for index, (conv1, conv2) in enumerate(self.blocks):
             inner = conv1([x])
@@ -179,7 +181,7 @@ class _Branch:
         convs = [m for m in alignment.conv_offset if isinstance(m, nn.Conv2d)]
         inputs: list[list[int]] = [[channels] * 3 + [4], [channels], [channels], [channels]]
         slopes = [SLOPE] * 3 + [NOTHING]
-        weights = [_weights(conv) for conv in convs]
+        weights = [weights_of(conv) for conv in convs]
         weight, bias = (fused.in_offset_order(x, alignment.groups) for x in weights[-1])
         weights[-1] = weight, bias
         self.offset = [
@@ -192,7 +194,7 @@ class _Branch:
         blocks = network.backbone[name]
         assert isinstance(blocks, ResidualBlocks)
         parts = [channels] * (BRANCHES.index(name) + 2)
-        self.backbone = _Blocks(blocks, parts, dtype, make)
+        self.backbone = Blocks(blocks, parts, dtype, make)
 
     def step(
         self,
@@ -219,13 +221,36 @@ class _Branch:
             flow_2 = flow_1 + warp_flow(flow_before, flow_1)
             warped_2 = fused.warp(second, flow_2)
         flows = torch.cat([flow_1, flow_2])
-        seen = fused.empty_image(current, fused.LANES).zero_()
-        seen[:, :4] = flows.reshape(1, 4, *flows.shape[-2:])
+        seen = few_channels(flows.reshape(1, 4, *flows.shape[-2:]), current.dtype)
         said = [fused.warp(past.last, flow_1), current, warped_2, seen]
         for conv in self.offset[:-1]:
             said = [conv(said)]
         said = [self.offset[-1](said, scratch=self.scratch, role="offsets")]
         return self.deform(past.last, second, said[0], flows)
+
+
+class FusedEnlarging:
+    """`layers.enlarged` with kernels."""
+
+    def __init__(
+        self, parts: Enlarging, dtype: torch.dtype, make: ConvolutionMaker, scratch: fused.Scratch
+    ) -> None:
+        up1, up2 = (weights_of(up.upsample_conv) for up in (parts.upsample1, parts.upsample2))
+        channels, hr_channels = up1[0].shape[1], parts.conv_hr.in_channels
+        self.scratch = scratch
+        self.convolutions = [
+            make(*up1, [channels], dtype=dtype, slope=SLOPE, shuffled=True),
+            make(*up2, [channels], dtype=dtype, slope=SLOPE, shuffled=True),
+            make(*weights_of(parts.conv_hr), [hr_channels], dtype=dtype, slope=SLOPE),
+        ]
+        self.last = LibraryConv(*weights_of(parts.conv_last), [hr_channels], dtype=dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map features (1, C, h, w) to (1, 3, 4h, 4w), float32."""
+        # The first takes the place of the offsets, which nobody needs between two frames.
+        for role, conv in zip(("offsets", "enlarged", "largest"), self.convolutions, strict=True):
+            x = conv([x], scratch=self.scratch, role=role)
+        return self.last([x]).float()
 
 
 class FusedStages:
@@ -239,28 +264,21 @@ class FusedStages:
 
     def __init__(self, network: "BasicVSRPP", dtype: torch.dtype, *, winograd: bool) -> None:
         config = network.config
+        self.branches = network.branches
         make: ConvolutionMaker = fused.WinogradConv if winograd else LibraryConv
         self.network = network
         self.dtype = dtype
         self.scratch = fused.Scratch()
-        self.branches = {
+        self.propagation = {
             name: _Branch(network, name, dtype, make, self.scratch) for name in BRANCHES
         }
-        channels, hr_channels = config.channels, config.hr_channels
-        self.reconstruction = _Blocks(network.reconstruction, [channels] * 5, dtype, make)
-        up1 = _weights(network.upsample1.upsample_conv)
-        up2 = _weights(network.upsample2.upsample_conv)
-        self.enlarging = [
-            make(*up1, [channels], dtype=dtype, slope=SLOPE, shuffled=True),
-            make(*up2, [channels], dtype=dtype, slope=SLOPE, shuffled=True),
-            make(*_weights(network.conv_hr), [hr_channels], dtype=dtype, slope=SLOPE),
-        ]
-        self.last = LibraryConv(*_weights(network.conv_last), [hr_channels], dtype=dtype)
+        self.reconstruction = Blocks(network.reconstruction, [config.channels] * 5, dtype, make)
+        self.enlarged = FusedEnlarging(network, dtype, make, self.scratch)
         self.shrinking, self.extraction = _extraction(network, dtype, make)
 
-    def flow_input(self, frames: Tensor) -> Tensor:
+    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
         """See `streaming.Stages`."""
-        return self.network.flow_input(frames)
+        return self.network.flow_input(frames, spatial)
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
         """See `streaming.Stages`."""
@@ -286,32 +304,42 @@ class FusedStages:
         flow_before: Tensor | None,
     ) -> Tensor:
         """See `streaming.Stages`."""
-        return self.branches[name].step(inputs, past, flow_1, flow_before)
+        return self.propagation[name].step(inputs, past, flow_1, flow_before)
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """See `streaming.Stages`."""
-        x = self.reconstruction(features)
-        # The first takes the place of the offsets, which nobody needs between two frames.
-        for role, conv in zip(("offsets", "enlarged", "largest"), self.enlarging, strict=True):
-            x = conv([x], scratch=self.scratch, role=role)
-        return self.last([x]).float() + self.network.enlarge(frame)
+        return self.enlarged(self.reconstruction(features)) + self.network.enlarge(frame)
 
 
 def _extraction(
     network: "BasicVSRPP", dtype: torch.dtype, make: ConvolutionMaker
-) -> tuple[list[Convolution], _Blocks]:
+) -> tuple[list[Convolution], Blocks]:
     """Return the convolutions that make a frame smaller, and the blocks behind them."""
     channels = network.config.channels
     module = network.feat_extract
     if isinstance(module, ResidualBlocks):
-        blocks = _Blocks(module, [3], dtype, make)
-        blocks.first = LibraryConv(*_weights(module.main[0]), [3], dtype=dtype, slope=SLOPE)
-        return [], blocks
+        return [], blocks_of_frames(module, dtype, make)
     assert isinstance(module, nn.Sequential)
     first, _, second, _, rest = module
     assert isinstance(rest, ResidualBlocks)
     shrinking: list[Convolution] = [
-        LibraryConv(*_weights(first), [3], dtype=dtype, slope=SLOPE, stride=2),
-        LibraryConv(*_weights(second), [channels], dtype=dtype, slope=SLOPE, stride=2),
+        LibraryConv(*weights_of(first), [3], dtype=dtype, slope=SLOPE, stride=2),
+        LibraryConv(*weights_of(second), [channels], dtype=dtype, slope=SLOPE, stride=2),
     ]
-    return shrinking, _Blocks(rest, [channels], dtype, make)
+    return shrinking, Blocks(rest, [channels], dtype, make)
+
+
+def blocks_of_frames(blocks: ResidualBlocks, dtype: torch.dtype, make: ConvolutionMaker) -> Blocks:
+    """Return blocks whose input is a frame, (1, 3, H, W)."""
+    made = Blocks(blocks, [3], dtype, make)
+    made.first = LibraryConv(*weights_of(blocks.main[0]), [3], dtype=dtype, slope=SLOPE)
+    return made
+
+
+def few_channels(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return an image (1, C, H, W) of few channels with as many zeros as kernels need."""
+    height, width = image.shape[-2:]
+    like = image.new_empty(1, 1, height, width, dtype=dtype)
+    padded = fused.empty_image(like, fused.LANES).zero_()
+    padded[:, : image.shape[1]] = image
+    return padded

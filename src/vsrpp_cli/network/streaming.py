@@ -19,12 +19,11 @@ from torch import Tensor
 from vsrpp_cli.network.storage import OnDevice, Storage
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
-"""In the order they run; each sees the spatial features and all branches before it."""
-BACKWARD_1, BACKWARD_2 = 1, 3
-"""Where a frame's features hold those of the backward branches, its spatial ones being first."""
+"""Those of BasicVSR++, in the order they run; each sees the spatial features and all branches
+before it."""
 
-FLOW_SHARE, EXTRACT_SHARE, BRANCH_SHARE = 0.11, 0.05, 0.14
-"""Of a chunk's time, measured roughly; the last branch and reconstruction take the rest."""
+FLOW_SHARE, EXTRACT_SHARE, BRANCHES_SHARE = 0.11, 0.05, 0.56
+"""Of a chunk's time, measured roughly; reconstruction takes the rest."""
 
 OnWork = Callable[[float], None]
 """Told of a share of the work that has been done; all shares together are 1."""
@@ -61,12 +60,17 @@ class BranchState:
     flow: Tensor | None
     """From it to the frame before, shape (N, 2, h, w), float32; None if it was the first."""
 
-    forward_1: Past
-    forward_2: Past
+    forward: tuple[Past, ...]
+    """Of each forward branch, in the order they run."""
 
-    ahead: tuple[tuple[Tensor, Tensor], ...] = ()
-    """Features of `backward_1` and `backward_2` of the frames that follow, (N, C, h, w) each: made
-    with less and less context."""
+    ahead: tuple[tuple[Tensor, ...], ...] = ()
+    """For each of the frames that follow the features of each backward branch, (N, C, h, w) each:
+    made with less and less context."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of features."""
+        return self.forward[0].last.dtype
 
     def changed(
         self, features: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor]
@@ -75,9 +79,8 @@ class BranchState:
         return BranchState(
             frame=others(self.frame),
             flow=None if self.flow is None else others(self.flow),
-            forward_1=self.forward_1.changed(features),
-            forward_2=self.forward_2.changed(features),
-            ahead=tuple((features(one), features(two)) for one, two in self.ahead),
+            forward=tuple(past.changed(features) for past in self.forward),
+            ahead=tuple(tuple(map(features, one)) for one in self.ahead),
         )
 
     def tensors(self) -> list[Tensor]:
@@ -105,8 +108,15 @@ def joined(states: Sequence[BranchState]) -> BranchState:
 class Stages(Protocol):
     """The parts of a network, however they are computed; shapes as in `basicvsrpp.BasicVSRPP`."""
 
-    def flow_input(self, frames: Tensor) -> Tensor:
-        """Return frames (N, 3, H, W) as the flow network sees them, (N, 3, h, w), float32."""
+    branches: tuple[str, ...]
+    """Their names in the order they run, beginning with "backward" or "forward"; the last one is a
+    forward one."""
+
+    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
+        """Return frames (N, 3, H, W) as the flow network sees them, (N, 3, h, w), float32.
+
+        `spatial` is what `extract` made of them.
+        """
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
         """Return what `flow` needs to know of one flow input."""
@@ -115,7 +125,10 @@ class Stages(Protocol):
         """Return the flow between two pyramids, (N, 2, *size), float32."""
 
     def extract(self, frame: Tensor) -> Tensor:
-        """Return the spatial features (N, C, h, w) of a frame (N, 3, H, W)."""
+        """Return the spatial features (N, C, h, w) of a frame (N, 3, H, W).
+
+        Of a network without any it is the frame itself, cleaned or not.
+        """
 
     def step(
         self,
@@ -146,6 +159,7 @@ class ChunkRun(Iterator[Tensor]):
         on_work: OnWork | None = None,
     ) -> None:
         self._stages = stages
+        self._branch_share = BRANCHES_SHARE / len(stages.branches)
         self._on_work = on_work or (lambda _: None)
         self._single = clip.dim() == 4
         self._clip = clip.unsqueeze(1) if self._single else clip
@@ -154,7 +168,8 @@ class ChunkRun(Iterator[Tensor]):
         self._before = state
         self._storage = storage or OnDevice()
         self._state: BranchState | None = None
-        self._ahead: tuple[tuple[Tensor, Tensor], ...] = ()
+        self._forward_pasts: list[Past] = []
+        self._ahead: tuple[tuple[Tensor, ...], ...] = ()
         count = len(clip)
         # All that is kept for more than a step goes through the storage: put, and got when needed.
         self._forward_flows: list[Tensor | None] = [None] * count
@@ -198,44 +213,48 @@ class ChunkRun(Iterator[Tensor]):
         self._clip = self._clip[:0].clone()
 
     def _compute(self) -> Iterator[Tensor]:
-        self._find_flows()
-        for i, features in enumerate(self._features):
-            features.append(self._storage.put(self._stages.extract(self._frame(i))))
-            self._on_work(EXTRACT_SHARE / len(self._clip))
-        self._backward("backward_1", 0)
-        forward_1 = self._forward_1()
-        self._backward("backward_2", 1)
+        self._extract_and_find_flows()
+        *earlier, last = self._stages.branches
+        for name in earlier:
+            (self._backward if _is_backward(name) else self._forward)(name)
         self._backward_flows = []
         self._ahead = tuple(
-            (features[BACKWARD_1], features[BACKWARD_2])
+            tuple(features[place] for place in self._backward_places())
             for features in self._features[self._resume_at : self._resume_at + FADE]
         )
         self._drop(range(self._keep.stop, len(self._clip)))
-        yield from self._forward_2(forward_1)
+        yield from self._last(last)
 
-    def _find_flows(self) -> None:
-        """Fill in the flows: forward ones to the frame before, backward ones to the next."""
+    def _backward_places(self) -> list[int]:
+        """Return where a frame's features hold those of backward branches, spatial ones first."""
+        return [1 + i for i, name in enumerate(self._stages.branches) if _is_backward(name)]
+
+    def _extract_and_find_flows(self) -> None:
+        """Fill in spatial features, forward flows (to the frame before) and backward ones."""
         stages, before, put = self._stages, self._before, self._storage.put
         earlier = None if before is None else stages.pyramid(self._storage.get(before.frame))
         for i in range(len(self._clip)):
-            small = stages.flow_input(self._frame(i))
+            frame = self._frame(i)
+            spatial = stages.extract(frame)
+            small = stages.flow_input(frame, spatial)
+            self._features[i].append(put(spatial))
             pyramid, size = stages.pyramid(small), small.shape[-2:]
             if earlier is not None:
                 self._forward_flows[i] = put(stages.flow(pyramid, earlier, size))
                 if i:
                     self._backward_flows[i - 1] = put(stages.flow(earlier, pyramid, size))
             earlier = pyramid
-            self._on_work(FLOW_SHARE / len(self._clip))
+            self._on_work((EXTRACT_SHARE + FLOW_SHARE) / len(self._clip))
 
-    def _backward(self, name: str, number: int) -> None:
+    def _backward(self, name: str) -> None:
         past: Past | None = None
         last = len(self._clip) - 1
         for i in range(last, -1, -1):
             flow_before = self._backward_flows[i + 1] if i < last else None
             past = self._step(name, i, past, self._backward_flows[i], flow_before)
             self._features[i].append(self._storage.put(past.last))
-            self._on_work(BRANCH_SHARE / len(self._clip))
-        self._fade(number)
+            self._on_work(self._branch_share / len(self._clip))
+        self._fade(self._backward_places().index(len(self._features[0]) - 1))
 
     def _fade(self, number: int) -> None:
         """Begin with the features the chunk before made, and fade to those just computed."""
@@ -246,31 +265,34 @@ class ChunkRun(Iterator[Tensor]):
             share = (1 - (i + 1) / (len(ahead) + 1)) ** 2
             features[-1] = put(torch.lerp(get(features[-1]), get(known[number]), share))
 
-    def _forward_1(self) -> Past:
-        """Run the branch over the whole chunk; return its memory just before `resume_at`."""
-        kept = None if self._before is None else self._before.forward_1
-        past = None if kept is None else kept.changed(self._storage.get)
+    def _forward(self, name: str) -> None:
+        """Run a branch over the whole chunk; note its memory just before `resume_at`."""
+        past = self._past_of_next()
         for i in range(len(self._clip)):
-            past = self._step("forward_1", i, past, *self._flows_to_past(i))
+            past = self._step(name, i, past, *self._flows_to_past(i))
             self._features[i].append(self._storage.put(past.last))
-            self._on_work(BRANCH_SHARE / len(self._clip))
+            self._on_work(self._branch_share / len(self._clip))
             if i == self._resume_at - 1:
-                kept = past.changed(self._storage.put)
-        assert kept is not None
-        return kept
+                self._forward_pasts.append(past.changed(self._storage.put))
 
-    def _forward_2(self, forward_1: Past) -> Iterator[Tensor]:
+    def _past_of_next(self) -> Past | None:
+        """Return what the chunk before left to the forward branch that is to run next."""
+        if self._before is None:
+            return None
+        return self._before.forward[len(self._forward_pasts)].changed(self._storage.get)
+
+    def _last(self, name: str) -> Iterator[Tensor]:
         """Run the last branch up to the last kept frame, handing out frames as they are done."""
-        before = None if self._before is None else self._before.forward_2
-        past = None if before is None else before.changed(self._storage.get)
-        left = 1 - FLOW_SHARE - EXTRACT_SHARE - 3 * BRANCH_SHARE
+        past = self._past_of_next()
+        share = 1 - FLOW_SHARE - EXTRACT_SHARE
+        share -= self._branch_share * (len(self._stages.branches) - 1)
         for i in range(self._keep.stop):
-            past = self._step("forward_2", i, past, *self._flows_to_past(i))
-            self._on_work(left / self._keep.stop)
+            past = self._step(name, i, past, *self._flows_to_past(i))
+            self._on_work(share / self._keep.stop)
             features = self._features[i]
             self._drop(range(i, i + 1))
             if i == self._resume_at - 1:
-                self._state = self._state_after(i, forward_1, past)
+                self._state = self._state_after(i, features, past)
             if i >= self._keep.start:
                 features = [*map(self._storage.get, features), past.last]
                 yield self._stages.reconstruct(features, self._frame(i))
@@ -294,14 +316,17 @@ class ChunkRun(Iterator[Tensor]):
         state = self._stages.step(name, features, past, *flows)
         return Past(state, None if past is None else past.last)
 
-    def _state_after(self, i: int, forward_1: Past, forward_2: Past) -> BranchState:
-        put = self._storage.put
-        frame = put(self._stages.flow_input(self._frame(i)).clone())
-        return BranchState(
-            frame, self._forward_flows[i], forward_1, forward_2.changed(put), self._ahead
-        )
+    def _state_after(self, i: int, features: list[Tensor], last: Past) -> BranchState:
+        put, spatial = self._storage.put, self._storage.get(features[0])
+        frame = put(self._stages.flow_input(self._frame(i), spatial).clone())
+        forward = (*self._forward_pasts, last.changed(put))
+        return BranchState(frame, self._forward_flows[i], forward, self._ahead)
 
     def _drop(self, frames: range) -> None:
         """Free the features of frames that nobody needs any more."""
         for i in frames:
             self._features[i] = []
+
+
+def _is_backward(branch: str) -> bool:
+    return branch.startswith("backward")

@@ -37,9 +37,6 @@ CLIP_BYTES = 24
 """Bytes for each frame of a chunk and pixel: the decoded frame and the clip made of it."""
 STORE_BYTES = 6
 """Bytes for each kept frame and output pixel where tiles or ensemble passes are put together."""
-STATE_FEATURES = 10
-"""Features carried over a chunk's border, for each tile: two of each forward branch, and one of
-each backward branch for each of the `streaming.FADE` frames behind the border."""
 STEP_FEATURES = 14
 """Features' worth of memory that one step of a branch needs on top."""
 FLOW_NETWORK_BYTES = 700
@@ -89,6 +86,14 @@ class NetworkSize(Protocol):
     @property
     def deform_groups(self) -> int:
         """Groups of channels that are sampled alike."""
+
+    @property
+    def held_channels(self) -> int:
+        """Channels, at the features' size, that a chunk holds of each frame."""
+
+    @property
+    def carried_channels(self) -> int:
+        """Channels, at the features' size, that are carried over a chunk's border."""
 
     @property
     def scale(self) -> int:
@@ -325,12 +330,12 @@ def _network_bytes(work: Work, chunk: int, pixels: int, passes: int, batch: int)
     for network in work.networks:
         inner = batch * pixels * scale**2 // network.multiple_of**2
         feature = network.channels * element * inner
-        features = chunk * (4 * feature + FLOW_BYTES * inner)
+        features = chunk * (network.held_channels * element + FLOW_BYTES) * inner
         step = STEP_FEATURES * feature + apart * _sampling_bytes(network, inner)
         flow = FLOW_NETWORK_BYTES * inner
         output = int(RECONSTRUCTION * 16 * network.hr_channels * element * inner)
         peaks.append(features + max(step, flow, output))
-        held += passes * STATE_FEATURES * feature // batch
+        held += passes * network.carried_channels * element * inner // batch
         if network is not work.networks[-1]:
             # The next network's clip is this one's output.
             held += chunk * 12 * batch * pixels * (scale * network.scale) ** 2
@@ -339,7 +344,9 @@ def _network_bytes(work: Work, chunk: int, pixels: int, passes: int, batch: int)
 
 
 def _sampling_bytes(network: NetworkSize, pixels: int) -> int:
-    """Return what sampling needs on top where torch's own operators do it in float32."""
+    """Return what deformable sampling needs on top where torch does it in float32."""
+    if not network.deform_groups:
+        return 0
     each = SAMPLING_CHANNEL_BYTES * network.channels + SAMPLING_GROUP_BYTES * network.deform_groups
     return each * pixels
 

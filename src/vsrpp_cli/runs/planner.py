@@ -28,7 +28,7 @@ from vsrpp_cli.media.images.output import check_frame_count
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
-from vsrpp_cli.network.config import NetworkConfig
+from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry, segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
@@ -163,7 +163,7 @@ def _geometry(
     info: SourceInfo,
     scan: Scan,
     models: Sequence[ResolvedModel],
-    configs: Sequence[NetworkConfig],
+    configs: Sequence[AnyConfig],
     compute: ComputeSpec,
     options: UpscaleOptions,
 ) -> Geometry:
@@ -189,7 +189,7 @@ def longest_scene(scan: Scan) -> int:
     return max(stop - start for start, stop in pairwise([0, *scan.cuts, scan.frames]))
 
 
-def _record(model: ResolvedModel, config: NetworkConfig) -> ModelRecord:
+def _record(model: ResolvedModel, config: AnyConfig) -> ModelRecord:
     return ModelRecord(
         name=model.name,
         path=str(model.path),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vsrpp_cli.media.types import SourceInfo
-from vsrpp_cli.network.config import NetworkConfig
+from vsrpp_cli.network.config import AnyConfig, BasicVSRConfig, NetworkConfig
 from vsrpp_cli.runs.plan import ComputeSpec
 
 MACS_PER_SECOND = {
@@ -19,8 +19,15 @@ MACS_PER_SECOND = {
 """Multiply-adds a second; on CPUs for each thread. Rough: machines differ severalfold."""
 
 
-def macs_per_pixel(config: NetworkConfig) -> float:
-    """Return multiply-adds of one frame over the pixels the features have (arXiv 2104.13371)."""
+def macs_per_pixel(config: AnyConfig) -> float:
+    """Return multiply-adds of one frame over the pixels the features have."""
+    if isinstance(config, BasicVSRConfig):
+        return _basicvsr(config) + _upsampling(config)
+    return _basicvsrpp(config) + _upsampling(config)
+
+
+def _basicvsrpp(config: NetworkConfig) -> float:
+    """Return those before upsampling (arXiv 2104.13371)."""
     c, square = config.channels, 9 * config.channels**2
     branches = sum(
         square * (config.blocks * 2 + extra + 2 + 2)  # blocks, first convolution, deformable
@@ -31,12 +38,24 @@ def macs_per_pixel(config: NetworkConfig) -> float:
     )
     spatial = square * 2 * config.extract_blocks
     tail = square * (5 + 2 * config.reconstruct_blocks)
-    upsampling = square * 4 + 9 * c * 4 * config.hr_channels * 4 + 16 * 9 * config.hr_channels**2
-    return branches + spatial + tail + upsampling
+    return branches + spatial + tail
+
+
+def _basicvsr(config: BasicVSRConfig) -> float:
+    """Return those before upsampling; most frames are cleaned once."""
+    c, square = config.channels, 9 * config.channels**2
+    branches = 2 * (square * (1 + 2 * config.blocks) + 27 * c)
+    cleaning = 2 * square * config.cleaning_blocks + 54 * c * bool(config.cleaning_blocks)
+    return branches + cleaning + 2 * c**2
+
+
+def _upsampling(config: AnyConfig) -> float:
+    c, hr = config.channels, config.hr_channels
+    return 9 * c**2 * 4 + 9 * c * 4 * hr * 4 + 16 * 9 * hr**2
 
 
 def seconds_per_frame(
-    info: SourceInfo, configs: Sequence[NetworkConfig], compute: ComputeSpec
+    info: SourceInfo, configs: Sequence[AnyConfig], compute: ComputeSpec
 ) -> float:
     """Return the predicted seconds of computing a frame."""
     kind = compute.device.partition(":")[0]

@@ -90,7 +90,10 @@ def network_config(recipe: Recipe) -> NetworkConfig:
 def initial_network(recipe: Recipe, start: Path | None) -> BasicVSRPP:
     """Return the network to train: from a checkpoint, or new, from the recipe's seed."""
     if start is not None:
-        return load_network(start).train().requires_grad_(requires_grad=True)
+        network = load_network(start)
+        if not isinstance(network, BasicVSRPP):
+            raise UsageError(f"{start}: training knows BasicVSR++ only, this is another network")
+        return network.train().requires_grad_(requires_grad=True)
     torch.manual_seed(recipe.seed)
     network = BasicVSRPP(network_config(recipe))
     with torch.no_grad():
@@ -117,7 +120,8 @@ class Trainer:
     Raises:
         ResumeRefusedError: the folder holds a run of another recipe.
         CheckpointError: `start` cannot be loaded.
-        UsageError: the recipe cannot be run by so many processes, or on that network.
+        UsageError: `start` is no BasicVSR++, or the recipe cannot be run by so many processes, or
+            on that network.
     """
 
     def __init__(

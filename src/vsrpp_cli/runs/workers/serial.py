@@ -11,7 +11,7 @@ from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.progress import OnFrames
-from vsrpp_cli.network.basicvsrpp import BasicVSRPP
+from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.segment import Finished, worker
 from vsrpp_cli.runs.stop import StopToken
@@ -52,7 +52,7 @@ def load_engine(plan: Plan, device: str | None = None, threads: int | None = Non
 
 
 @lru_cache(maxsize=4)
-def _network(path: str, _sha256: str) -> BasicVSRPP:
+def _network(path: str, _sha256: str) -> VideoNetwork:
     """Return the network of a file; several runs in one process (a batch) load it once.
 
     Engines leave the networks they are given as they are.

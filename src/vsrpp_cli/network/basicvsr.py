@@ -1,0 +1,218 @@
+"""BasicVSR (CVPR 2021, arXiv 2012.02181) and RealBasicVSR (CVPR 2022, arXiv 2111.12704).
+
+Parameter names are the published ones. One thing differs from the published RealBasicVSR: whether
+an image is cleaned once more is decided for each frame by itself, not for a whole clip at once, so
+that a frame does not depend on where chunks are cut.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.network.compiled import CompiledStages
+from vsrpp_cli.network.config import BasicVSRConfig
+from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
+from vsrpp_cli.network.spynet import Spynet, split_clips
+from vsrpp_cli.network.streaming import Past, Stages
+from vsrpp_cli.network.warp import warp
+
+BRANCHES = ("backward_resblocks", "forward_resblocks")
+"""In the order they run; neither sees the other."""
+
+MOST_CLEANINGS = 3
+
+
+class BasicVSR(VideoNetwork):
+    """One backward and one forward branch of first-order propagation."""
+
+    config: BasicVSRConfig
+    branches: tuple[str, ...] = BRANCHES
+
+    def __init__(self, config: BasicVSRConfig) -> None:
+        super().__init__(config)
+        channels, hr_channels = config.channels, config.hr_channels
+        self.spynet = Spynet(config.spynet)
+        self.backward_resblocks = ResidualBlocks(channels + 3, channels, config.blocks)
+        self.forward_resblocks = ResidualBlocks(channels + 3, channels, config.blocks)
+        self.fusion = nn.Conv2d(2 * channels, channels, 1)
+        self.upsample1 = Upsample(channels, channels)
+        self.upsample2 = Upsample(channels, hr_channels)
+        self.conv_hr = nn.Conv2d(hr_channels, hr_channels, 3, padding=1)
+        self.conv_last = nn.Conv2d(hr_channels, 3, 3, padding=1)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return the enlarged clip; see `VideoNetwork.forward`."""
+        to_last, to_next = self.spynet.between_neighbours(clip.float())
+        frames = list(self.extract(clip).unbind(1))
+        backward = self.propagate("backward_resblocks", frames[::-1], to_next.flip(1))[::-1]
+        forward = self.propagate("forward_resblocks", frames, to_last)
+        parts = zip(frames, backward, forward, strict=True)
+        return torch.stack([self.reconstruct(list(part), part[0]) for part in parts], dim=1)
+
+    def propagate(self, name: str, frames: list[Tensor], flows: Tensor) -> list[Tensor]:
+        """Return a branch's features (N, C, H, W) of frames (N, 3, H, W) in its order of time.
+
+        `flows`, (N, T-1, 2, H, W), has as number i the one from the branch's frame i+1 to frame i.
+        """
+        states: list[Tensor] = []
+        for i, frame in enumerate(frames):
+            past = Past(states[-1], None) if states else None
+            states.append(self.step(name, [frame], past, flows[:, i - 1] if i else None, None))
+        return states
+
+    def extract(self, frame: Tensor) -> Tensor:
+        """Return frames as they are, float32: the branches see pixels."""
+        return frame.float()
+
+    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:  # noqa: ARG002
+        """Return what `extract` returned."""
+        return spatial
+
+    def step(
+        self,
+        name: str,
+        inputs: list[Tensor],
+        past: Past | None,
+        flow_1: Tensor | None,
+        flow_before: Tensor | None,  # noqa: ARG002  of second-order propagation
+    ) -> Tensor:
+        """Return a branch's features of its next frame, which is the first of `inputs`."""
+        frame = inputs[0].to(self.dtype)
+        if past is None or flow_1 is None:
+            n, _, height, width = frame.shape
+            warped = frame.new_zeros(n, self.config.channels, height, width)
+        else:
+            warped = warp(past.last, flow_1)
+        features: Tensor = getattr(self, name)(torch.cat([frame, warped], dim=1))
+        return features
+
+    def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:  # noqa: ARG002
+        """Return one output frame from the frame the branches saw, and their features."""
+        seen, *branches = features
+        fused = F.leaky_relu(self.fusion(torch.cat(branches, dim=1)), SLOPE)
+        return enlarged(self, fused) + self.enlarge(seen)
+
+    def enlarge(self, frame: Tensor) -> Tensor:
+        """Return (N, 3, H, W) four times as large, bilinearly."""
+        return F.interpolate(frame, scale_factor=4, mode="bilinear", align_corners=False)
+
+    @property
+    def flow_network(self) -> Spynet:
+        """The part that computes flows."""
+        return self.spynet
+
+    def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
+        """See `VideoNetwork.fused_stages`."""
+        from vsrpp_cli.network.basicvsr_stages import FusedBasicVSR  # noqa: PLC0415  needs numba
+
+        return FusedBasicVSR(self, dtype, winograd=winograd)
+
+
+class RealBasicVSR(VideoNetwork):
+    """Image cleaning, then BasicVSR."""
+
+    config: BasicVSRConfig
+    branches: tuple[str, ...] = BRANCHES
+
+    def __init__(self, config: BasicVSRConfig | None = None) -> None:
+        config = config or BasicVSRConfig()
+        super().__init__(config)
+        self.image_cleaning = nn.Sequential(
+            ResidualBlocks(3, config.channels, config.cleaning_blocks),
+            nn.Conv2d(config.channels, 3, 3, padding=1),
+        )
+        self.basicvsr = BasicVSR(config)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return the enlarged clip; see `VideoNetwork.forward`."""
+        frames = self.extract(clip.flatten(0, 1))
+        result: Tensor = self.basicvsr(split_clips(frames, len(clip)))
+        return result
+
+    def extract(self, frame: Tensor) -> Tensor:
+        """Return frames (N, 3, H, W) cleaned, float32."""
+        return self.cleaned(frame, self.residue)
+
+    def cleaned(self, frames: Tensor, residue: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return frames cleaned up to three times.
+
+        Each is cleaned again while its mean absolute residue is at least
+        `config.cleaning_threshold`.
+
+        Args:
+            frames: shape (N, 3, H, W), RGB, [0, 1].
+            residue: what one cleaning adds to such frames, float32.
+
+        Returns:
+            shape (N, 3, H, W), float32.
+        """
+        threshold = self.config.cleaning_threshold
+        frames = frames.float()
+        change = residue(frames)
+        frames = frames + change
+        going = change.abs().mean((1, 2, 3)) >= threshold
+        for _ in range(MOST_CLEANINGS - 1):
+            if not bool(going.any()):
+                break
+            change = residue(frames) * going.view(-1, 1, 1, 1)
+            frames = frames + change
+            going = going & (change.abs().mean((1, 2, 3)) >= threshold)
+        return frames
+
+    def residue(self, frame: Tensor) -> Tensor:
+        """Return what one cleaning adds to frames (N, 3, H, W), float32."""
+        residue: Tensor = self.image_cleaning(frame.to(self.dtype)).float()
+        return residue
+
+    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
+        """See `BasicVSR`."""
+        return self.basicvsr.flow_input(frames, spatial)
+
+    def step(
+        self,
+        name: str,
+        inputs: list[Tensor],
+        past: Past | None,
+        flow_1: Tensor | None,
+        flow_before: Tensor | None,
+    ) -> Tensor:
+        """See `BasicVSR`."""
+        return self.basicvsr.step(name, inputs, past, flow_1, flow_before)
+
+    def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
+        """See `BasicVSR`."""
+        return self.basicvsr.reconstruct(features, frame)
+
+    @property
+    def flow_network(self) -> Spynet:
+        """The part that computes flows."""
+        return self.basicvsr.spynet
+
+    def compiled_stages(self) -> Stages:
+        """See `VideoNetwork.compiled_stages`."""
+        return CompiledRealBasicVSR(self)
+
+    def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
+        """See `VideoNetwork.fused_stages`."""
+        from vsrpp_cli.network.basicvsr_stages import FusedRealBasicVSR  # noqa: PLC0415
+
+        return FusedRealBasicVSR(self, dtype, winograd=winograd)
+
+
+class CompiledRealBasicVSR(CompiledStages):
+    """Compiled but for the decision whether to clean again, which no compiler can foresee."""
+
+    def __init__(self, network: RealBasicVSR) -> None:
+        super().__init__(network)
+        self._cleaning = network
+
+    def extract(self, frame: Tensor) -> Tensor:
+        """See `RealBasicVSR.extract`."""
+
+        def residue(frame: Tensor) -> Tensor:
+            return self.call("residue", self._cleaning.residue, frame)
+
+        return self._cleaning.cleaned(frame, residue)
