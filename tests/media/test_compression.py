@@ -87,6 +87,12 @@ def test_the_quantisers_of_a_long_film_come_from_several_places(tmp_path):
     assert measured(path).strong
 
 
+def test_where_seeking_finds_nothing_the_beginning_is_measured(tmp_path):
+    """In a short transport stream, seeking lands behind the last picture."""
+    assert measured(write_clip(tmp_path / "a.ts", 6, (64, 64), options={"qp": "35"})).strong
+    assert measured(write_clip(tmp_path / "b.ts", 6, (64, 64), options={"qp": "9"})).quantiser < 12
+
+
 @pytest.mark.parametrize(
     ("codec", "options", "text"),
     [

@@ -11,7 +11,7 @@ The thresholds stand in `docs/models.md` with the measurement they come from
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -135,26 +135,25 @@ def _bits(info: SourceInfo) -> float | None:
 
 
 def _mean_quantiser(info: SourceInfo) -> float | None:
-    found = [
-        value
-        for frame in _pictures(info)
-        if (value := quantiser_of(frame, info.bit_depth)) is not None
-    ]
-    return float(np.mean(found)) if found else None
+    places = PLACES if info.duration else ()
+    # Where seeking fails or lands behind the end, as in some recordings, the beginning has to do.
+    for chosen in (places, (None,)):
+        told = (quantiser_of(frame, info.bit_depth) for frame in _pictures(info, chosen))
+        if found := [value for value in told if value is not None]:
+            return float(np.mean(found))
+    return None
 
 
-def _pictures(info: SourceInfo) -> Iterator[VideoFrame]:
-    """Yield pictures from several places; from the beginning where the length is not known."""
+def _pictures(info: SourceInfo, places: Sequence[float | None]) -> Iterator[VideoFrame]:
+    """Yield pictures from places, parts of the duration; None is the beginning without seeking."""
     # One thread: with several, FFmpeg tells of a picture before all of it is decoded.
     with TrackDecoder(info.path, info.stream_index, threads=1) as decoder:
         decoder.stream.codec_context.options = {"export_side_data": "venc_params"}
-        places = PLACES if info.duration else (0.0,)
         begin = decoder.stream.start_time or 0
         for place in places:
-            pts = begin + int(place * float(info.duration or 0) / float(info.time_base))
-            if place and not decoder.seek(pts):
-                continue
-            yield from islice(decoder.frames(), PICTURES)
+            length = float((info.duration or 0) / info.time_base)
+            if place is None or decoder.seek(begin + int(place * length)):
+                yield from islice(decoder.frames(), PICTURES)
 
 
 def quantiser_of(frame: VideoFrame, bit_depth: int = 8) -> float | None:
