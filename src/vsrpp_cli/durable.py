@@ -16,7 +16,7 @@ from vsrpp_cli.errors import DiskFullError, UsageError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the operating system says when there is no room."""
 
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 """What systems say that cannot make a folder's list of names durable on request."""
 
@@ -31,7 +31,7 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
 
     Raises:
         DiskFullError: no space, quota or file size left.
-        UsageError: the place may not be written to, or cannot be.
+        UsageError: the place may not be written to, or cannot be; or a name is too long.
     """
     try:
         yield
@@ -44,6 +44,9 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
             ) from error
         if error.errno in _REFUSED:
             raise UsageError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+        if error.errno == errno.ENAMETOOLONG:
+            name = error.filename2 or error.filename or path
+            raise UsageError(f"{os.fspath(name)}: the name is too long, give another") from error
         raise
 
 

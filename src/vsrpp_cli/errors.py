@@ -20,6 +20,7 @@
     │   └── DiskFullError              no room for work folder or output
     ├── FidelityError              6
     │   ├── VerificationError          the finished file is not what the plan says
+    │   │   └── PictureError           its pictures are missing or damaged
     │   └── StrictError                --strict, and something would be lost
     ├── BatchError                 7   some items of a batch failed
     ├── Interrupted              130   stopped by Ctrl-C; can be resumed
@@ -126,6 +127,10 @@ class FidelityError(VsrppError):
 
 class VerificationError(FidelityError):
     """The finished file differs from the plan."""
+
+
+class PictureError(VerificationError):
+    """Pictures of the finished file are missing, damaged or of another size."""
 
 
 class StrictError(FidelityError):

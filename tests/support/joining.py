@@ -56,5 +56,5 @@ def produce(source, output, *, options=None, scan=None, segment=7, info=None, sc
     plan = OutputPlan(path=str(output), encode=settings, streams=streams)
     segments = encode(output.parent, scan, settings, segment)
     join(segments, scan, info, plan, output)
-    verify(output, scan, info, plan, decode=True)
+    assert verify(output, scan, info, plan, decode=True) == []
     return plan

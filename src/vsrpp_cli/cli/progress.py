@@ -20,6 +20,7 @@ JSON_INTERVAL = 0.2
 LABELS = {
     "download": "downloading",
     "scan": "reading",
+    "rehearse": "rehearsing",
     "compute": "upscaling",
     "join": "joining",
     "verify": "verifying",

@@ -19,10 +19,9 @@ from vsrpp_cli.media.encode.encoder_table import X264
 from vsrpp_cli.media.encode.output_size import quarter_turned
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
-from vsrpp_cli.media.mux.join import join
+from vsrpp_cli.media.mux.assemble import Assembly
 from vsrpp_cli.media.mux.publish import publish
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
-from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
 from vsrpp_cli.options import UpscaleOptions
@@ -101,12 +100,12 @@ def degrade_input(
             frames = _through_x264(frames, scan, settings, web, Path(folder) / "coded.mkv")
         _write_segment(frames, settings, segment)
         joined = Path(folder) / f"joined{output.suffix}"
-        notes = join([segment], scan, info, plan, joined)
-        notes += verify(joined, scan, info, plan, decode=options.verify)
+        made = Assembly([segment], scan, info, plan, joined, decode=options.verify).run()
         fsync_tree(joined)
         publish(joined, output.absolute())
-    said = (*info.notes, *scan.notes, *settings.notes, *settings.losses, *notes)
-    reasons = tuple(choice.reason for choice in streams if choice.reason)
+    said = (*info.notes, *scan.notes, *settings.notes, *settings.losses, *made.notes)
+    said += made.deviations
+    reasons = tuple(choice.reason for choice in made.streams if choice.reason)
     return Degraded(str(output), scan.frames, settings.width, settings.height, said + reasons)
 
 

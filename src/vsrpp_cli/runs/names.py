@@ -1,10 +1,10 @@
-"""Names of outputs that a file system would refuse, or take for something else."""
+"""Names of outputs: which a file system would refuse, and which stand beside them meanwhile."""
 
 import os
 import re
 from pathlib import Path
 
-from vsrpp_cli.durable import longest_name
+from vsrpp_cli.durable import beside, longest_name
 from vsrpp_cli.errors import UsageError
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
@@ -47,3 +47,13 @@ def refuse_long_name(path: Path) -> None:
         raise UsageError(
             f"{path}: the name is too long ({length} bytes, {longest} at most): give a shorter one"
         )
+
+
+def temporary_output(output: Path) -> Path:
+    """Return where the joined result stands until it is verified: beside the output."""
+    return beside(output, ".", output.stem, f".vsrpp-part{output.suffix}")
+
+
+def unverified_output(output: Path) -> Path:
+    """Return where a result is kept that cannot have the output's name."""
+    return beside(output, "", output.stem, f".unverified{output.suffix}")

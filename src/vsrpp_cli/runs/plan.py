@@ -68,6 +68,16 @@ class Decoding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """What trying out the run beforehand has shown."""
+
+    findings: tuple[str, ...] = ()
+    """What cannot be kept, one sentence each."""
+    seconds: float = 0.0
+    """Wall time it took."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """One run, decided."""
 
@@ -87,6 +97,8 @@ class Plan:
     decoding: Decoding
     work: str = ""
     """The work folder when the plan was made, to find the other paths if all have moved."""
+    rehearsed: Rehearsed | None = None
+    """None for a plan that is only shown: nothing is written for that."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,7 +106,8 @@ class Plan:
         encode = self.output.encode
         reasons = (choice.reason for choice in self.output.streams if choice.reason)
         own = (*self.source.notes, *self.scan.notes, *self.compute.notes)
-        return tuple(dict.fromkeys((*own, *encode.notes, *encode.losses, *reasons)))
+        found = self.rehearsed.findings if self.rehearsed else ()
+        return tuple(dict.fromkeys((*own, *encode.notes, *encode.losses, *reasons, *found)))
 
     @property
     def frames(self) -> int:

@@ -9,8 +9,8 @@ class Progress:
     """One step forward."""
 
     phase: str
-    """`model` (`text` says which was chosen, and why), `download`, `scan`, `note` (`text` is one),
-    `resume`, `compute`, `join` or `verify`."""
+    """`model` (`text` says which was chosen, and why), `download`, `scan`, `rehearse`, `note`
+    (`text` is one), `resume`, `compute`, `join` or `verify`."""
     done: int
     """Frames, while computing frames' worth of work; bytes of a download."""
     total: int | None

@@ -31,7 +31,9 @@ class Report(Account):
     """Frames kept that this process computed; the rest was there from before."""
     computed_per_kept: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of the phases `scan`, `load`, `compute`, `join`, `verify`."""
+    """Wall time of the phases `scan`, `rehearse`, `load`, `compute`, `join`, `verify`."""
+    rehearsal: list[str] = field(default_factory=list)
+    """What the rehearsal before the run found that cannot be kept; also among the notes."""
     chunks_recomputed: int = 0
     events: list[str] = field(default_factory=list)
     """Slow paths taken, retries, warnings: one sentence each."""
@@ -57,6 +59,8 @@ class Report(Account):
         self.segments = len(plan.segments)
         self.computed_per_kept = round(computed_per_kept(plan.segments), 3)
         self.notes += plan.notes
+        if plan.rehearsed is not None:
+            self.rehearsal = list(plan.rehearsed.findings)
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -90,5 +94,6 @@ class Report(Account):
             f"tiles: {tile}, overlap {geometry.get('tile_overlap')}",
             f"threads: {self.threads}",
             f"memory: {geometry.get('memory', 0) / 2**30:.1f} GiB predicted",
+            f"rehearsal: {'; '.join(self.rehearsal) or 'nothing that cannot be kept'}",
             f"time: {spent or 'none'}",
         ]

@@ -7,13 +7,14 @@ says so. Only then is the work folder removed.
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
-from vsrpp_cli.durable import beside, disk_errors, fsync_tree
+from vsrpp_cli.checkpoints.load import read_config
+from vsrpp_cli.durable import disk_errors, fsync_tree
 from vsrpp_cli.errors import (
     DiskFullError,
     OutputExistsError,
@@ -25,16 +26,17 @@ from vsrpp_cli.errors import (
 from vsrpp_cli.inference.device import resolve_devices
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.inference.progress import OnFrames
-from vsrpp_cli.media.mux.join import join as join_segments
+from vsrpp_cli.media.mux.assemble import Assembled, Assembly
 from vsrpp_cli.media.mux.publish import finish_publishing, publish
-from vsrpp_cli.media.mux.verify import verify
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
+from vsrpp_cli.runs.names import temporary_output, unverified_output
 from vsrpp_cli.runs.plan import Plan, changes, software_changes
 from vsrpp_cli.runs.planner import compute_spec, make_plan, open_input, resolve_models, software
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
+from vsrpp_cli.runs.rehearsal import rehearse
 from vsrpp_cli.runs.relocation import relocated
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.segment import (
@@ -45,6 +47,7 @@ from vsrpp_cli.runs.segment import (
     remove_partial,
     segment_path,
 )
+from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workers import processes, serial
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
@@ -147,8 +150,7 @@ def _locked_run(run: Run) -> None:
     if plan is None:
         if run.options.resume == "must":
             raise ResumeRefusedError(f"nothing to resume in {run.folder.path}")
-        with run.phase("scan"):
-            plan = _start(run)
+        plan = _start(run)
     run.report.describe(plan)
     for note in run.report.notes:
         run.say("note", 0, None, note)
@@ -194,7 +196,9 @@ def _start(run: Run) -> Plan:
     """Plan afresh; whatever stands in the work folder belongs to nothing."""
     run.folder.clear()
     try:
-        plan = replace(_planned(run), work=str(run.folder.path.absolute()))
+        with run.phase("scan"):
+            plan = _planned(run)
+        plan = replace(_rehearsed(run, plan), work=str(run.folder.path.absolute()))
         plan.write(run.folder.plan)
     except BaseException:
         run.folder.remove()  # without a plan there is nothing to go on with
@@ -223,6 +227,18 @@ def _planned(run: Run) -> Plan:
     )
     disk.check(plan, work=run.folder.path, output=run.output)
     return plan
+
+
+def _rehearsed(run: Run, plan: Plan) -> Plan:
+    """Try out the run with a few frames, and say what it will not be able to keep."""
+    run.say("rehearse", 0, None)
+    with run.phase("rehearse"):
+        configs = [read_config(Path(model.path)) for model in plan.models]
+        seconds = plan.frames * seconds_per_frame(plan.source, configs, plan.compute)
+        plan = rehearse(plan, run.folder, strict=run.options.strict, seconds=seconds)
+    assert plan.rehearsed is not None
+    rehearsed = replace(plan.rehearsed, seconds=run.report.seconds["rehearse"])
+    return replace(plan, rehearsed=rehearsed)
 
 
 def _scanned(run: Run, done: int, total: int | None) -> None:
@@ -362,46 +378,71 @@ def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool
 
 
 def _end(run: Run, plan: Plan) -> None:
-    temporary = _joined(run, plan)
-    _verified(run, plan, temporary)
-    _publish(run, temporary)
-
-
-def temporary_output(output: Path) -> Path:
-    """Return where the joined result stands until it is verified: beside the output."""
-    return beside(output, ".", output.stem, f".vsrpp-part{output.suffix}")
-
-
-def _joined(run: Run, plan: Plan) -> Path:
     temporary = temporary_output(run.output)
     remove(temporary)
-    run.say("join", 0, None)
-    paths = [segment_path(plan, run.folder, k) for k in range(len(plan.segments))]
-    with run.phase("join"), disk_errors(temporary):
-        try:
-            run.report.notes += join_segments(paths, plan.scan, plan.source, plan.output, temporary)
-            fsync_tree(temporary)
-        except BaseException:
-            remove(temporary)
-            raise
-    return temporary
-
-
-def _verified(run: Run, plan: Plan, temporary: Path) -> None:
-    run.say("verify", 0, plan.frames)
-    with run.phase("verify"):
-        try:
-            run.report.notes += verify(
-                temporary, plan.scan, plan.source, plan.output, decode=run.options.verify
-            )
-        except VerificationError as error:
-            kept = beside(run.output, "", run.output.stem, f".unverified{run.output.suffix}")
-            remove(kept)
-            temporary.rename(kept)
-            raise VerificationError(f"{error}; the result is kept as {kept}") from error
+    found = _assembled(run, plan, temporary)
+    changed = found.left_out(plan.output.streams)
+    news = [*(choice.reason for choice in changed), *found.deviations]
+    run.report.notes += [text for text in (*news, *found.notes) if text not in run.report.notes]
+    if run.options.strict and (new := [t for t in news if t not in plan.notes]):
+        raise _kept(run, temporary, VerificationError(f"--strict: {'; '.join(new)}"))
     size, digest = measure(temporary)
     record = {"event": "verified", "size": size, "digest": digest, "frames": plan.frames}
     run.folder.journal.append(record)
+    _publish(run, temporary)
+
+
+def _assembled(run: Run, plan: Plan, temporary: Path) -> Assembled:
+    """Join and verify; where that fails for good, what there is stays in the work folder."""
+    paths = [segment_path(plan, run.folder, k) for k in range(len(plan.segments))]
+    clock = _PhaseClock(run, plan)
+    assembly = Assembly(
+        paths,
+        plan.scan,
+        plan.source,
+        plan.output,
+        temporary,
+        decode=run.options.verify,
+        on_phase=clock,
+    )
+    try:
+        with disk_errors(temporary):
+            found = assembly.run()
+            clock("join")
+            fsync_tree(temporary)
+    except VerificationError as error:
+        raise _kept(run, temporary, error) from error
+    except BaseException:
+        remove(temporary)
+        raise
+    finally:
+        clock.stop()
+    return found
+
+
+def _kept(run: Run, temporary: Path, error: VerificationError) -> VerificationError:
+    """Keep a result that cannot have its name under another; return the error that says so."""
+    kept = unverified_output(run.output)
+    remove(kept)
+    temporary.rename(kept)
+    return VerificationError(f"{error}; the result is kept as {kept}")
+
+
+class _PhaseClock:
+    """Tells of the phases at the end of a run, and accounts their time."""
+
+    def __init__(self, run: Run, plan: Plan) -> None:
+        self._run, self._plan = run, plan
+        self._phase = ExitStack()
+
+    def __call__(self, phase: str) -> None:
+        self.stop()
+        self._phase.enter_context(self._run.phase(phase))
+        self._run.say(phase, 0, self._plan.frames if phase == "verify" else None)
+
+    def stop(self) -> None:
+        """End the phase under way."""
+        self._phase.close()
 
 
 def _publish(run: Run, temporary: Path) -> None:

@@ -10,28 +10,29 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp_cli.durable import disk_errors, fsync_tree, replace_durably
 from vsrpp_cli.errors import DiskFullError
-from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
 from vsrpp_cli.media.source import FrameSource
-from vsrpp_cli.media.types import Frame
-from vsrpp_cli.planning.chunks import Segment
+from vsrpp_cli.media.types import Frame, Scan
+from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.disk import Done
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.threads import ReadAhead, WriteBehind
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
+
+Picture = NDArray[np.float32]
 
 READ_AHEAD = 4
 WRITE_BEHIND = 3
@@ -60,8 +61,34 @@ class Computed:
     record: dict[str, Any]
 
 
+class Upscaling(Protocol):
+    """What turns the frames of a segment into larger ones, such as `inference.engine.Engine`."""
+
+    events: list[Event]
+    """What happened so far that a user should know."""
+
+    @property
+    def kernels(self) -> str:
+        """Which way is taken, for the report."""
+
+    def upscale(
+        self,
+        frames: Iterable[Picture],
+        chunks: Iterable[Chunk],
+        on_frames: OnFrames | None = None,
+    ) -> Iterator[Picture]:
+        """Yield the kept frames of a segment's chunks."""
+
+
+class Readable(Protocol):
+    """Where the frames of a segment come from: a `FrameSource`, or what stands in for one."""
+
+    def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
+        """Yield frames `start:stop` of a scan."""
+
+
 def worker(
-    plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
+    plan: Plan, folder: WorkFolder, index: int, engine: Upscaling, on_frames: OnFrames | None = None
 ) -> Finished:
     """Compute segment `index` and commit it, unless that has been done already.
 
@@ -75,9 +102,23 @@ def worker(
 
 
 def compute(
-    plan: Plan, folder: WorkFolder, index: int, engine: Engine, on_frames: OnFrames | None = None
+    plan: Plan,
+    folder: WorkFolder,
+    index: int,
+    engine: Upscaling,
+    on_frames: OnFrames | None = None,
+    *,
+    source: Readable | None = None,
 ) -> Computed:
     """Compute and encode segment `index` into a partial file of this process.
+
+    Args:
+        plan: the run.
+        folder: where the segments stand.
+        index: of the segment.
+        engine: gives the frames.
+        on_frames: told how far it is.
+        source: where frames come from; None for the plan's input.
 
     Raises:
         VsrppError: reading, computing or writing failed; nothing of the segment is left.
@@ -85,8 +126,9 @@ def compute(
     target = segment_path(plan, folder, index)
     partial = target.with_name(f"{target.stem}.part-{_unique()}{target.suffix}")
     started, before = time.perf_counter(), len(engine.events)
+    source = source or reopen_source(plan)
     try:
-        frames = _encode(plan, plan.segments[index], partial, engine, on_frames)
+        frames = _encode(plan, plan.segments[index], partial, engine, on_frames, source)
     except BaseException:
         remove(partial)
         raise
@@ -109,7 +151,7 @@ def _unique() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _events(engine: Engine, before: int) -> list[Event]:
+def _events(engine: Upscaling, before: int) -> list[Event]:
     """Return what happened after the first `before` events, and what holds for all segments."""
     return [e for i, e in enumerate(engine.events) if i >= before or e.chunk is None]
 
@@ -153,9 +195,13 @@ def reopen_source(plan: Plan) -> FrameSource:
 
 
 def _encode(
-    plan: Plan, segment: Segment, target: Path, engine: Engine, on_frames: OnFrames | None
+    plan: Plan,
+    segment: Segment,
+    target: Path,
+    engine: Upscaling,
+    on_frames: OnFrames | None,
+    source: Readable,
 ) -> int:
-    source = reopen_source(plan)
     passing = _Passing(segment.keep_start, segment.keep_stop)
     with (
         disk_errors(target),

@@ -109,6 +109,9 @@ class TrackDecoder:
         self.stream = stream
         self.errors = self.packets = 0
         context = stream.codec_context
+        if context is None:  # no decoder for what the header says
+            self.container.close()
+            raise InputError(f"{path}: nothing here decodes its video track {index}")
         context.thread_type = ThreadType.AUTO
         context.thread_count = threads or 0
 

@@ -204,6 +204,12 @@ def final_names(scan: Scan, source: SourceInfo, settings: EncodeSettings) -> lis
     return frame_names(files_of(source, scan), suffix)
 
 
+def longest_name(scan: Scan, source: SourceInfo, settings: EncodeSettings) -> str:
+    """Return the longest of the names of the output's files, in bytes."""
+    names = final_names(scan, source, settings)
+    return max(names, key=lambda name: len(os.fsencode(name)))
+
+
 def join_frames(
     segments: Sequence[Path],
     scan: Scan,

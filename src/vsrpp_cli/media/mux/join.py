@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,7 @@ from av.stream import Disposition, Stream
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.encode.output_errors import output_errors
+from vsrpp_cli.media.mux.joined import UNTAKEN, Joined, Portion, Reading, refusing
 from vsrpp_cli.media.mux.matroska import set_display_size
 from vsrpp_cli.media.mux.sample_entry import (
     hide_multiview,
@@ -57,10 +58,19 @@ MOST_INTERRUPTIONS = 100
 
 FINEST_MOVIE_TIMESCALE = 1_000_000_000
 
+LEAD_SECONDS = 2
+"""How far before the chosen part a portion of the other streams is read: subtitles last a while."""
+
 
 def join(
-    segments: Sequence[Path], scan: Scan, source: SourceInfo, output: OutputPlan, temporary: Path
-) -> list[str]:
+    segments: Sequence[Path],
+    scan: Scan,
+    source: SourceInfo,
+    output: OutputPlan,
+    temporary: Path,
+    *,
+    portion: Portion | None = None,
+) -> Joined:
     """Join finished segments and everything the plan keeps of the source.
 
     Args:
@@ -69,22 +79,36 @@ def join(
         source: the input.
         output: from the plan.
         temporary: the file (or folder of frames) to write, replaced where it exists.
+        portion: how much to carry over of the source's other streams; None for all.
 
     Returns:
-        Sentences for the user about what was not carried over although it was planned.
+        What became of the source's other streams.
 
     Raises:
+        StreamRefusedError: one of the source's streams cannot be carried over.
         EncoderError: a segment is not what the plan says, or the muxer refuses something.
         DiskFullError: there is no room for the output.
     """
     if output.encode.kind == "frames":
         from vsrpp_cli.media.images.output import join_frames  # noqa: PLC0415 - videos do without
 
-        return join_frames(segments, scan, source, output, temporary)
-    with output_errors(temporary, "writing"):
-        notes = _Joiner(segments, scan, source, output, temporary).run()
+        return Joined(notes=join_frames(segments, scan, source, output, temporary))
+    with output_errors(temporary, "writing"), _odd_refusals(temporary):
+        joined = _Joiner(segments, scan, source, output, temporary, portion).run()
         _finish_header(temporary, output.encode)
-    return notes
+    return joined
+
+
+@contextmanager
+def _odd_refusals(path: Path) -> Iterator[None]:
+    """Map what PyAV raises about what it cannot write, besides FFmpeg's errors."""
+    try:
+        yield
+    except UNTAKEN as error:
+        if isinstance(error, av.error.FFmpegError):
+            raise
+        reason = str(error) or type(error).__name__
+        raise EncoderError(f"{path}: writing failed: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -127,6 +151,7 @@ class _Joiner:
         source: SourceInfo,
         output: OutputPlan,
         temporary: Path,
+        portion: Portion | None,
     ) -> None:
         self._segments = segments
         self._scan = scan
@@ -137,6 +162,9 @@ class _Joiner:
         self._timeline = timeline(scan, output.encode, source.time_base)
         self._orders = [_order(path) for path in segments]
         self._notes: list[str] = []
+        self._portion = portion
+        self._origins: dict[int, int] = {}
+        """The source's index of each of the output's streams that come from there."""
         self._check()
 
     def _check(self) -> None:
@@ -147,7 +175,7 @@ class _Joiner:
             if order.extradata != self._orders[0].extradata:
                 raise EncoderError(f"{path}: encoded with other parameters than the first segment")
 
-    def run(self) -> list[str]:
+    def run(self) -> Joined:
         """Write the file."""
         with ExitStack() as stack:
             source = self._open_source(stack)
@@ -166,10 +194,11 @@ class _Joiner:
             covers = self._add_covers(output, source)
             output.start_encoding()
             for packet in covers:
-                output.mux(packet)
-            others = self._others(source, carriers)
+                self._mux(output, packet)
+            reading = Reading(sorted(carriers), self._timeline, self._portion)
+            others = self._others(source, carriers, reading)
             for packet in heapq.merge(self._video(video), others, key=_decoded_at):
-                output.mux(packet)
+                self._mux(output, packet)
             # Closing writes the index: done here, where an error is not masked.
             output.close()
         self._notes += [
@@ -177,7 +206,12 @@ class _Joiner:
             for index, carrier in carriers.items()
             if carrier.dropped
         ]
-        return self._notes
+        return reading.joined(self._notes)
+
+    def _mux(self, output: OutputContainer, packet: AnyPacket) -> None:
+        origin = self._origins.get(packet.stream_index)
+        with refusing(origin) if origin is not None else nullcontext():
+            output.mux(packet)
 
     def _open_source(self, stack: ExitStack) -> InputContainer | None:
         if self._source.kind != "video" or all(c.action == "drop" for c in self._streams):
@@ -237,7 +271,9 @@ class _Joiner:
                 continue
             if choice.kind in ("audio", "subtitle", "data"):
                 stream = source.streams[choice.source_index]
-                carriers[choice.source_index] = self._carrier(stream, output, choice)
+                with refusing(choice.source_index):
+                    carriers[choice.source_index] = self._carrier(stream, output, choice)
+                self._origins[len(output.streams) - 1] = choice.source_index
         return carriers
 
     def _carrier(self, stream: Stream, output: OutputContainer, choice: StreamChoice) -> Carrier:
@@ -278,36 +314,75 @@ class _Joiner:
         for choice in self._streams:
             if source is None or choice.kind != "cover" or choice.action == "drop":
                 continue
-            stream = source.streams[choice.source_index or 0]
-            picture = _cover(self._source.path, stream.index)
-            codec = stream.codec_context.name
-            if self._settings.container == "matroska":
-                suffix, mimetype = IMAGE_TYPES.get(codec, ("jpg", "image/jpeg"))
-                name = stream.metadata.get("filename", f"cover.{suffix}")
-                output.add_attachment(name, stream.metadata.get("mimetype", mimetype), picture)
-                continue
-            size = cast("av.VideoStream", stream)
-            target = output.add_mux_stream(codec, width=size.width, height=size.height)
-            target.disposition = Disposition.attached_pic
-            packet: AnyPacket = av.Packet(picture)
-            packet.stream = target
-            packet.time_base = Fraction(1, 1000)
-            packet.pts = packet.dts = 0
-            packets.append(packet)
+            index = choice.source_index or 0
+            with refusing(index):
+                packets += self._add_cover(output, source.streams[index])
         return packets
 
+    def _add_cover(self, output: OutputContainer, stream: Stream) -> list[AnyPacket]:
+        picture = _cover(self._source.path, stream.index)
+        codec = stream.codec_context.name
+        if self._settings.container == "matroska":
+            suffix, mimetype = IMAGE_TYPES.get(codec, ("jpg", "image/jpeg"))
+            name = stream.metadata.get("filename", f"cover.{suffix}")
+            output.add_attachment(name, stream.metadata.get("mimetype", mimetype), picture)
+            return []
+        size = cast("av.VideoStream", stream)
+        target = output.add_mux_stream(codec, width=size.width, height=size.height)
+        target.disposition = Disposition.attached_pic
+        self._origins[target.index] = stream.index
+        packet: AnyPacket = av.Packet(picture)
+        packet.stream = target
+        packet.time_base = Fraction(1, 1000)
+        packet.pts = packet.dts = 0
+        return [packet]
+
     def _others(
-        self, source: InputContainer | None, carriers: dict[int, Carrier]
+        self, source: InputContainer | None, carriers: dict[int, Carrier], reading: Reading
     ) -> Iterator[AnyPacket]:
         """Yield the packets of the other streams, in about the order of the source."""
         if source is None or not carriers:
             return
+        for packet in self._wanted_packets(source, sorted(carriers), reading):
+            index = packet.stream_index
+            yield from self._carried(carriers[index].feed(packet), index, reading)
+        for index, carrier in carriers.items():
+            yield from self._carried(carrier.flush(), index, reading)
+
+    def _wanted_packets(
+        self, source: InputContainer, indices: list[int], reading: Reading
+    ) -> Iterator[AnyPacket]:
+        """Yield the packets of some streams, those of a portion only where that is asked for."""
         whole = not self._settings.cut_end
         clock = SourceClock(self._scan, self._source.time_base, whole=whole)
-        for packet in _placed_packets(source, sorted(carriers), clock, self._notes):
-            yield from carriers[packet.stream_index].feed(packet)
-        for carrier in carriers.values():
-            yield from carrier.flush()
+        if self._portion is not None:
+            self._go_near_the_start(source)
+        for packet in _placed_packets(source, indices, clock, self._notes):
+            begin = packet.pts if packet.pts is not None else packet.dts
+            unit = packet.time_base or MILLISECOND
+            if reading.wants(packet.stream_index, None if begin is None else begin * unit):
+                yield packet
+            if reading.is_enough:
+                return
+        reading.whole = True
+
+    def _go_near_the_start(self, source: InputContainer) -> None:
+        """Pass over what lies before the chosen part, where the source allows it."""
+        if self._timeline.start is not None and not self._scan.jumps:
+            seconds = max(Fraction(0), self._timeline.start - LEAD_SECONDS)
+            with suppress(av.error.FFmpegError, OSError):
+                source.seek(int(seconds * av.time_base))
+
+    @staticmethod
+    def _carried(packets: Iterator[AnyPacket], index: int, reading: Reading) -> Iterator[AnyPacket]:
+        """Yield what a carrier gives, and count it."""
+        while True:
+            with refusing(index):
+                packet = next(packets, None)
+            if packet is None:
+                return
+            reading.given[index] += 1
+            yield packet
 
     def _video(self, stream: av.VideoStream) -> Iterator[AnyPacket]:
         """Yield the segments' packets with the plan's timestamps."""

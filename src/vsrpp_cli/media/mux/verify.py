@@ -1,5 +1,10 @@
-"""Looking at the finished file: is it what the plan says?"""
+"""Looking at the finished file: is it what the plan says?
 
+Pictures that are missing or damaged are an error. Whatever else differs is told: it is no reason to
+withhold what may have taken days.
+"""
+
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +12,7 @@ import av
 import av.error
 from av.container import InputContainer
 
-from vsrpp_cli.errors import VerificationError
+from vsrpp_cli.errors import PictureError, VerificationError
 from vsrpp_cli.media.color.codepoints import FULL
 from vsrpp_cli.media.color.convert import code_points, has_alpha
 from vsrpp_cli.media.decode.side_data import (
@@ -33,10 +38,10 @@ def verify(
         decode: also decode all of the video, from end to end.
 
     Returns:
-        Sentences for the user.
+        How the file differs from the plan although all pictures are there, one sentence each.
 
     Raises:
-        VerificationError: names the first difference.
+        VerificationError: the file cannot be read back, or pictures are missing or damaged.
     """
     if output.encode.kind == "frames":
         from vsrpp_cli.media.images.output import verify_frames  # noqa: PLC0415 - videos do without
@@ -45,21 +50,21 @@ def verify(
     settings = output.encode
     try:
         with open_input(path) as file:
-            _verify_streams(file, output)
+            found = list(_streams(file, output))
         with open_input(path) as file:
-            _verify_picture(file, settings)
+            found += _picture(file, settings)
         with open_input(path) as file:
-            _verify_shape(file, settings)
-            _verify_duration(file, scan, source, settings)
-            _verify_times(file, scan, source, settings)
+            found += _shape(file, settings)
+            found += _duration(file, scan, source, settings)
+            found += _times(file, scan, source, settings)
         with open_input(path) as file:
-            _verify_frames(file, scan, source, settings, all_of_them=decode)
+            found += _frames(file, scan, source, settings, all_of_them=decode)
     except (av.error.FFmpegError, OSError) as error:
         raise VerificationError(f"the output cannot be read back: {error.strerror}") from error
-    return []
+    return list(dict.fromkeys(found))
 
 
-def _verify_streams(file: InputContainer, output: OutputPlan) -> None:
+def _streams(file: InputContainer, output: OutputPlan) -> Iterator[str]:
     """Check how many streams of each kind there are, and chapters."""
     covers = sum(is_cover(s) for s in file.streams.video)
     found = {
@@ -73,36 +78,38 @@ def _verify_streams(file: InputContainer, output: OutputPlan) -> None:
         wanted = sum(c.kind == kind and c.action != "drop" for c in output.streams)
         wanted += kind == "video"
         if count != wanted:
-            raise VerificationError(f"the output has {count} {kind} streams instead of {wanted}")
-    if is_cover(file.streams.video[0]):
-        raise VerificationError("the output's first video stream is its cover")
+            yield f"the output has {count} {kind} streams instead of {wanted}"
+    if not file.streams.video or is_cover(file.streams.video[0]):
+        raise VerificationError("the output's first video stream is its cover, or there is none")
 
 
-def _verify_picture(file: InputContainer, settings: EncodeSettings) -> None:
+def _picture(file: InputContainer, settings: EncodeSettings) -> Iterator[str]:
     """Check size, pixel format and colour tags."""
     codec = file.streams.video[0].codec_context
     if codec.pix_fmt is None:
         # libavformat looks at a few seconds only, and a late video has no picture there.
         next(file.decode(video=0), None)
     tags = (codec.color_primaries, codec.color_trc, codec.colorspace)
+    size, wanted_size = (codec.width, codec.height), (settings.width, settings.height)
+    if size != wanted_size:
+        raise PictureError(f"the output's size is {size} instead of {wanted_size}")
     compared: tuple[tuple[str, object, object], ...] = (
-        ("size", (codec.width, codec.height), (settings.width, settings.height)),
         ("pixel format", stored(codec.pix_fmt or ""), stored(settings.pix_fmt)),
         ("primaries, transfer and matrix", tags, code_points(settings.color)[:3]),
     )
     for name, found, wanted in compared:
         if found != wanted:
-            raise VerificationError(f"the output's {name} is {found} instead of {wanted}")
+            yield f"the output's {name} is {found} instead of {wanted}"
     full = codec.color_range == FULL
     if full != settings.color.full_range:
-        raise VerificationError(f"the output's range is {'full' if full else 'limited'}")
+        yield f"the output's range is {'full' if full else 'limited'}"
 
 
-def _verify_shape(file: InputContainer, settings: EncodeSettings) -> None:
+def _shape(file: InputContainer, settings: EncodeSettings) -> Iterator[str]:
     """Check the shape of pixels."""
     aspect = fraction(file.streams.video[0].sample_aspect_ratio) or Fraction(1)
     if abs(aspect / settings.sample_aspect_ratio - 1) > ROUNDED_SHAPE:
-        raise VerificationError(
+        yield (
             f"the output's sample aspect ratio is {aspect} instead of "
             f"{settings.sample_aspect_ratio}"
         )
@@ -112,9 +119,9 @@ ROUNDED_SHAPE = Fraction(1, 1000)
 """By how much a ratio that had to be rounded may be off."""
 
 
-def _verify_duration(
+def _duration(
     file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
-) -> None:
+) -> Iterator[str]:
     """Check how long the container says the video is."""
     stream = file.streams.video[0]
     line = timeline(scan, settings, source.time_base)
@@ -127,11 +134,10 @@ def _verify_duration(
         found, wanted = Fraction(file.duration, av.time_base), (end - line.shift) * source.time_base
         found = min(found, wanted)
     else:
-        raise VerificationError("the output does not say how long it is")
+        yield "the output does not say how long it is"
+        return
     if abs(found - wanted) > ROUNDED_DURATION:
-        raise VerificationError(
-            f"the output's video lasts {float(found):.3f} s instead of {float(wanted):.3f}"
-        )
+        yield f"the output's video lasts {float(found):.3f} s instead of {float(wanted):.3f}"
 
 
 ROUNDED_DURATION = Fraction(2, 1000)
@@ -160,9 +166,9 @@ def is_cover(stream: av.VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _verify_times(
+def _times(
     file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
-) -> None:
+) -> list[str]:
     """Read every packet of every stream, and compare those of the video with the plan."""
     stream = file.streams.video[0]
     found = [
@@ -170,50 +176,54 @@ def _verify_times(
         for packet in file.demux()
         if packet.stream_index == stream.index and packet.size and packet.pts is not None
     ]
-    _compare_times(sorted(found), fraction(stream.time_base) or Fraction(1), scan, source, settings)
+    unit = fraction(stream.time_base) or Fraction(1)
+    return _differing_times(sorted(found), unit, scan, source, settings)
 
 
-def _compare_times(
+def _differing_times(
     found: list[int], unit: Fraction, scan: Scan, source: SourceInfo, settings: EncodeSettings
-) -> None:
+) -> list[str]:
+    """Return a sentence on the first frame that is shown at another time than planned, if any."""
     if len(found) != scan.frames:
-        raise VerificationError(f"the output has {len(found)} frames instead of {scan.frames}")
+        raise PictureError(f"the output has {len(found)} frames instead of {scan.frames}")
     line = timeline(scan, settings, source.time_base)
     for index, (pts, wanted) in enumerate(zip(found, scan.pts, strict=True)):
         exact = (wanted - line.shift) * source.time_base
         # Half a unit is what rounding to the container's unit may cost; more is an error.
         if abs(pts * unit - exact) * 2 > unit:
-            raise VerificationError(
-                f"frame {index} is shown at {float(pts * unit):.6f} s instead of {float(exact):.6f}"
-            )
+            shown = f"{float(pts * unit):.6f} s instead of {float(exact):.6f}"
+            return [f"frame {index} is shown at {shown}"]
+    return []
 
 
-def _verify_frames(
+def _frames(
     file: InputContainer,
     scan: Scan,
     source: SourceInfo,
     settings: EncodeSettings,
     *,
     all_of_them: bool,
-) -> None:
+) -> list[str]:
     """Decode the video, or its first frame only."""
     stream = file.streams.video[0]
     stream.thread_type = "AUTO"
     found: list[int] = []
+    differing: list[str] = []
     for frame in file.decode(stream):
         if frame.is_corrupt or frame.pts is None:
-            raise VerificationError(f"frame {len(found)} of the output is damaged")
+            raise PictureError(f"frame {len(found)} of the output is damaged")
         if not found:
-            _verify_first_frame(frame, stream, settings)
+            differing = list(_first_frame(frame, stream, settings))
             if not all_of_them:
-                return
+                return differing
         found.append(frame.pts)
-    _compare_times(found, fraction(stream.time_base) or Fraction(1), scan, source, settings)
+    unit = fraction(stream.time_base) or Fraction(1)
+    return differing + _differing_times(found, unit, scan, source, settings)
 
 
-def _verify_first_frame(
+def _first_frame(
     frame: av.VideoFrame, stream: av.VideoStream, settings: EncodeSettings
-) -> None:
+) -> Iterator[str]:
     """Check what only frames tell."""
     compared: tuple[tuple[str, object, object], ...] = (
         ("display matrix", display_matrix(frame), settings.display_matrix),
@@ -222,8 +232,8 @@ def _verify_first_frame(
     )
     for name, found, wanted in compared:
         if found != wanted:
-            raise VerificationError(f"the output's {name} is {found} instead of {wanted}")
+            yield f"the output's {name} is {found} instead of {wanted}"
     # FFmpeg's own VP9 decoder leaves transparency out.
     name = frame.format.name
     if settings.keep_alpha and settings.codec != "libvpx-vp9" and not has_alpha(frame.format):
-        raise VerificationError(f"the output has lost its transparency ({name})")
+        yield f"the output has lost its transparency ({name})"
