@@ -84,8 +84,8 @@ def _child(command):
 
 def verdict(code, text):
     """Return what is wrong with the end of a run; empty where nothing is."""
-    lines = text.splitlines()
-    phases = [json.loads(line).get("phase") for line in lines if line.startswith("{")]
+    records = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    phases = [record.get("phase") for record in records]
     if code == -signal.SIGALRM:
         return "hangs"
     if "Traceback" in text or "(a bug;" in text:
@@ -94,7 +94,8 @@ def verdict(code, text):
         return f"fails after computing ({code})"
     if code not in ORDERLY:
         return f"exit {code}"
-    if code and sum(line.startswith("vsrpp: ") for line in lines) != 1:
+    said = [record["message"] for record in records if record["event"] == "error"]
+    if code and (len(said) != 1 or "\n" in said[0]):
         return "not one line"
     return ""
 
