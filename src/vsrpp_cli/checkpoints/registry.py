@@ -146,7 +146,7 @@ _ROWS = (
     ModelRow(
         name="compact",
         file="compact-x4.safetensors",
-        digest="b4cbae2d",
+        digest="a71b4549",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="clean video made smaller with bicubic filtering (BI)",
