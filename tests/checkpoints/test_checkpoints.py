@@ -130,6 +130,7 @@ def test_automatic_model_follows_the_device() -> None:
 
 def test_automatic_model_follows_the_material() -> None:
     assert registry.automatic_model("cpu", compressed=True).name == "compact-web"
+    assert registry.automatic_model("cuda", compressed=True).name == "real-basicvsr"
     assert registry.embedded_model(compressed=True).name == "compact-web"
     for device in ("cpu", "cuda", "mps"):
         rows = [row for row in registry.MODELS.values() if device in row.automatic_on]

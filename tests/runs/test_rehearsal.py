@@ -129,7 +129,7 @@ def test_an_error_that_names_no_stream_costs_as_few_as_possible(run, tmp_path, m
     assert any("the muxer refuses" in text for text in report.rehearsal)
 
 
-def test_damaged_pictures_are_an_error_and_segments_stay(run, clip, tmp_path, monkeypatch):
+def test_a_join_that_cannot_be_is_found_before_the_work(run, clip, tmp_path, monkeypatch):
     monkeypatch.setattr("vsrpp_cli.media.mux.join.decoding_times", lambda *_: [])
     with pytest.raises(EncoderError, match="found by rehearsing"):
         run(clip, tmp_path / "out.mkv")

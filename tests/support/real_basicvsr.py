@@ -50,7 +50,7 @@ def small_network(threshold=CLEANED_ONCE):
 
 
 def forgetful_network():
-    """Return a network whose branches forget as trained ones do; the golden one's never settle."""
+    """Return a network whose branches forget within a few frames; the golden one's never settle."""
     torch.manual_seed(0)
     spynet = SpynetConfig(levels=3, kernel=3, widths=(8, 8))
     network = RealBasicVSR(BasicVSRConfig(16, 1, 1, 16, spynet=spynet))

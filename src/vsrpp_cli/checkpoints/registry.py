@@ -340,6 +340,8 @@ _ROWS = (
         advice="Cleans and enlarges what cameras and the web deliver, for looks: invents texture "
         "that was not there.",
         source=REAL_PAPER,
+        automatic_on=("cuda", "mps"),
+        automatic_for=(COMPRESSED,),
     ),
     ModelRow(
         name="real-basicvsr-psnr",

@@ -1,6 +1,5 @@
 """Errors of PyAV and the operating system while writing, as this project's own."""
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +7,8 @@ from pathlib import Path
 
 import av.error
 
+from vsrpp_cli.durable import FULL
 from vsrpp_cli.errors import DiskFullError, EncoderError
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
