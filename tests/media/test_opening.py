@@ -121,3 +121,5 @@ def test_rationals_of_every_version_become_fractions():
     clip = av.rational.AVRational(30000, 1001) if hasattr(av, "rational") else Fraction(30000, 1001)
     assert fraction(clip).limit_denominator(1001) == Fraction(30000, 1001)
     assert fraction(None) is None
+    if hasattr(av, "rational"):
+        assert fraction(av.rational.AVRational(0, 0)) == 0

@@ -18,6 +18,8 @@ from vsrpp_cli.runs.workfolder import WorkFolder
 
 SMALL = ("--precision", "fp32", "--threads", 1, "--segment", 4, "--chunk", 8, "--overlap", 2,
          "--preset", "ultrafast")  # fmt: skip
+QUIET = ("--progress", "none")
+"""Errors as text: the runs say events otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_a_replaced_input_is_refused_and_the_work_stays(case, interrupted, tmp_p
     runs, folder = interrupted
     other = write_clip(tmp_path / "clip.mp4", 24, cuts=(12,), audio=True)
     runs.source = other
-    failed = vsrpp(*runs.command()[1:], check=2)
+    failed = vsrpp(*runs.command()[1:], *QUIET, check=2)
     assert "input" in assert_one_line(failed)
     assert list((folder / "segments").iterdir())
     runs.source = case[0]
@@ -132,7 +134,7 @@ def test_a_touched_or_copied_input_is_accepted(case, interrupted, tmp_path):
 )
 def test_a_changed_option_is_refused_by_name(interrupted, change, named):
     runs, _ = interrupted
-    failed = vsrpp(*runs.command()[1:], *change, check=2)
+    failed = vsrpp(*runs.command()[1:], *change, *QUIET, check=2)
     line = assert_one_line(failed)
     assert named in line
     assert "--restart" in line
@@ -155,7 +157,7 @@ def test_resume_insists_on_something_to_resume(case, tmp_path):
 def test_two_runs_on_one_work_folder_exclude_each_other(interrupted):
     runs, folder = interrupted
     with WorkFolder(folder).locked():
-        failed = vsrpp(*runs.command()[1:], check=2)
+        failed = vsrpp(*runs.command()[1:], *QUIET, check=2)
         assert "another run" in assert_one_line(failed)
     runs.finish()
 

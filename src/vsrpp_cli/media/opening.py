@@ -80,9 +80,10 @@ def fraction(value: Rational) -> Fraction: ...
 def fraction(value: Rational | None) -> Fraction | None:
     """Return a rate, a time base or a ratio as PyAV gives it as a `Fraction`.
 
-    PyAV 19 has a type of its own for these, which can be calculated with but is none.
+    PyAV 19 has a type of its own for these, which can be calculated with but is none. Its 0/0,
+    which says that nothing is known, becomes 0.
     """
-    return None if value is None else Fraction(int(value.numerator), int(value.denominator))
+    return None if value is None else Fraction(int(value.numerator), int(value.denominator) or 1)
 
 
 def _name(medium: Medium) -> str | IO[bytes]:

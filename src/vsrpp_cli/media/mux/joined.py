@@ -11,8 +11,8 @@ from fractions import Fraction
 
 import av.error
 
+from vsrpp_cli.durable import FULL
 from vsrpp_cli.errors import EncoderError
-from vsrpp_cli.media.encode.output_errors import FULL
 from vsrpp_cli.media.mux.timeline import Timeline
 
 
