@@ -35,8 +35,8 @@ class Victim:
                 said.append(line)
                 if phase is not None and _reached(line, phase, done):
                     time.sleep(delay)
-                    process.send_signal(signal_number)
-                    self.kills.append((phase, round(delay, 3), signal_number))
+                    if process.send_signal(signal_number):
+                        self.kills.append((phase, round(delay, 3), signal_number))
                     phase = None
             code = process.wait()
         if code not in (0, -9, 130, 143) and not self._is_complete():

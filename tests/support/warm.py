@@ -38,9 +38,14 @@ class Run:
         self._code = None
 
     def send_signal(self, number):
-        """Send a signal, unless the run has been waited for."""
-        if self._code is None:
+        """Send a signal, unless the run has ended; return whether it was sent."""
+        if self._code is not None:
+            return False
+        try:
             os.kill(self.pid, number)
+        except ProcessLookupError:  # it ended by itself, and the server has seen that
+            return False
+        return True
 
     def wait(self):
         """Wait for the end and return the exit code, below zero for a signal."""
