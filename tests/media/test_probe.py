@@ -32,7 +32,7 @@ def test_size_rate_time_base_and_count(tmp_path):
 
 def test_colour_tags_are_read(tmp_path):
     path = write_numbered(
-        tmp_path / "hdr.mp4",
+        tmp_path / "hdr.mkv",
         2,
         codec="libx265",
         pix_fmt="yuv420p10le",
@@ -78,7 +78,7 @@ def test_mastering_display_and_light_level_are_read(tmp_path):
         "L(10000000,50):max-cll=1000,400"
     )
     path = write_numbered(
-        tmp_path / "hdr.mp4",
+        tmp_path / "hdr.mkv",
         2,
         codec="libx265",
         pix_fmt="yuv420p10le",
