@@ -78,7 +78,7 @@ def planes_of(frame):
 def write(path, spec, pix_fmt, pictures, *, codec="ffv1", options=None):
     """Write code values, a list of planes for each picture, as a tagged file; return its path."""
     if codec == "libx265" and path.suffix == ".mp4":
-        # Fresh from the encoder, FFmpeg's MP4 muxer refuses one of some dozen encodings of x265 in a
+        # Fresh from the encoder, FFmpeg's MP4 muxer refuses one of some dozen x265 encodings in a
         # process; out of Matroska, where our own segments come from, it takes them all.
         between = path.with_name(f"{path.stem}.between.mkv")
         write(between, spec, pix_fmt, pictures, codec=codec, options=options)
