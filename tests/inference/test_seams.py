@@ -11,8 +11,7 @@ SIZE = (240, 80)
 FRAMES = 14
 LEAST_BAND = 44
 """dB beside borders of tiles: 44.9 measured on the pan with the weights of 0.2.0; with those of
-0.1.0
-it was above 46. The clip of docs/benchmarks.md, which is less compressed, had 48."""
+0.1.0 it was above 46. The clip of docs/benchmarks.md, which is less compressed, had 48."""
 OVERLAP = 6
 """What chunks of this model have where memory allows."""
 
