@@ -46,19 +46,33 @@ def auxiliary(urn="urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"):
     return full_box(b"auxC", 0, 0, urn.encode() + b"\0")
 
 
+def _as_mp4(matroska):
+    """Return the same packets as MP4, whose muxer takes x265's headers from here reliably."""
+    memory = io.BytesIO()
+    matroska.seek(0)
+    with av.open(matroska) as source, av.open(memory, "w", format="mp4") as target:
+        stream = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    return memory
+
+
 def coded(rgb, codec="libx265", pix_fmt="yuv444p"):
     """Return an item that holds a picture (H, W, 3), uint8."""
     file = io.BytesIO()
     height, width = rgb.shape[:2]
     options = {"x265-params": X265} if codec == "libx265" else {"preset": "8"}
     # SVT-AV1 makes the thread that opens it a real-time one.
-    with _ordinary_priority(), av.open(file, "w", format="mp4") as container:
+    with _ordinary_priority(), av.open(file, "w", format="matroska") as container:
         stream = container.add_stream(codec, rate=1, options=options | {"crf": "4"})
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.time_base = Fraction(1)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    file = _as_mp4(file)
     kind, setup = {"libx265": (b"hvc1", b"hvcC"), "libsvtav1": (b"av01", b"av1C")}[codec]
     whole = file.getvalue()
     at = whole.index(setup) - 4
