@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 from vsrpp_cli.kernels import simd
+from vsrpp_cli.kernels.compiling import compiled
 
 TILE = 4
 """Side of the square of outputs that one Winograd transform yields."""
@@ -27,17 +28,6 @@ MAX_RESIDUE = np.float32(10.0)
 
 LINE = 64
 """Bytes of a cache line. Scratch begins on one: vectors that lie across two cost twice."""
-
-
-def compiled(function):
-    """Compile on first use; keep the result on disk where there is a place for it.
-
-    The cache notices changes of this file, not of `simd`: touch this one after changing that.
-    """
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package's folder nor the user's can be written to
-        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @numba.njit(inline="always", error_model="numpy")

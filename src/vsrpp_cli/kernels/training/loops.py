@@ -13,7 +13,8 @@ import numba
 import numpy as np
 
 from vsrpp_cli.kernels import simd
-from vsrpp_cli.kernels.loops import BLOCK, LINE, TILE, aligned, compiled, keep
+from vsrpp_cli.kernels.compiling import compiled
+from vsrpp_cli.kernels.loops import BLOCK, LINE, TILE, aligned, keep
 from vsrpp_cli.kernels.training import simd as ops
 
 LANES = simd.LANES
