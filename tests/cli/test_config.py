@@ -56,6 +56,10 @@ def parsed(monkeypatch, clip, tmp_path):
         ("m = 'x.pth'", "model", "x.pth"),
         ("tile = 256", "tile", "256"),
         ("guard = false", "guard", False),
+        ("no-guard = true", "guard", False),
+        ("scenes = false", "scenes", "off"),
+        ("no-scenes = true", "scenes", "off"),
+        ("yes = true", "overwrite", True),
         ("crf = 18", "crf", 18.0),
         ("scale = 1.5", "scale", 1.5),
         ("memory-limit = '4G'", "memory_limit", 4 << 30),
@@ -100,7 +104,28 @@ def test_what_a_config_cannot_say_is_named(clip, tmp_path, capsys, text, said):
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("pair", [("--resume", "--restart"), ("--fp16", "--precision fp32")])
+@pytest.mark.parametrize(
+    ("args", "name", "value"),
+    [
+        ([], "guard", True),
+        (["--guard", "on"], "guard", True),
+        (["--guard", "off"], "guard", False),
+        (["--no-guard"], "guard", False),
+        ([], "scenes", "auto"),
+        (["--scenes", "auto"], "scenes", "auto"),
+        (["--scenes", "off"], "scenes", "off"),
+        (["--no-scenes"], "scenes", "off"),
+        (["--yes"], "overwrite", True),
+    ],
+)
+def test_switches_and_how_they_were_written_before(parsed, args, name, value):
+    assert parsed("", *args)[name] == value
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [("--resume", "--restart"), ("--fp16", "--precision fp32"), ("--no-guard", "--guard off")],
+)
 def test_contradictions_are_refused_and_both_options_named(clip, tmp_path, capsys, pair):
     words = [word for option in pair for word in option.split()]
     assert execute(["upscale", str(clip), str(tmp_path / "out.mp4"), *words]) == 2

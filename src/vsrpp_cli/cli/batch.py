@@ -22,31 +22,36 @@ if TYPE_CHECKING:
     from vsrpp_cli.runs.batch import BatchReport
     from vsrpp_cli.runs.batch_items import Found, Item
 
+EXAMPLES = """
+vsrpp batch tapes/ tapes_x4/
+vsrpp batch tapes/ tapes_1080p/ --include '*.mkv' --height 1080 --name '{stem}_1080p.mkv'
+"""
+
 TRACEBACKS = 2
 """At this many `-v` what nobody foresaw is shown with its traceback."""
 
 
-@click.command("batch", cls=RunCommand)
+@click.command("batch", cls=RunCommand, examples=EXAMPLES)
 @click.argument("input_dir", type=click.Path(path_type=Path))
 @click.argument("output_dir", type=click.Path(path_type=Path))
-@click.option(
+@params.source(
     "--include",
     multiple=True,
     metavar="PATTERN",
-    help="Only what fits, by name or path below INPUT_DIR; may be repeated.",
+    help="Take only files whose name, or path below INPUT_DIR, matches; may be repeated.",
 )
-@click.option(
+@params.source(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Not what fits, nor folders that fit; may be repeated.",
+    help="Skip files and folders that match; may be repeated.",
 )
-@click.option(
+@params.output(
     "--name",
     default=BATCH_NAME,
     show_default=True,
     metavar="TEMPLATE",
-    help="Names of outputs; {stem}, {suffix} and {name} are the input's.",
+    help="Names of the outputs, from {stem}, {suffix} and {name} of the input.",
 )
 @params.compute_options
 @params.geometry_options
@@ -56,8 +61,8 @@ TRACEBACKS = 2
 @params.config_option
 @progress_option
 @params.report_option
-@click.option("--dry-run", is_flag=True, help="Show what would be done, compute nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Failures only.")
+@params.run("--dry-run", is_flag=True, help="List inputs and outputs and compute nothing.")
+@params.quiet_option
 @params.verbose_option("More; twice for tracebacks.")
 def command(
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.params import SECONDS
 from vsrpp_cli.cli.text import echo
 
@@ -17,53 +18,58 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+EXAMPLES = """
+vsrpp compare film.mp4 film_x4.mp4 --html page.html
+vsrpp compare original.mkv film_x4.mp4 other_x4.mp4 --picture detail.png
+"""
 
-@click.command("compare")
+
+@click.command("compare", cls=Command, examples=EXAMPLES)
 @click.argument("reference", type=PATH)
 @click.argument("others", metavar="OTHER...", type=PATH, nargs=-1, required=True)
-@click.option(
+@option(
     "--channels",
     type=click.Choice(["y", "rgb"]),
     default="y",
     show_default=True,
     help="What is measured.",
 )
-@click.option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
-@click.option(
+@option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
+@option(
     "--start", type=SECONDS, help="Time in REFERENCE at which the others begin; they are whole."
 )
-@click.option("--frames", type=click.IntRange(1), help="Compare at most N frames.")
-@click.option(
+@option("--frames", type=click.IntRange(1), help="Compare at most N frames.")
+@option(
     "--picture", type=FILE, help="Write one frame of each, side by side (PNG, JPEG, WebP, ...)."
 )
-@click.option(
+@option(
     "--scan-line", type=FILE, help="Write how one row of pixels changes over time: shows flicker."
 )
-@click.option(
+@option(
     "--frame",
     type=click.IntRange(0),
     help="Frame to show, counted from 0 among those compared. [default: where they differ most]",
 )
-@click.option(
+@option(
     "--crop",
     metavar="WxH+X+Y|full",
     help="Part to show, in pixels of REFERENCE. [default: where the frame differs most]",
 )
-@click.option("--html", type=FILE, help="Write a page that shows both in any browser, one file.")
-@click.option("--html-frames", type=click.IntRange(1), help="Frames on the page.  [default: 12]")
-@click.option(
+@option("--html", type=FILE, help="Write a page that shows both in any browser, one file.")
+@option("--html-frames", type=click.IntRange(1), help="Frames on the page.  [default: 12]")
+@option(
     "--html-size",
     type=click.FloatRange(0, min_open=True),
     help="Size of the page in MB, at most.  [default: 10]",
 )
-@click.option(
+@option(
     "--report",
     type=FILE,
     help="What `upscale --report` wrote of the run, to stand on the page.",
 )
-@click.option("--label", "labels", multiple=True, help="Name to show for an input; repeatable.")
-@click.option("--json", "as_json", is_flag=True, help="Every frame's figures as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@option("--label", "labels", multiple=True, help="Name to show for an input; repeatable.")
+@option("--json", "as_json", is_flag=True, help="Every frame's figures as JSON.")
+@option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(
     *,
     reference: Path,

@@ -8,11 +8,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from vsrpp_cli.cli.command import Command
+
 EXCLUSIVE = (("scale", "height"), ("scale", "width"))
 """Parameters that set the same thing in different ways."""
 
 
-class RunCommand(click.Command):
+class RunCommand(Command):
     """A command whose options may come from `--config`; the command line wins."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -21,10 +23,10 @@ class RunCommand(click.Command):
         Raises:
             click.UsageError: two options given set one thing.
         """
+        rest = super().parse_args(ctx, list(args))
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(list(args))
             _refuse_contradictions(given)
-        rest = super().parse_args(ctx, args)
         for pair in EXCLUSIVE:
             for name, other in (pair, pair[::-1]):
                 _drop_from_config(ctx, name, other)

@@ -6,14 +6,20 @@ from typing import Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.command import option
+from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.text import echo
-from vsrpp_cli.options import DEINTERLACE
+
+EXAMPLES = """
+vsrpp degrade film.mp4 film_small.mp4
+vsrpp degrade film.mp4 film_web.mp4 --kind web --crf 28
+"""
 
 
-@click.command("degrade")
+@click.command("degrade", cls=RunCommand, examples=EXAMPLES)
 @click.argument("input", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "--kind",
     type=click.Choice(["bi", "bd", "web"]),
     default="bi",
@@ -22,35 +28,29 @@ from vsrpp_cli.options import DEINTERLACE
     "then every fourth pixel; web: bi, then x264 at --crf (23 unless given), medium, 4:2:0, "
     "BT.601, one thread.",
 )
-@click.option(
+@option(
     "--blur",
     type=float,
     default=0.0,
     help="Of web: Gaussian blur before, sigma in pixels of the small frame.",
 )
-@click.option(
+@option(
     "--noise",
     type=float,
     default=0.0,
     help="Of web: Gaussian noise before x264, standard deviation in levels of 255.",
 )
-@click.option(
+@option(
     "--factor",
     type=click.IntRange(2, 16),
     default=4,
     show_default=True,
     help="How many times smaller.",
 )
-@click.option("--start", type=params.SECONDS, help="Seconds or H:MM:SS from the beginning.")
-@click.option("--end", type=params.SECONDS, help="Up to, not including.")
-@click.option("--frames", type=int, help="At most so many frames.")
-@click.option("--fps", type=params.RATIO, help="Frame rate of a folder of frames.")
-@click.option("--deinterlace", type=click.Choice(DEINTERLACE), default="auto", show_default=True)
-@click.option("--video-track", type=int, help="Which video track, from 0.")
+@params.part_options
 @params.output_options
-@click.option("-y", "overwrite", is_flag=True, help="Replace an existing OUTPUT.")
 @params.config_option
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+@params.quiet_option
 def command(
     *,
     input: Path,

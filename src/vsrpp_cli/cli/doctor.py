@@ -8,14 +8,15 @@ from pathlib import Path
 
 import click
 
+from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.text import echo
 from vsrpp_cli.version import __version__
 
 PACKAGES = ("torch", "torchvision", "av", "numpy", "numba", "huggingface-hub", "safetensors")
 
 
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.command("doctor", cls=Command)
+@option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def command(*, as_json: bool) -> None:
     """Show versions, devices, instruction sets, encoders, caches and room on the disk."""
     facts = examine()

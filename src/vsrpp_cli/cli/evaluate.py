@@ -5,17 +5,23 @@ from typing import Any, Self
 
 import click
 
+from vsrpp_cli.cli import params
+from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.text import echo
-from vsrpp_cli.options import PRECISIONS
 
 PROTOCOL_NAMES = ("vid4", "reds4", "udm10", "vimeo90k-t")
 FILE = click.Path(dir_okay=False, allow_dash=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
+EXAMPLES = """
+vsrpp evaluate vid4/ --protocol vid4 -m reds4 -m compact
+vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
+"""
 
-@click.command("evaluate")
+
+@click.command("evaluate", cls=Command, examples=EXAMPLES)
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "-m",
     "--model",
     "models",
@@ -24,41 +30,41 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Name, path or chain with commas; may be repeated.",
 )
-@click.option(
+@option(
     "--protocol",
     type=click.Choice(PROTOCOL_NAMES),
     help="Measure as the published tables do, and show their figures.",
 )
-@click.option(
+@option(
     "--degradation",
     type=click.Choice(["bi", "bd", "web"]),
     help="How the input is made; see vsrpp degrade.  [default: the protocol's, else bi]",
 )
-@click.option("--crf", type=float, help="Of the degradation web.  [default: 23]")
-@click.option("--blur", type=float, help="Of the degradation web; see vsrpp degrade.")
-@click.option("--noise", type=float, help="Of the degradation web; see vsrpp degrade.")
-@click.option(
+@option("--crf", type=float, help="Of the degradation web.  [default: 23]")
+@option("--blur", type=float, help="Of the degradation web; see vsrpp degrade.")
+@option("--noise", type=float, help="Of the degradation web; see vsrpp degrade.")
+@option(
     "--input",
     "low",
     type=FOLDER,
     help="Folder of ready-made small sequences, instead of a degradation.",
 )
-@click.option(
+@option(
     "--channels",
     type=click.Choice(["y", "rgb"]),
     help="What is compared.  [default: the protocol's, else y]",
 )
-@click.option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
-@click.option(
+@option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
+@option(
     "--chunks",
     type=click.Choice(["whole", "ordinary"]),
     default="whole",
     show_default=True,
     help="Whole sequences as the paper, or as upscale cuts them.",
 )
-@click.option("--sequence", "only", multiple=True, help="Only this one; may be repeated.")
-@click.option("--frames", type=click.IntRange(1), help="At most so many of each sequence.")
-@click.option(
+@option("--sequence", "only", multiple=True, help="Only this one; may be repeated.")
+@option("--frames", type=click.IntRange(1), help="At most so many of each sequence.")
+@option(
     "--no-temporal",
     "temporal",
     is_flag=True,
@@ -66,15 +72,15 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     default=True,
     help="Leave out temporal consistency.",
 )
-@click.option("--save-frames", type=FOLDER, help="Folder for the results as PNG files.")
-@click.option("--json", "json_file", type=FILE, help="Write all figures as JSON; - for stdout.")
-@click.option("--csv", "csv_file", type=FILE, help="Write all figures as CSV; - for stdout.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]")
-@click.option("--ensemble", is_flag=True, help="8-fold self-ensemble.")
-@click.option("--offline", is_flag=True, envvar="VSRPP_OFFLINE", help="Never download.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@option("--save-frames", type=FOLDER, help="Folder for the results as PNG files.")
+@option("--json", "json_file", type=FILE, help="Write all figures as JSON; - for stdout.")
+@option("--csv", "csv_file", type=FILE, help="Write all figures as CSV; - for stdout.")
+@params.ensemble_option
+@params.offline_option
+@params.device_option
+@params.precision_option
+@params.threads_option
+@params.messages("-q", "--quiet", is_flag=True, help="Do not show progress.")
 def command(
     *,
     dataset: Path,

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from vsrpp_cli.cli.command import Heading, option
 from vsrpp_cli.errors import Interrupted, UsageError
 from vsrpp_cli.options import PROGRESS
 
@@ -61,11 +62,12 @@ def _noted(ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return value
 
 
-progress_option = click.option(
+progress_option = option(
     "--progress",
     type=click.Choice(PROGRESS),
     default="auto",
     show_default=True,
     callback=_noted,
-    help="How to show progress; json: one object a line on stderr.",
+    heading=Heading.MESSAGES,
+    help="How to show progress; json writes one JSON object per line to stderr.",
 )

@@ -2,21 +2,20 @@
 
 import click
 
+from vsrpp_cli.cli import params
+from vsrpp_cli.cli.command import Command
 from vsrpp_cli.cli.text import echo
 
+EXAMPLES = """
+vsrpp join film_x4.mp4.vsrpp
+"""
 
-@click.command("join")
+
+@click.command("join", cls=Command, examples=EXAMPLES)
 @click.argument("plan", type=click.Path(exists=True))
-@click.option(
-    "--no-verify",
-    "verify",
-    is_flag=True,
-    flag_value=False,
-    default=True,
-    help="Do not decode the whole result to check it.",
-)
-@click.option("--keep-work", is_flag=True, help="Keep the work folder.")
-@click.option("-y", "overwrite", is_flag=True, help="Replace an existing output.")
+@params.overwrite_option
+@params.verify_option
+@params.keep_work_option
 def command(*, plan: str, verify: bool, keep_work: bool, overwrite: bool) -> None:
     """Join the segments of PLAN, a work folder, verify the result and give it its name."""
     from vsrpp_cli.runs.distributed import finish

@@ -9,12 +9,15 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from vsrpp_cli.cli.command import HELP_WIDTH
 from vsrpp_cli.cli.events import Session, asked_for, write_error
-from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.cli.text import echo
+from vsrpp_cli.cli.usage import usage_text
 from vsrpp_cli.errors import Interrupted, PipeClosed, VsrppError
 from vsrpp_cli.version import __version__
 
@@ -56,6 +59,22 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"vsrpp_cli.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; what is none is answered with what may have been meant.
+
+        Raises:
+            click.UsageError: there is no such command.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            if Path(error.command_name).exists():
+                text = f"{error.command_name} is no command: `vsrpp upscale INPUT OUTPUT`"
+                raise click.UsageError(text, ctx) from None
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of commands without importing any."""
         with formatter.section("Commands"):
@@ -69,9 +88,12 @@ HELP = """Video super-resolution with BasicVSR++: four times the size, sound and
 """
 
 
-@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings=SETTINGS)
 @click.version_option(__version__, "-V", "--version", prog_name="vsrpp")
-@click.option("-v", "--verbose", count=True, help="Twice, here or after COMMAND: tracebacks.")
+@click.option("-v", "--verbose", count=True, help="Given twice: print tracebacks of errors.")
 def main(verbose: int) -> None:
     """Hold the commands."""
 
@@ -117,24 +139,17 @@ def _failed(error: Exception, trace: str, session: Session) -> int:
         return code
     for line in trace.splitlines():
         echo(line, err=True)
-    if isinstance(error, click.ClickException):
-        _on_one_line(error).show()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
     else:
         echo(f"vsrpp: {text}", err=True)
     return code
 
 
-def _on_one_line(error: click.ClickException) -> click.ClickException:
-    """Return click's error with a message that keeps to one line, unless click breaks it itself."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError | click.MissingParameter):
-        return error
-    return click.UsageError(printable(error.format_message()), getattr(error, "ctx", None))
-
-
 def _message(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     if isinstance(error, click.ClickException):
-        return error.format_message(), error.exit_code
+        return usage_text(error), error.exit_code
     if isinstance(error, click.Abort):
         return "interrupted", Interrupted.exit_code
     if isinstance(error, VsrppError):

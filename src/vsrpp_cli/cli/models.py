@@ -8,7 +8,7 @@ import click
 from vsrpp_cli.checkpoints.cache import models_folder, place_of
 from vsrpp_cli.checkpoints.download import is_cached, resolve, verify
 from vsrpp_cli.checkpoints.registry import MATERIALS, MODELS, ModelRow, lookup
-from vsrpp_cli.cli.download_bar import DownloadBar
+from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.text import echo
 from vsrpp_cli.errors import ModelError
 from vsrpp_cli.records import to_json
@@ -33,8 +33,8 @@ def command() -> None:
     """List, inspect, download and verify models."""
 
 
-@command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@command.command("list", cls=Command)
+@option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_models(*, as_json: bool) -> None:
     """Show every model: output size, size of the file, whether it is here, what it is for."""
     if as_json:
@@ -48,9 +48,9 @@ def list_models(*, as_json: bool) -> None:
     _table([header, *rows])
 
 
-@command.command("info")
+@command.command("info", cls=Command)
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@option("--json", "as_json", is_flag=True, help="One JSON object.")
 def info(*, name: str | None, as_json: bool) -> None:
     """Say all about model NAME; without NAME, which model suits which material."""
     if name is None:
@@ -70,11 +70,13 @@ def info(*, name: str | None, as_json: bool) -> None:
         _table([("test set", "PSNR dB", "SSIM", "measured on"), *scores])
 
 
-@command.command("download")
+@command.command("download", cls=Command)
 @click.argument("names", nargs=-1, required=True)
-@click.option("--offline", is_flag=True, help="Only check what is here.")
+@option("--offline", is_flag=True, help="Only check the models that are here.")
 def download(*, names: tuple[str, ...], offline: bool) -> None:
     """Fetch models NAMES (or `all`, or hf:OWNER/REPO/FILE) into the cache and check them."""
+    from vsrpp_cli.cli.download_bar import DownloadBar
+
     failures: list[ModelError] = []
     for name in MODELS if ALL in names else names:
         try:
@@ -87,7 +89,7 @@ def download(*, names: tuple[str, ...], offline: bool) -> None:
     _fail(failures)
 
 
-@command.command("verify")
+@command.command("verify", cls=Command)
 @click.argument("names", nargs=-1)
 def verify_models(*, names: tuple[str, ...]) -> None:
     """Check the SHA-256 of models NAMES; without NAMES, of all that are here."""
@@ -103,7 +105,7 @@ def verify_models(*, names: tuple[str, ...]) -> None:
     _fail(failures)
 
 
-@command.command("path")
+@command.command("path", cls=Command)
 @click.argument("name", required=False)
 def path(*, name: str | None) -> None:
     """Print where the file of model NAME lies or belongs; without NAME, the folder of models."""

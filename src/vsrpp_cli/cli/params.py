@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from vsrpp_cli.cli.command import F, Heading, option
 from vsrpp_cli.cli.config import load_config
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import (
@@ -18,8 +20,6 @@ from vsrpp_cli.options import (
     rational,
     seconds,
 )
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Parsed(click.ParamType[Any]):
@@ -54,6 +54,13 @@ def _workers(option: str, text: str) -> int | None:
     return int(text)
 
 
+def _count(option: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"{option} {text!r}: must be a whole number, at least 1")
+    return int(text)
+
+
+COUNT = Parsed("n", _count)
 RATIO = Parsed("ratio", rational)
 SECONDS = Parsed("time", seconds)
 BYTES = Parsed("size", byte_size)
@@ -63,108 +70,148 @@ WORKERS = Parsed("auto|number", _workers)
 
 def _stack(options: list[Callable[[F], F]]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
+        for each in reversed(options):
+            function = each(function)
         return function
 
     return decorate
 
 
-def switch(name: str, text: str) -> Callable[[F], F]:
-    """Return an option `--NAME on|off`."""
-    return click.option(
-        f"--{name}",
-        type=click.Choice(["on", "off"]),
-        default="on",
-        show_default=True,
-        callback=lambda _ctx, _param, value: value == "on",
-        help=text,
-    )
-
-
-def without(name: str, text: str) -> Callable[[F], F]:
+def without(name: str, text: str, heading: Heading = Heading.OPTIONS) -> Callable[[F], F]:
     """Return a flag `--no-NAME` that sets the parameter NAME to false."""
-    return click.option(
-        f"--no-{name}", name, is_flag=True, flag_value=False, default=True, help=text
-    )
+    return option(
+        f"--no-{name}", name, is_flag=True, flag_value=False, default=True, help=text,
+        heading=heading,
+    )  # fmt: skip
 
 
-config_option = click.option(
+def _former(name: str, meanings: dict[str, Any]) -> Callable[[F], F]:
+    """Return the option `--NAME on|off` of earlier versions, which still works and is not shown."""
+
+    def parse(option: str, text: str) -> Any:
+        if text not in meanings:
+            raise UsageError(f"{option} {text!r}: must be {' or '.join(meanings)}")
+        return meanings[text]
+
+    kind = Parsed("|".join(meanings), parse)
+    return click.option(f"--{name}", type=kind, hidden=True, default=next(iter(meanings)))
+
+
+model = partial(option, heading=Heading.MODEL)
+size = partial(option, heading=Heading.SIZE)
+output = partial(option, heading=Heading.OUTPUT)
+source = partial(option, heading=Heading.INPUT)
+computing = partial(option, heading=Heading.COMPUTING)
+run = partial(option, heading=Heading.RUN)
+messages = partial(option, heading=Heading.MESSAGES)
+
+config_option = run(
     "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
-    callback=load_config, help="TOML file with defaults, named as the options are.",
+    callback=load_config, help="Read defaults from a TOML file whose keys are option names.",
 )  # fmt: skip
 
+ensemble_option = model(
+    "--ensemble", is_flag=True,
+    help="Average eight flipped and turned passes: slightly better, eight times slower.",
+)  # fmt: skip
+device_option = computing("--device", default="auto", show_default=True,
+                          help="auto, cpu, cuda, cuda:N or mps.")  # fmt: skip
+threads_option = computing("--threads", type=COUNT,
+                           help="CPU threads of the network.  [default: all cores]")  # fmt: skip
+offline_option = model("--offline", is_flag=True, envvar="VSRPP_OFFLINE", help="Never download.")
+precision_option = computing(
+    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
+    help="Number format of the network; auto takes the fastest that is safe.",
+)  # fmt: skip
+quiet_option = messages("-q", "--quiet", is_flag=True, help="Print errors only.")
+overwrite_option = output("-y", "--yes", "overwrite", is_flag=True,
+                          help="Replace an existing OUTPUT.")  # fmt: skip
+verify_option = output(
+    "--no-verify", "verify", is_flag=True, flag_value=False, default=True,
+    help="Do not decode the finished file to check it.",
+)  # fmt: skip
+keep_work_option = run("--keep-work", is_flag=True, help="Keep the work folder after the run.")
+
 compute_options = _stack([
-    click.option("-m", "--model", default="auto", show_default=True,
-                 help="Name, path, hf:OWNER/REPO/FILE, or a chain with commas."),
-    click.option("--device", default="auto", show_default=True,
-                 help="auto, cpu, cuda, cuda:N or mps; several GPUs with commas."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True),
-    click.option("--fp16", "precision", flag_value="fp16", help="Short for --precision fp16."),
-    click.option("--threads", type=int, help="CPU threads of the network.  [default: all]"),
-    click.option("--ensemble", is_flag=True,
-                 help="8-fold self-ensemble: a little better, eight times slower."),
-    click.option("--compile", is_flag=True,
-                 help="Go through torch.compile: meant for GPUs, takes minutes at first."),
-    switch("guard", "Watch for black and broken frames and recompute them."),
-    click.option("--offline", is_flag=True, envvar="VSRPP_OFFLINE", help="Never download."),
+    model("-m", "--model", default="auto", show_default=True,
+          help="Name (see vsrpp models list), file, hf:OWNER/REPO/FILE, or a chain: A,B."),
+    ensemble_option,
+    offline_option,
+    computing("--device", default="auto", show_default=True,
+              help="auto, cpu, cuda, cuda:N or mps; several GPUs with commas."),
+    precision_option,
+    computing("--fp16", "precision", flag_value="fp16", help="Same as --precision fp16."),
+    threads_option,
+    computing("--workers", type=WORKERS, default="auto", show_default=True,
+              help="Processes that compute segments at once; auto is one per GPU."),
 ])  # fmt: skip
 
 geometry_options = _stack([
-    click.option("--chunk", type=int, metavar="FRAMES",
-                 help="Frames one network call sees, overlap included.  [default: from memory]"),
-    click.option("--overlap", type=int, metavar="FRAMES",
-                 help="Frames of context on each side.  [default: 4 to 8, from memory]"),
-    click.option("--segment", type=int, metavar="FRAMES",
-                 help="Frames a segment, the unit of resume.  [default: about a minute]"),
-    click.option("--scenes", type=click.Choice(["auto", "off"]), default="auto",
-                 show_default=True, help="Whether scene cuts bound chunks."),
-    click.option("--tile", default="auto", show_default=True, metavar="auto|off|N|WxH",
-                 help="Spatial tiles, in input pixels."),
-    click.option("--tile-overlap", type=int, metavar="PIXELS",
-                 help="How far tiles reach over their borders.  [default: 24]"),
-    click.option("--memory-limit", type=BYTES, help="E.g. 8G.  [default: a share of the machine]"),
+    computing("--memory-limit", type=BYTES,
+              help="Memory to use, e.g. 8G.  [default: a share of the machine's]"),
+    computing("--tile", default="auto", show_default=True, metavar="auto|off|N|WxH",
+              help="Size of spatial tiles in input pixels."),
+    computing("--tile-overlap", type=int, metavar="PIXELS",
+              help="How far a tile extends beyond its borders.  [default: 24]"),
+    computing("--chunk", type=int, metavar="FRAMES",
+              help="Frames per network call, overlap included.  [default: from memory]"),
+    computing("--overlap", type=int, metavar="FRAMES",
+              help="Context frames on each side of a chunk.  [default: 4 to 8, from memory]"),
+    computing("--segment", type=int, metavar="FRAMES",
+              help="Frames per segment, the unit of resume.  [default: about a minute's work]"),
+    computing("--no-scenes", "scenes", flag_value="off",
+              help="Let chunks extend across scene cuts."),
+    _former("scenes", {"auto": "auto", "off": "off"}),
+    computing("--compile", is_flag=True,
+              help="Use torch.compile: for GPUs; the first run takes minutes longer."),
+    without("guard", "Do not check results for black and broken frames.", Heading.COMPUTING),
+    _former("guard", {"on": True, "off": False}),
 ])  # fmt: skip
 
-selection_options = _stack([
-    click.option("--start", type=SECONDS, help="Seconds or H:MM:SS from the beginning."),
-    click.option("--end", type=SECONDS, help="Up to, not including."),
-    click.option("--frames", type=int, help="At most so many frames."),
-    click.option("--scale", type=RATIO, help="Output size over source size.  [default: 4]"),
-    click.option("--height", type=int, help="Final height in pixels."),
-    click.option("--width", type=int, help="Final width in pixels."),
-    click.option("--fps", type=RATIO, help="Frame rate of a folder of frames."),
-    click.option("--deinterlace", type=click.Choice(DEINTERLACE), default="auto",
-                 show_default=True),
-    click.option("--video-track", type=int, help="Which video track, from 0."),
+size_options = _stack([
+    size("--scale", type=RATIO, help="Output size divided by input size, e.g. 2 or 1.5.  "
+         "[default: the model's, 4 or 1]"),
+    size("--height", type=int, metavar="PIXELS", help="Height of the output."),
+    size("--width", type=int, metavar="PIXELS",
+         help="Width of the output; with --height alone the width follows, and vice versa."),
 ])  # fmt: skip
+
+part_options = _stack([
+    source("--start", type=SECONDS, help="Begin here: seconds or H:MM:SS."),
+    source("--end", type=SECONDS, help="End before this time."),
+    source("--frames", type=COUNT, help="Process at most N frames."),
+    source("--video-track", type=int, metavar="N", help="Video track to use, counted from 0."),
+    source("--deinterlace", type=click.Choice(DEINTERLACE), default="auto", show_default=True,
+           help="auto deinterlaces where the input is interlaced."),
+    source("--fps", type=RATIO, help="Frame rate of a folder of frames."),
+])  # fmt: skip
+
+selection_options = _stack([size_options, part_options])
 
 output_options = _stack([
-    click.option("--codec", help="libx264, libx265, libsvtav1, ...  [default: by the suffix]"),
-    click.option("--crf", type=float, help="Constant quality, lower is better.  [default: 16]"),
-    click.option("--preset", help="The encoder's speed.  [default: medium]"),
-    click.option("--pix-fmt", help="E.g. yuv420p, yuv420p10le.  [default: by the source]"),
-    click.option("--encoder-option", "encoder_options", type=KEY_VALUE, multiple=True,
-                 metavar="K=V", help="Passed to the encoder; may be repeated."),
-    without("audio", "Leave out sound."),
-    without("subtitles", "Leave out subtitles."),
-    without("chapters", "Leave out chapters."),
-    without("metadata", "Leave out titles and tags."),
-    click.option("--strict", is_flag=True, help="Refuse if anything would be lost."),
-    click.option("--no-verify", "verify", is_flag=True, flag_value=False, default=True,
-                 help="Do not decode the whole result to check it."),
+    overwrite_option,
+    output("--codec", metavar="ENCODER",
+           help="libx264, libx265, libsvtav1, ...  [default: from OUTPUT's suffix]"),
+    output("--crf", type=float, help="Constant quality; lower is better.  [default: 16]"),
+    output("--preset", help="Speed of the encoder.  [default: medium]"),
+    output("--pix-fmt", help="E.g. yuv420p, yuv420p10le.  [default: from the input]"),
+    output("--encoder-option", "encoder_options", type=KEY_VALUE, multiple=True,
+           metavar="KEY=VALUE", help="Pass an option to the encoder; may be repeated."),
+    without("audio", "Leave out sound.", Heading.OUTPUT),
+    without("subtitles", "Leave out subtitles.", Heading.OUTPUT),
+    without("chapters", "Leave out chapters.", Heading.OUTPUT),
+    without("metadata", "Leave out titles and tags.", Heading.OUTPUT),
+    output("--strict", is_flag=True, help="Refuse to run if anything would be lost."),
+    verify_option,
 ])  # fmt: skip
 
 run_options = _stack([
-    click.option("--resume", "resume", flag_value="must", default="auto",
-                 help="Insist on going on with interrupted work."),
-    click.option("--restart", "resume", flag_value="restart", help="Discard interrupted work."),
-    click.option("--work-dir", type=click.Path(file_okay=False),
-                 help="Where to keep work in progress.  [default: beside OUTPUT]"),
-    click.option("--keep-work", is_flag=True, help="Keep the work folder at the end."),
-    click.option("--workers", type=WORKERS, default="auto", show_default=True,
-                 help="Processes computing segments at once; auto is one a GPU."),
-    click.option("-y", "overwrite", is_flag=True, help="Replace an existing OUTPUT."),
+    run("--resume", "resume", flag_value="must", default="auto",
+        help="Fail unless there is interrupted work to continue."),
+    run("--restart", "resume", flag_value="restart", help="Discard interrupted work."),
+    run("--work-dir", type=click.Path(file_okay=False),
+        help="Folder of work in progress.  [default: OUTPUT.vsrpp]"),
+    keep_work_option,
 ])  # fmt: skip
 
 
@@ -183,11 +230,11 @@ def _check_report(ctx: click.Context, param: click.Parameter, value: Path | None
     return value
 
 
-report_option = click.option(
+report_option = messages(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_check_report,
-    help="Write the account as JSON.",
+    help="Write a report of the run as JSON.",
 )
 
 
@@ -198,7 +245,7 @@ def _with_the_groups(ctx: click.Context, _param: click.Parameter, value: int) ->
 
 def verbose_option(text: str) -> Callable[[F], F]:
     """Return `-v`, which may stand before the command's name, too."""
-    return click.option("-v", "--verbose", count=True, callback=_with_the_groups, help=text)
+    return messages("-v", "--verbose", count=True, callback=_with_the_groups, help=text)
 
 
 def make_options(values: dict[str, Any]) -> UpscaleOptions:

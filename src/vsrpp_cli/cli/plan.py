@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrpp_cli.cli import params
+from vsrpp_cli.cli.command import option
 from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.text import echo
 from vsrpp_cli.options import UpscaleOptions
@@ -15,8 +16,14 @@ from vsrpp_cli.records import to_json
 if TYPE_CHECKING:
     from vsrpp_cli.runs.plan import Plan
 
+EXAMPLES = """
+vsrpp plan film.mp4
+vsrpp plan film.mp4 film_x4.mp4 --json
+vsrpp plan film.mp4 film_x4.mp4 --write
+"""
 
-@click.command("plan", cls=RunCommand)
+
+@click.command("plan", cls=RunCommand, examples=EXAMPLES)
 @click.argument("input", type=click.Path())
 @click.argument("output", type=click.Path(), required=False)
 @params.compute_options
@@ -25,8 +32,8 @@ if TYPE_CHECKING:
 @params.output_options
 @params.run_options
 @params.config_option
-@click.option("--json", "as_json", is_flag=True, help="The whole plan as JSON on stdout.")
-@click.option("--write", is_flag=True, help="Leave the plan in OUTPUT's work folder for workers.")
+@option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
+@option("--write", is_flag=True, help="Write the plan into OUTPUT's work folder, for workers.")
 def command(
     *,
     input: str,

@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterable
 from typing import Any, Self
 
-from tqdm import tqdm
-
 from vsrpp_cli.cli.events import write_event
 from vsrpp_cli.cli.text import echo, printable
 from vsrpp_cli.runs.account import Account
@@ -93,6 +91,8 @@ class Bar(Display):
         if self._is_text(progress):
             return
         if progress.phase != self._phase:
+            from tqdm import tqdm  # not needed for --help, which must not wait for it
+
             self._end_phase()
             self._phase = progress.phase
             self._bar = tqdm(
@@ -111,6 +111,8 @@ class Bar(Display):
 
     def say(self, text: str) -> None:
         """Write a line above the bar."""
+        from tqdm import tqdm
+
         tqdm.write(printable(text), file=sys.stderr)
 
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import click
 
+from vsrpp_cli.cli import params
+from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.errors import UnknownNameError
+
+EXAMPLES = """
+vsrpp train finetune --data footage/ -o mine
+vsrpp train compact --data footage/ --data photographs/ -o small
+torchrun --nproc-per-node 4 -m vsrpp_cli train reds --data REDS/ -o big
+"""
 
 
 def shipped_recipes() -> list[str]:
@@ -31,9 +39,9 @@ def find_recipe(text: str) -> Path:
     )
 
 
-@click.command("train")
+@click.command("train", cls=Command, examples=EXAMPLES)
 @click.argument("recipe")
-@click.option(
+@option(
     "--data",
     type=click.Path(path_type=Path),
     required=True,
@@ -41,47 +49,47 @@ def find_recipe(text: str) -> Path:
     help="Folder of videos, of folders of frames, and of photographs (told from frames by sizes "
     "that differ), from which motion is synthesised; may be repeated.",
 )
-@click.option(
+@option(
     "--stills",
     type=click.Path(path_type=Path),
     multiple=True,
     help="Folder whose pictures are photographs even where all have one size; may be repeated.",
 )
-@click.option(
+@option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     help="Folder of the run; it goes on from what is there.  [default: RECIPE's name]",
 )
-@click.option(
+@option(
     "--pack",
     type=click.Path(path_type=Path),
     help="Folder of the packed material.  [default: pack inside the run's folder]",
 )
-@click.option(
+@option(
     "--from",
     "start",
     metavar="MODEL",
     help="Begin with a model's weights: a name, a file, or hf:OWNER/REPO/FILE.",
 )
-@click.option(
+@option(
     "--finish",
     type=click.IntRange(1),
     metavar="STEPS",
     help="Let the rate fall over the next STEPS steps, then end.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of each process.")
-@click.option(
+@params.device_option
+@params.threads_option
+@option(
     "--row-every",
     type=click.IntRange(1),
     default=50,
     show_default=True,
     help="Steps averaged in a row of the record.",
 )
-@click.option("--restart", is_flag=True, help="Begin anew in a folder that holds a run.")
-@click.option("--offline", is_flag=True, help="Never fetch a model for --from.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+@option("--restart", is_flag=True, help="Begin anew in a folder that holds a run.")
+@params.offline_option
+@params.quiet_option
 def command(recipe: str, threads: int | None, device: str, quiet: bool, offline: bool,
             start: str | None, output: Path | None, **options: object) -> None:  # fmt: skip
     r"""Train a model by RECIPE: a TOML file, or the name of a shipped recipe.

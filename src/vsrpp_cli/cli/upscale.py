@@ -1,7 +1,8 @@
 """`vsrpp upscale`."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,11 +13,21 @@ from vsrpp_cli.cli.events import progress_option
 from vsrpp_cli.cli.progress import make_display, tell_result
 from vsrpp_cli.cli.signals import stoppable
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
 
+if TYPE_CHECKING:
+    from vsrpp_cli.runs.report import Report
 
-@click.command("upscale", cls=RunCommand)
+EXAMPLES = """
+vsrpp upscale tape.mkv tape_x4.mkv                 # four times the width and height
+vsrpp upscale tape.mkv tape_1080p.mp4 --height 1080
+vsrpp upscale film.mp4 film_x4.mp4 --model reds4   # the published network
+vsrpp upscale film.mp4 part.mkv --start 1:00 --end 1:10 --codec libx265 --crf 18
+vsrpp upscale frames/ frames_x4/ --fps 24          # a folder of PNG, TIFF, JPEG, ...
+"""
+
+
+@click.command("upscale", cls=RunCommand, examples=EXAMPLES)
 @click.argument("input", type=click.Path())
 @click.argument("output", type=click.Path())
 @params.compute_options
@@ -27,9 +38,9 @@ from vsrpp_cli.runs.stop import StopToken
 @params.config_option
 @progress_option
 @params.report_option
-@click.option("--dry-run", is_flag=True, help="Plan, show the plan, compute nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-@params.verbose_option("Details at the end; twice for tracebacks.")
+@params.run("--dry-run", is_flag=True, help="Show the plan and compute nothing.")
+@params.quiet_option
+@params.verbose_option("Print details at the end; given twice, also tracebacks of errors.")
 def command(
     *,
     input: str,
@@ -41,7 +52,7 @@ def command(
 ) -> None:
     """Upscale INPUT, a video, a folder of frames or an image, into OUTPUT."""
     quiet, verbose = values.pop("quiet"), values.pop("verbose")
-    with accounting(report, lambda: Report(input=input, output=output)):
+    with accounting(report, partial(_unstarted, input, output)):
         options = params.make_options(values)
         if dry_run:
             result, lines = _planned(input, output, options), []
@@ -53,10 +64,17 @@ def command(
     tell_result(progress, () if quiet else lines, result)
 
 
-def _planned(input: str, output: str, options: UpscaleOptions) -> Report:
+def _unstarted(input: str, output: str) -> "Report":
+    from vsrpp_cli.runs.report import Report
+
+    return Report(input=input, output=output)
+
+
+def _planned(input: str, output: str, options: UpscaleOptions) -> "Report":
     """Show the plan, and return the account of a run that only was planned."""
     from vsrpp_cli.cli.plan import show_plan
     from vsrpp_cli.runs.planner import plan_only
+    from vsrpp_cli.runs.report import Report
 
     plan = plan_only(input, output, options)
     show_plan(plan, options)
@@ -67,7 +85,7 @@ def _planned(input: str, output: str, options: UpscaleOptions) -> Report:
 
 def _upscaled(
     input: str, output: str, options: UpscaleOptions, progress: str
-) -> tuple[Report, list[str]]:
+) -> "tuple[Report, list[str]]":
     """Do the run; return its account and the notes that were shown on the way."""
     from vsrpp_cli.runs.run import upscale
 

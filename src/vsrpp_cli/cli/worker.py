@@ -2,11 +2,16 @@
 
 import click
 
+from vsrpp_cli.cli.command import Command
 from vsrpp_cli.cli.events import progress_option, write_event
 from vsrpp_cli.cli.progress import make_display
 
+EXAMPLES = """
+vsrpp worker film_x4.mp4.vsrpp 0 1 2
+"""
 
-@click.command("worker")
+
+@click.command("worker", cls=Command, examples=EXAMPLES)
 @click.argument("plan", type=click.Path(exists=True))
 @click.argument("segments", type=int, nargs=-1, required=True, metavar="K...")
 @progress_option
