@@ -112,9 +112,15 @@ def beside(path: Path, before: str, stem: str, after: str) -> Path:
     return path.with_name(f"{before}{stem}{after}")
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a whole file so that it is there completely, or not at all."""
-    temporary = beside(path, "", path.name, ".tmp")
+def write_durably(path: Path, data: bytes, *, temporary: Path | None = None) -> None:
+    """Write a whole file so that it is there completely, or not at all.
+
+    Args:
+        path: the file.
+        data: its content.
+        temporary: its name until then, where several may write it at once.
+    """
+    temporary = temporary or beside(path, "", path.name, ".tmp")
     with disk_errors(path, len(data)):
         try:
             with temporary.open("wb") as file:

@@ -97,4 +97,6 @@ def test_partial_names_differ_between_machines_and_are_cleaned_up(whole, tmp_pat
     assert len({name.rpartition("-")[2] for name in names}) == 2
     (folder / "segments" / names[0]).write_text("left by a worker that was killed")
     segment.remove_partial(segment.WorkFolder(folder))
-    assert sorted(p.stem for p in (folder / "segments").iterdir()) == ["000000", "000001"]
+    left = [p.stem for p in (folder / "segments").iterdir()]
+    assert sorted(stem[:6] for stem in left) == ["000000", "000000", "000001", "000001"]
+    assert not any("part" in stem for stem in left)

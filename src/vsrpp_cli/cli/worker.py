@@ -1,10 +1,14 @@
-"""`vsrpp worker`: one segment of a plan."""
+"""`vsrpp worker`: one segment of a plan, or some."""
+
+import os
 
 import click
 
 from vsrpp_cli.cli.command import Command
 from vsrpp_cli.cli.events import progress_option, write_event
 from vsrpp_cli.cli.progress import make_display
+from vsrpp_cli.cli.signals import stoppable
+from vsrpp_cli.runs.stop import StopToken
 
 EXAMPLES = """
 vsrpp worker film_x4.mp4.vsrpp 0 1 2
@@ -13,18 +17,51 @@ vsrpp worker film_x4.mp4.vsrpp 0 1 2
 
 @click.command("worker", cls=Command, examples=EXAMPLES)
 @click.argument("plan", type=click.Path(exists=True))
-@click.argument("segments", type=int, nargs=-1, required=True, metavar="K...")
+@click.argument("segments", type=int, nargs=-1, metavar="[K...]")
+@click.option(
+    "--of",
+    "tasks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="K is one of N tasks and stands for segments K, K + N, K + 2N, ...",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:N or mps; of the kind that the plan was made for.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=25,
+    show_default=True,
+    metavar="SECONDS",
+    help="After SIGTERM, until a segment not finished is given up.",
+)
 @progress_option
-def command(*, plan: str, segments: tuple[int, ...], progress: str) -> None:
+def command(
+    *,
+    plan: str,
+    segments: tuple[int, ...],
+    tasks: int | None,
+    device: str,
+    grace: float,
+    progress: str,
+) -> None:
     """Compute and commit segments K... of PLAN, a work folder made by `vsrpp plan --write`.
 
-    Safe to run twice: what is done is left alone.
+    Without K, job schedulers say which: SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX. Safe to run
+    again, anywhere and at the same time: what is done is left alone.
     """
-    from vsrpp_cli.runs.distributed import compute
+    from vsrpp_cli.runs.distributed import compute, share
     from vsrpp_cli.runs.progress import Progress
+    from vsrpp_cli.runs.scheduler import task_number
 
-    with make_display(progress) as display:
-        for done, total in compute(plan, segments, display.say):
+    stop = StopToken()
+    mine = share(plan, segments or (task_number(os.environ),), tasks)
+    with make_display(progress) as display, stoppable(stop, display.say, grace):
+        for done, total in compute(mine, display.say, device=device, stop=stop):
             display(Progress(phase="compute", done=done, total=total))
     if progress == "json":
-        write_event("result", exit_code=0, segments=segments)
+        write_event("result", exit_code=0, segments=mine.indices)

@@ -1,15 +1,19 @@
 """Carrying out a written plan piece by piece, as `vsrpp worker` and `vsrpp join` do."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import ResumeRefusedError, UsageError
+from vsrpp_cli.inference.device import available_devices, resolve_device
 from vsrpp_cli.runs.plan import Plan, software_changes
 from vsrpp_cli.runs.planner import software
 from vsrpp_cli.runs.relocation import relocated
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import join, naming_bytes
+from vsrpp_cli.runs.scheduler import shared_out
 from vsrpp_cli.runs.segment import finished_segments, worker
+from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.workers.serial import load_engine
 from vsrpp_cli.runs.workfolder import WorkFolder
 
@@ -27,55 +31,104 @@ def open_folder(path: str) -> tuple[WorkFolder, Plan]:
     return folder, relocated(Plan.read(folder.plan), folder.path)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one worker has to do of a plan."""
+
+    folder: WorkFolder
+    plan: Plan
+    indices: tuple[int, ...]
+    """Its segments, each once."""
+
+
+def share(path: str, numbers: Sequence[int], tasks: int | None = None) -> Share:
+    """Return the segments of some of the tasks that a plan is shared out to.
+
+    Args:
+        path: the work folder.
+        numbers: of the tasks.
+        tasks: how many there are in all; None where each segment is one.
+
+    Raises:
+        UsageError: there is no plan, or it has no such task.
+    """
+    folder, plan = open_folder(path)
+    return Share(folder, plan, shared_out(numbers, tasks, len(plan.segments)))
+
+
 def compute(
-    path: str, indices: Sequence[int], say: Callable[[str], None]
+    mine: Share, say: Callable[[str], None], *, device: str, stop: StopToken
 ) -> Iterator[tuple[int, int]]:
     """Compute and commit segments, yielding frames done and to be done by this call.
 
     Args:
-        path: the work folder.
-        indices: the segments; `say` is told of those that are done already.
-        say: takes a line of text.
+        mine: what is to be done.
+        say: takes a line of text; told of segments that are done already.
+        device: where the networks run; `auto` for what the plan says.
+        stop: looked at before each segment.
 
     Raises:
-        UsageError: an index is not in the plan, or the run itself holds the folder.
+        UsageError: the run itself holds the folder, or the device is of another kind.
         ResumeRefusedError: this machine's software would give other frames than the plan's.
+        Terminated, Interrupted: segments are left because the worker was told to stop.
     """
-    folder, plan = open_folder(path)
-    for index in indices:
-        if not 0 <= index < len(plan.segments):
-            raise UsageError(f"segment {index}: the plan has 0 to {len(plan.segments) - 1}")
+    folder, plan = mine.folder, mine.plan
     if differing := software_changes(plan, software()):
         raise ResumeRefusedError(
             f"{folder.path} was planned with other software: {'; '.join(differing)}. Frames would "
             "differ: give all workers the same, or plan anew with --restart"
         )
+    place = _place(plan, device)
     with folder.locked(shared=True), naming_bytes(plan, folder, Path(plan.output.path)):
-        yield from _computed(plan, folder, _missing(plan, folder, indices, say))
+        yield from _computed(mine, _missing(mine, say), place, stop)
 
 
-def _missing(
-    plan: Plan, folder: WorkFolder, indices: Sequence[int], say: Callable[[str], None]
-) -> list[int]:
+def _place(plan: Plan, device: str) -> str:
+    """Return the device of this machine that a plan is carried out on.
+
+    Raises:
+        UsageError: it is of another kind than the plan's, whose frames would be others.
+    """
+    planned = plan.compute.device
+    kind = planned.partition(":")[0]
+    if device == "auto":  # the planner's second GPU may be the worker's only one
+        device = planned if planned in available_devices() else kind
+    found = resolve_device(device)
+    if found.type != kind:
+        raise UsageError(
+            f"--device {device}: the plan is made for {kind}, on {found.type} frames would differ"
+        )
+    return str(found)
+
+
+def _missing(mine: Share, say: Callable[[str], None]) -> list[int]:
     """Return the segments that are not done, and tell of the others."""
     missing = []
-    for index in dict.fromkeys(indices):
-        if finished_segments(plan, folder, only=index):
+    for index in mine.indices:
+        if finished_segments(mine.plan, mine.folder, only=index):
             say(f"segment {index} was done already")
         else:
             missing.append(index)
     return missing
 
 
-def _computed(plan: Plan, folder: WorkFolder, missing: list[int]) -> Iterator[tuple[int, int]]:
+def _computed(
+    mine: Share, missing: list[int], device: str, stop: StopToken
+) -> Iterator[tuple[int, int]]:
     if not missing:
         return
+    plan = mine.plan
     total = sum(plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing)
     done = 0
     yield done, total
-    engine = load_engine(plan)
-    for index in missing:
-        done += worker(plan, folder, index, engine).frames
+    engine = load_engine(plan, device)
+    for count, index in enumerate(missing):
+        if stop.requested:
+            raise stop.error(
+                f"stopped with {count} of {len(missing)} segments done: "
+                "give the same command again to go on"
+            )
+        done += worker(plan, mine.folder, index, engine, alone=False).frames
         yield done, total
 
 

@@ -9,10 +9,9 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock
-
 from vsrpp_cli.durable import disk_errors, fsync_path
 from vsrpp_cli.records import to_bytes
+from vsrpp_cli.runs.locks import short_lock
 
 
 class Journal:
@@ -25,7 +24,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = path.with_suffix(".lock")
-        """Several `vsrpp worker` processes may commit to one journal."""
+        """Several batches may note their items in one journal."""
         self._forget()
 
     def _forget(self) -> None:
@@ -52,7 +51,7 @@ class Journal:
         """
         line = to_bytes(record)
         with disk_errors(self.path, len(line)):
-            with FileLock(self.lock):
+            with short_lock(self.lock):
                 new = not self.path.exists()
                 if new:
                     self.path.touch()

@@ -45,7 +45,6 @@ from vsrpp_cli.runs.segment import (
     measure,
     noted,
     remove_partial,
-    segment_path,
 )
 from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.runs.stop import StopToken
@@ -274,8 +273,7 @@ def _finish(run: Run, plan: Plan) -> None:
     if done:
         run.say("resume", frames, plan.frames, f"{len(done)} of {len(plan.segments)} segments")
     with naming_bytes(plan, run.folder, run.output):
-        _compute(run, plan, done)
-        _end(run, plan)
+        _end(run, plan, done | _compute(run, plan, done))
 
 
 def naming_bytes(plan: Plan, folder: WorkFolder, output: Path) -> AbstractContextManager[None]:
@@ -283,14 +281,16 @@ def naming_bytes(plan: Plan, folder: WorkFolder, output: Path) -> AbstractContex
     return disk.naming_bytes(plan, work=folder.path, output=output, done=lambda: noted(folder))
 
 
-def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
-    """Compute what is missing, in this process or in several."""
+def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finished]:
+    """Compute what is missing, in this process or in several, and return that."""
     missing = [k for k in range(len(plan.segments)) if k not in done]
+    new: dict[int, Finished] = {}
     if not missing:
-        return
+        return new
     count = _Counter(run, plan.frames, sum(segment.frames for segment in done.values()))
     with run.phase("compute"), closing(_workers(run, plan, missing, count)) as computed:
         for segment in computed:
+            new[segment.index] = segment
             run.report.frames_computed += segment.frames
             run.report.kernels = segment.kernels
             _note_events(run, segment)
@@ -298,6 +298,7 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
                 disk.watch(run.folder.segments, segment.size)
     if run.stop.requested and run.report.frames_computed + count.before < plan.frames:
         raise run.stop.error(_how_to_go_on(run, plan))
+    return new
 
 
 def _workers(
@@ -366,21 +367,21 @@ def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool
     run = Run(Path(plan.source.path), output, options, folder, report)
     run.report.describe(plan)
     if not _is_published(run):
-        missing = set(range(len(plan.segments))) - set(finished_segments(plan, folder))
-        if missing:
+        done = finished_segments(plan, folder)
+        if missing := set(range(len(plan.segments))) - set(done):
             raise UsageError(f"segments are missing: {', '.join(map(str, sorted(missing)))}")
         with naming_bytes(plan, folder, output):
-            _end(run, plan)
+            _end(run, plan, done)
     report.segments_reused = len(plan.segments)
     report.output_bytes = measure_size(output)
     report.status = "done"
     return report
 
 
-def _end(run: Run, plan: Plan) -> None:
+def _end(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
     temporary = temporary_output(run.output)
     remove(temporary)
-    found = _assembled(run, plan, temporary)
+    found = _assembled(run, plan, done, temporary)
     changed = found.left_out(plan.output.streams)
     news = [*(choice.reason for choice in changed), *found.deviations]
     run.report.notes += [text for text in (*news, *found.notes) if text not in run.report.notes]
@@ -392,9 +393,9 @@ def _end(run: Run, plan: Plan) -> None:
     _publish(run, temporary)
 
 
-def _assembled(run: Run, plan: Plan, temporary: Path) -> Assembled:
+def _assembled(run: Run, plan: Plan, done: dict[int, Finished], temporary: Path) -> Assembled:
     """Join and verify; where that fails for good, what there is stays in the work folder."""
-    paths = [segment_path(plan, run.folder, k) for k in range(len(plan.segments))]
+    paths = [run.folder.segments / done[k].name for k in range(len(plan.segments))]
     clock = _PhaseClock(run, plan)
     assembly = Assembly(
         paths,

@@ -10,7 +10,7 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp_cli.durable import disk_errors, fsync_tree, replace_durably
-from vsrpp_cli.errors import DiskFullError
+from vsrpp_cli.errors import DiskFullError, WorkerError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
@@ -28,6 +28,7 @@ from vsrpp_cli.media.types import Frame, Scan
 from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.disk import Done
+from vsrpp_cli.runs.marks import read_marks, write_mark
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.threads import ReadAhead, WriteBehind
 from vsrpp_cli.runs.workfolder import WorkFolder, remove
@@ -41,9 +42,11 @@ WRITE_BEHIND = 3
 
 @dataclass(frozen=True)
 class Finished:
-    """A committed segment, as the journal has it."""
+    """A committed segment, as the journal or a worker's mark has it."""
 
     index: int
+    name: str
+    """Of the file, or the folder of frames, in the folder of segments."""
     frames: int
     size: int
     digest: str
@@ -88,9 +91,23 @@ class Readable(Protocol):
 
 
 def worker(
-    plan: Plan, folder: WorkFolder, index: int, engine: Upscaling, on_frames: OnFrames | None = None
+    plan: Plan,
+    folder: WorkFolder,
+    index: int,
+    engine: Upscaling,
+    on_frames: OnFrames | None = None,
+    *,
+    alone: bool = True,
 ) -> Finished:
     """Compute segment `index` and commit it, unless that has been done already.
+
+    Args:
+        plan: the run.
+        folder: where the segments stand.
+        index: of the segment.
+        engine: gives the frames.
+        on_frames: told how far it is.
+        alone: whether this process holds the folder; else others, anywhere, may do the same.
 
     Raises:
         VsrppError: reading, computing or writing failed; nothing of the segment is left.
@@ -98,7 +115,8 @@ def worker(
     done = finished_segments(plan, folder, only=index)
     if index in done:
         return done[index]
-    return commit(plan, folder, compute(plan, folder, index, engine, on_frames))
+    computed = compute(plan, folder, index, engine, on_frames)
+    return commit(plan, folder, computed) if alone else commit_among(folder, computed)
 
 
 def compute(
@@ -162,15 +180,34 @@ def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
     Raises:
         DiskFullError: there is no room; nothing of the segment is left to take up more.
     """
-    target = segment_path(plan, folder, computed.record["index"])
+    return _commit(
+        segment_path(plan, folder, computed.record["index"]), computed, folder.journal.append
+    )
+
+
+def commit_among(folder: WorkFolder, computed: Computed) -> Finished:
+    """Do what `commit` does, while others may commit the same segment from other machines.
+
+    Raises:
+        DiskFullError: there is no room; nothing of the segment is left to take up more.
+        WorkerError: a run has come that takes the folder for its own.
+    """
+    partial = computed.partial
+    if not partial.exists():
+        raise WorkerError(f"{partial} is gone: a run or a join has taken the work folder over")
+    target = partial.with_name(partial.name.replace(".part-", "-", 1))
+    return _commit(target, computed, lambda record: write_mark(folder, record))
+
+
+def _commit(target: Path, computed: Computed, note: Callable[[dict[str, Any]], None]) -> Finished:
     try:
         with disk_errors(target):
             fsync_tree(computed.partial)
             size, digest = measure(computed.partial)
             remove(target)
             replace_durably(computed.partial, target)
-        record = {**computed.record, "size": size, "digest": digest}
-        folder.journal.append(record)
+        record = {**computed.record, "name": target.name, "size": size, "digest": digest}
+        note(record)
     except DiskFullError:
         remove(computed.partial)
         remove(target)
@@ -240,6 +277,7 @@ class _Passing:
 def _finished(record: dict[str, Any]) -> Finished:
     return Finished(
         index=record["index"],
+        name=record["name"],
         frames=record["frames"],
         size=record["size"],
         digest=record["digest"],
@@ -252,28 +290,36 @@ def _finished(record: dict[str, Any]) -> Finished:
 def finished_segments(
     plan: Plan, folder: WorkFolder, *, only: int | None = None
 ) -> dict[int, Finished]:
-    """Return the segments that the journal names and that are on disk, whole and unchanged."""
-    named: dict[int, Finished] = {}
+    """Return the segments that the journal or a mark names and that are whole and unchanged."""
+    done: dict[int, Finished] = {}
+    for source in (_journaled(folder, only), read_marks(folder, only)):
+        for segment in _last(source):
+            known = segment.index in done or segment.index >= len(plan.segments)
+            if not known and _is_whole(folder, segment):
+                done[segment.index] = segment
+    return done
+
+
+def _journaled(folder: WorkFolder, only: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the journal that name segments, or that one."""
     for record in folder.journal.read():
         if record.get("event") == "segment" and only in (None, record["index"]):
-            named[record["index"]] = _finished(record)
-    return {
-        index: segment
-        for index, segment in named.items()
-        if index < len(plan.segments) and _is_whole(segment_path(plan, folder, index), segment)
-    }
+            yield record
+
+
+def _last(records: Iterable[dict[str, Any]]) -> Iterable[Finished]:
+    """Return what is said last of each segment."""
+    return {record["index"]: _finished(record) for record in records}.values()
 
 
 def noted(folder: WorkFolder) -> Done:
-    """Return what the journal says is done, without looking at the segments themselves."""
-    records = {r["index"]: r for r in folder.journal.read() if r.get("event") == "segment"}
-    return Done(
-        sum(record["frames"] for record in records.values()),
-        sum(record["size"] for record in records.values()),
-    )
+    """Return what is said to be done, without looking at the segments themselves."""
+    found = _last([*_journaled(folder), *read_marks(folder)])
+    return Done(sum(segment.frames for segment in found), sum(segment.size for segment in found))
 
 
-def _is_whole(path: Path, segment: Finished) -> bool:
+def _is_whole(folder: WorkFolder, segment: Finished) -> bool:
+    path = folder.segments / segment.name
     return path.exists() and measure(path) == (segment.size, segment.digest)
 
 

@@ -39,9 +39,14 @@ class StopToken:
         """Whether the run should stop."""
         return self.signal_number is not None
 
+    @property
+    def terminated(self) -> bool:
+        """Whether it was SIGTERM, which a system sends before it kills."""
+        return self.signal_number == signal.SIGTERM
+
     def error(self, text: str) -> VsrppError:
         """Return the error to raise: `Terminated` after SIGTERM, else `Interrupted`."""
-        kind = Terminated if self.signal_number == signal.SIGTERM else Interrupted
+        kind = Terminated if self.terminated else Interrupted
         return kind(text)
 
     @contextmanager

@@ -3,16 +3,14 @@
 import hashlib
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import ReadWriteLock, Timeout
-
 from vsrpp_cli.durable import beside, disk_errors
 from vsrpp_cli.errors import UsageError, WorkFolderBusyError
 from vsrpp_cli.runs.journal import Journal
+from vsrpp_cli.runs.locks import held
 
 LOCK = "lock"
 
@@ -42,7 +40,8 @@ class WorkFolder:
         """Hold the folder for this process, creating it where needed; a crash lets go of it.
 
         Args:
-            shared: for one of several `vsrpp worker` processes; the run itself holds it alone.
+            shared: for one of several `vsrpp worker` processes; the run itself holds it alone, as
+                far as the file system lets one machine know of another.
 
         Raises:
             WorkFolderBusyError: another process holds it.
@@ -51,20 +50,10 @@ class WorkFolder:
         self._make_parent()
         with disk_errors(self.path):
             self.segments.mkdir(parents=True, exist_ok=True)
-            lock = ReadWriteLock(self.path / LOCK, blocking=False, is_singleton=False)
-        acquire = lock.acquire_read if shared else lock.acquire_write
         try:
-            try:
-                acquire()
-            except Timeout:
-                raise WorkFolderBusyError(
-                    f"another run is working in {self.path}: wait for it or stop it"
-                ) from None
-            except sqlite3.Error as error:  # the library's lock is a lock on an SQLite file
-                raise UsageError(f"cannot lock {self.path / LOCK}: {error}") from error
-            yield
+            with held(self.path / LOCK, shared=shared):
+                yield
         finally:
-            lock.close()
             if self._removed:  # Windows keeps what is open, as the lock was until now
                 shutil.rmtree(self.path, ignore_errors=True)
             if self._made_parent:
