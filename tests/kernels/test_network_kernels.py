@@ -22,7 +22,7 @@ from vsrpp_cli.network.alignment import offsets_and_mask
 from vsrpp_cli.network.base import Kernels
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.network.stages import LibraryConv
+from vsrpp_cli.backends.cpu_basicvsrpp import LibraryConv
 from vsrpp_cli.network.warp import warp
 
 DTYPES = [torch.float32, torch.bfloat16]

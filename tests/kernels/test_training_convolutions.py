@@ -6,7 +6,7 @@ import torch
 from vsrpp_cli.kernels.training.convolutions import Layer, LibraryChains, WinogradChains
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.network.training_forward import cast, restore
+from vsrpp_cli.training.forward import cast, restore
 
 # Channels of the inputs, outputs of the layers, and the layers.
 CHAINS = {

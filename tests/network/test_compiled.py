@@ -9,7 +9,7 @@ from support.real_basicvsr import CLEANED_THRICE, small_network
 from support.tiny import moving_frames, tiny_network
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.network.compiled import CompiledStages
+from vsrpp_cli.backends.compiled import CompiledStages
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import Chunk
 from vsrpp_cli.runs.planner import make_plan, open_input

@@ -12,8 +12,8 @@ from torch import Tensor
 from support.tiny import Scrambled, inverted
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.network.storage import OnHost
-from vsrpp_cli.network.streaming import FADE, BranchState, joined
+from vsrpp_cli.streaming.storage import OnHost
+from vsrpp_cli.streaming.chunk_run import FADE, BranchState, joined
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["4x", "same-size"])

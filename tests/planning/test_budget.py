@@ -5,7 +5,7 @@ import pytest
 from vsrpp_cli.checkpoints.registry import MODELS
 from vsrpp_cli.errors import OutOfMemoryError, UsageError
 from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
-from vsrpp_cli.network.streaming import FADE
+from vsrpp_cli.streaming.chunk_run import FADE
 from vsrpp_cli.planning.budget import (
     GOOD_CONTEXT,
     LEAST_OVERLAP,

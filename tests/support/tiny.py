@@ -7,7 +7,7 @@ import torch
 
 from support.clips import TINY
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.storage import OnHost
+from vsrpp_cli.streaming.storage import OnHost
 
 TINY_SAME_SIZE = replace(TINY, same_size=True)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vsrpp_cli.inference.device import DTYPES, choose_kernels
 from vsrpp_cli.network.base import Kernels, VideoNetwork
-from vsrpp_cli.network.storage import OnDevice, Storage
-from vsrpp_cli.network.streaming import BranchState, ChunkRun, OnWork, joined
+from vsrpp_cli.streaming.storage import OnDevice, Storage
+from vsrpp_cli.streaming.chunk_run import BranchState, ChunkRun, OnWork, joined
 
 States = tuple[BranchState | None, ...]
 """What the networks of a chain go on from, one entry each."""

@@ -26,7 +26,7 @@ from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.kernels import pages
 from vsrpp_cli.network.base import VideoNetwork
-from vsrpp_cli.network.storage import OnDevice, OnHost, Storage
+from vsrpp_cli.streaming.storage import OnDevice, OnHost, Storage
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
 from vsrpp_cli.planning.chunks import Chunk, shorten, split_evenly
 from vsrpp_cli.planning.tiles import Tile, grid, padded

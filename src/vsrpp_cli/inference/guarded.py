@@ -15,8 +15,8 @@ from vsrpp_cli.errors import GuardError
 from vsrpp_cli.inference.chain import Chain, ChainRun, States, converted, only, together
 from vsrpp_cli.inference.guard import Guard, look
 from vsrpp_cli.inference.transfer import Downloads
-from vsrpp_cli.network.storage import Storage
-from vsrpp_cli.network.streaming import OnWork
+from vsrpp_cli.streaming.storage import Storage
+from vsrpp_cli.streaming.chunk_run import OnWork
 
 Finish = Callable[[Tensor, slice], Tensor]
 """Makes of the network's frames (n, 3, sH, sW), which it may write to, what is wanted on the

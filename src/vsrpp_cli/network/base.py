@@ -6,11 +6,11 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
-from vsrpp_cli.network.compiled import CompiledStages
+from vsrpp_cli.backends.compiled import CompiledStages
 from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.network.spynet import Spynet
-from vsrpp_cli.network.storage import Storage
-from vsrpp_cli.network.streaming import BranchState, ChunkRun, OnWork, Stages
+from vsrpp_cli.streaming.storage import Storage
+from vsrpp_cli.streaming.chunk_run import BranchState, ChunkRun, OnWork, Stages
 
 Kernels = Literal["library", "fused", "winograd", "compiled"]
 """See `VideoNetwork.prepare`."""

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrpp_cli.network.base import VideoNetwork
-from vsrpp_cli.network.compiled import CompiledStages
+from vsrpp_cli.backends.compiled import CompiledStages
 from vsrpp_cli.network.config import BasicVSRConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
 from vsrpp_cli.network.spynet import Spynet, split_clips
-from vsrpp_cli.network.streaming import Past, Stages
+from vsrpp_cli.streaming.chunk_run import Past, Stages
 from vsrpp_cli.network.warp import warp
 
 BRANCHES = ("backward_resblocks", "forward_resblocks")
@@ -106,7 +106,7 @@ class BasicVSR(VideoNetwork):
 
     def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
         """See `VideoNetwork.fused_stages`."""
-        from vsrpp_cli.network.basicvsr_stages import FusedBasicVSR  # noqa: PLC0415  needs numba
+        from vsrpp_cli.backends.cpu_basicvsr import FusedBasicVSR  # noqa: PLC0415  needs numba
 
         return FusedBasicVSR(self, dtype, winograd=winograd)
 
@@ -197,7 +197,7 @@ class RealBasicVSR(VideoNetwork):
 
     def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
         """See `VideoNetwork.fused_stages`."""
-        from vsrpp_cli.network.basicvsr_stages import FusedRealBasicVSR  # noqa: PLC0415
+        from vsrpp_cli.backends.cpu_basicvsr import FusedRealBasicVSR  # noqa: PLC0415
 
         return FusedRealBasicVSR(self, dtype, winograd=winograd)
 

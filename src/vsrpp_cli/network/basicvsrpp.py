@@ -15,7 +15,7 @@ from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
 from vsrpp_cli.network.spynet import Spynet, split_clips
-from vsrpp_cli.network.streaming import BRANCHES, Past, Stages
+from vsrpp_cli.streaming.chunk_run import BRANCHES, Past, Stages
 from vsrpp_cli.network.warp import warp
 
 
@@ -48,7 +48,7 @@ class BasicVSRPP(VideoNetwork):
 
     def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
         """See `VideoNetwork.fused_stages`."""
-        from vsrpp_cli.network.stages import FusedStages  # noqa: PLC0415  needs numba, is slow
+        from vsrpp_cli.backends.cpu_basicvsrpp import FusedStages  # noqa: PLC0415  needs numba, is slow
 
         return FusedStages(self, dtype, winograd=winograd)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vsrpp_cli.inference.device import choose_kernels
 from vsrpp_cli.kernels.training.convolutions import WinogradChains
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
-from vsrpp_cli.network.training_forward import cast, flow_pyramid, restore
+from vsrpp_cli.training.forward import cast, flow_pyramid, restore
 
 
 class TrainedNetwork(nn.Module):

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vsrpp_cli.network.storage import OnDevice, Storage
+from vsrpp_cli.streaming.storage import OnDevice, Storage
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 """Those of BasicVSR++, in the order they run; each sees the spatial features and all branches

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.network.streaming import Past
+from vsrpp_cli.streaming.chunk_run import Past
 
 if TYPE_CHECKING:
     from vsrpp_cli.network.base import VideoNetwork

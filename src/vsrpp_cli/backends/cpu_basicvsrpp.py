@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vsrpp_cli.kernels import fused
 from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.layers import SLOPE, Enlarging, ResidualBlock, ResidualBlocks
-from vsrpp_cli.network.streaming import BRANCHES, Past
+from vsrpp_cli.streaming.chunk_run import BRANCHES, Past
 from vsrpp_cli.network.warp import warp as warp_flow
 
 if TYPE_CHECKING:

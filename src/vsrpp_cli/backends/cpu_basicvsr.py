@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vsrpp_cli.kernels import fused
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks
-from vsrpp_cli.network.stages import (
+from vsrpp_cli.backends.cpu_basicvsrpp import (
     Blocks,
     ConvolutionMaker,
     FusedEnlarging,
@@ -19,7 +19,7 @@ from vsrpp_cli.network.stages import (
     few_channels,
     weights_of,
 )
-from vsrpp_cli.network.streaming import Past
+from vsrpp_cli.streaming.chunk_run import Past
 
 if TYPE_CHECKING:
     from vsrpp_cli.network.basicvsr import BasicVSR, RealBasicVSR

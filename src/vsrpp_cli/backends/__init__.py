@@ -1,0 +1,1 @@
+"""Who computes the stages of a network: torch, its compiler, or kernels of our own."""
