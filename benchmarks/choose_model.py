@@ -20,12 +20,12 @@ from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.evaluation.degrading import degrade_input
 from vsrpp_cli.evaluation.methods import Network
 from vsrpp_cli.evaluation.sequences import find_sequences, read_8bit
-from vsrpp_cli.inference.device import default_threads, resolve_device, resolve_precision
+from vsrpp_cli.inference.device import default_threads
+from vsrpp_cli.inference.session import Session, compute_spec
 from vsrpp_cli.media.compression import CLEAN_QUANTISER, Compression, compression_of
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import Picture, psnr, to_8bit
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.plan import ComputeSpec
 
 MODELS = ("compact", "compact-web")
 CRF = (0.0, 12.0, 18.0, 23.0, 28.0, 33.0)
@@ -54,15 +54,10 @@ class Case:
 
 def networks(threads: int) -> list[Network]:
     """Return both models, ready to run."""
-    device = resolve_device("auto")
-    compute = ComputeSpec(
-        device=str(device),
-        precision=resolve_precision("auto", device),
-        threads=threads,
-        ensemble=False,
-        guard=True,
-    )
-    return [Network(name, resolve_chain(name, offline=True), compute) for name in MODELS]
+    options = UpscaleOptions(threads=threads)
+    compute = compute_spec(options)
+    chains = ((name, resolve_chain(name, offline=True)) for name in MODELS)
+    return [Network(name, Session(chain, options, compute)) for name, chain in chains]
 
 
 def score(network: Network, low: list[Picture], truth: list[Picture]) -> float:

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
+from vsrpp_cli.backends.cpu_layers import LibraryConv
 from vsrpp_cli.kernels import fused
 from vsrpp_cli.network.alignment import offsets_and_mask
-from vsrpp_cli.backends.cpu_basicvsrpp import LibraryConv
 from vsrpp_cli.network.warp import warp
 
 BEGIN, END = "<!-- kernels: begin -->", "<!-- kernels: end -->"

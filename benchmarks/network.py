@@ -42,10 +42,12 @@ import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from reference import moving_clip, reference_network, set_weights  # noqa: E402
+from vsrpp_cli.backends.select import Kernels, prepare  # noqa: E402
 from vsrpp_cli.checkpoints.load import load_network  # noqa: E402
 from vsrpp_cli.network.alignment import Alignment  # noqa: E402
-from vsrpp_cli.network.base import Kernels  # noqa: E402
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP  # noqa: E402
+from vsrpp_cli.streaming.chunk_run import ChunkRun  # noqa: E402
+from vsrpp_cli.streaming.stages import Stages  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- network{}: begin -->", "<!-- network{}: end -->"
@@ -68,7 +70,7 @@ def convolutions(network: BasicVSRPP, clip: Tensor) -> Counter[tuple[int, ...]]:
         for m in network.modules()
         if isinstance(m, nn.Conv2d | Alignment)
     ]
-    list(network.run(clip))
+    list(ChunkRun(network, clip))
     for hook in hooks:
         hook.remove()
     return counts
@@ -98,19 +100,19 @@ def measured(work: Callable[[], Tensor]) -> tuple[float, float, Tensor]:
     return time.process_time() - cpu, time.perf_counter() - wall, result
 
 
-def prepared(name: str, dtype: torch.dtype, kernels: Kernels) -> BasicVSRPP:
+def prepared(name: str, dtype: torch.dtype, kernels: Kernels) -> Stages:
     """Return a network of ours, ready to run, its kernels compiled."""
     if name == "compact":
         network = load_network(ROOT / "weights" / "compact-x4.safetensors")
     else:
         network = BasicVSRPP()
         set_weights(network)
-    network.prepare(dtype=dtype, kernels=kernels)
-    list(network.run(torch.rand(3, 3, 64, 64)))
-    return network
+    stages = prepare(network, dtype=dtype, kernels=kernels)
+    list(ChunkRun(stages, torch.rand(3, 3, 64, 64)))
+    return stages
 
 
-def candidates() -> dict[str, BasicVSRPP]:
+def candidates() -> dict[str, Stages]:
     """Return what takes its turn beside the reference."""
     if arguments.isa == "AVX2":
         return {"64 channels, float32, fused": prepared("64", torch.float32, "fused")}
@@ -144,7 +146,7 @@ def main() -> None:
         reference = reference_network()
         work["reference, float32"] = lambda: reference(clip[None])[0]
     for label, network in networks.items():
-        work[label] = lambda network=network: torch.stack(list(network.run(clip)))
+        work[label] = lambda network=network: torch.stack(list(ChunkRun(network, clip)))
     best: dict[str, tuple[float, float, Tensor]] = {}
     for _ in range(arguments.rounds):
         for label, run in work.items():
@@ -155,8 +157,9 @@ def main() -> None:
     lines = table(best, arguments.frames)
     plain = BasicVSRPP()
     set_weights(plain)
+    prepare(plain)
     few = clip[:3]
-    counts = convolutions(plain.prepare(), few)
+    counts = convolutions(plain, few)
     for dtype in [torch.float32] if arguments.isa else [torch.bfloat16, torch.float32]:
         alone = convolutions_alone(counts, dtype) / len(few)
         lines.append(f"| convolutions alone, oneDNN, {str(dtype)[6:]} | {alone:.2f} | | | |")

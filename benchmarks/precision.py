@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.network.base import Kernels
+from vsrpp_cli.streaming.chunk_run import ChunkRun
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "compact-x4.safetensors"
 WAYS: list[tuple[torch.dtype, Kernels]] = [
@@ -36,8 +37,8 @@ def read(folder: Path, frames: int) -> Tensor:
 
 def run(clip: Tensor, dtype: torch.dtype, kernels: Kernels) -> Tensor:
     """Return the clip enlarged."""
-    network = load_network(WEIGHTS).prepare(dtype=dtype, kernels=kernels)
-    return torch.stack(list(network.run(clip))).clamp(0, 1)
+    stages = prepare(load_network(WEIGHTS), dtype=dtype, kernels=kernels)
+    return torch.stack(list(ChunkRun(stages, clip))).clamp(0, 1)
 
 
 def main() -> None:

@@ -20,8 +20,10 @@ from pathlib import Path
 import torch
 
 from reference import moving_clip, reference_network
+from vsrpp_cli.backends.select import prepare
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig
+from vsrpp_cli.streaming.chunk_run import ChunkRun
 
 SIDES = ("reference", "float32", "bfloat16")
 
@@ -46,10 +48,10 @@ def child(side: str, given: argparse.Namespace) -> None:
         network(clip[None])
     else:
         ours = BasicVSRPP(replace(NetworkConfig(), blocks=given.blocks))
-        ours.prepare(dtype=getattr(torch, side), kernels="winograd")
-        list(ours.run(small))
+        stages = prepare(ours, dtype=getattr(torch, side), kernels="winograd")
+        list(ChunkRun(stages, small))
         before = resident()
-        for _ in ours.run(clip):
+        for _ in ChunkRun(stages, clip):
             pass
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 

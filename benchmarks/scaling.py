@@ -20,6 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
 import torch
 
 from reference import moving_clip
+from vsrpp_cli.backends.select import prepare
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.inference.device import (
@@ -28,6 +29,7 @@ from vsrpp_cli.inference.device import (
     default_threads,
     resolve_precision,
 )
+from vsrpp_cli.streaming.chunk_run import ChunkRun
 
 CPU = torch.device("cpu")
 
@@ -40,13 +42,13 @@ def child(given: argparse.Namespace) -> None:
     network = load_network(model.path)
     precision = resolve_precision("auto", CPU)
     kernels = choose_kernels(CPU, precision, network.config)
-    network.prepare(dtype=DTYPES[precision], kernels=kernels)
+    stages = prepare(network, dtype=DTYPES[precision], kernels=kernels)
     clip = moving_clip(given.frames, width, height)
-    list(network.run(clip[:2]))
+    list(ChunkRun(stages, clip[:2]))
     best = [1e9, 1e9]
     for _ in range(given.rounds):
         wall, cpu = time.perf_counter(), time.process_time()
-        for _ in network.run(clip):
+        for _ in ChunkRun(stages, clip):
             pass
         spent = time.perf_counter() - wall, time.process_time() - cpu
         best = [min(pair) for pair in zip(best, spent, strict=True)]

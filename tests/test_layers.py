@@ -16,6 +16,8 @@ LAYERS = [
     {"durable"},
     {"planning", "media", "kernels", "metrics", "degrade"},
     {"network"},
+    {"streaming"},
+    {"backends"},
     {"checkpoints"},
     {"inference"},
     {"runs"},

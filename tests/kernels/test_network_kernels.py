@@ -16,14 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsrpp_cli.backends import cpu_layers
+from vsrpp_cli.backends.cpu_layers import LibraryConv
+from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.kernels import fused, pages
-from vsrpp_cli.network import deform, stages
+from vsrpp_cli.network import deform
 from vsrpp_cli.network.alignment import offsets_and_mask
-from vsrpp_cli.network.base import Kernels
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.backends.cpu_basicvsrpp import LibraryConv
 from vsrpp_cli.network.warp import warp
+from vsrpp_cli.streaming.chunk_run import ChunkRun
+from vsrpp_cli.streaming.stages import Stages
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -71,7 +74,7 @@ def test_library_convolution_does_without_onednn(monkeypatch: pytest.MonkeyPatch
     x = image(16, 9, 9, torch.float32)
     convolve = LibraryConv(weight, bias, [16], dtype=torch.float32, slope=0.1)
     expected = convolve([x])
-    monkeypatch.setattr(stages, "_convolve_and_activate", None)
+    monkeypatch.setattr(cpu_layers, "_convolve_and_activate", None)
     torch.testing.assert_close(convolve([x]), expected)
 
 
@@ -178,8 +181,8 @@ def network(*, same_size: bool = False) -> BasicVSRPP:
     return network
 
 
-def run(network: BasicVSRPP, clip: Tensor) -> Tensor:
-    return torch.stack(list(network.run(clip)))
+def run(network: Stages, clip: Tensor) -> Tensor:
+    return torch.stack(list(ChunkRun(network, clip)))
 
 
 def psnr(result: Tensor, expected: Tensor) -> float:
@@ -193,7 +196,7 @@ def test_network_is_the_plain_one(kernels: Kernels, same_size: bool) -> None:
     plain = network(same_size=same_size)
     unit = plain.config.multiple_of
     clip = torch.rand(4, 3, 17 * unit, 22 * unit)
-    fast = copy.deepcopy(plain).prepare(kernels=kernels)
+    fast = prepare(copy.deepcopy(plain), kernels=kernels)
     expected = run(plain, clip)
     spread = expected.max() - expected.min()
     assert (run(fast, clip) - expected).abs().max() < 1e-4 * spread
@@ -211,21 +214,22 @@ def test_network_is_the_plain_one(kernels: Kernels, same_size: bool) -> None:
 def test_half_precision_is_close(dtype: torch.dtype, kernels: Kernels) -> None:
     plain = network()
     clip = torch.rand(4, 3, 17, 22)
-    half = copy.deepcopy(plain).prepare(dtype=dtype, kernels=kernels)
-    assert half.spynet.mean.dtype == torch.float32
+    copied = copy.deepcopy(plain)
+    half = prepare(copied, dtype=dtype, kernels=kernels)
+    assert copied.spynet.mean.dtype == torch.float32
     # Random weights forgive less than trained ones, which reach 60 and more on real frames.
     assert psnr(run(half, clip), run(plain, clip)) > 40
 
 
 def test_threads_change_no_bit() -> None:
-    fast = network().prepare(kernels="winograd")
+    fast = prepare(network(), kernels="winograd")
     clip = torch.rand(3, 3, 24, 40)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        alone = [fast._stages.extract(frame[None]) for frame in clip]
+        alone = [fast.extract(frame[None]) for frame in clip]
         torch.set_num_threads(3)
-        together = [fast._stages.extract(frame[None]) for frame in clip]
+        together = [fast.extract(frame[None]) for frame in clip]
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
@@ -253,12 +257,12 @@ def test_what_a_thread_raises_is_raised_when_all_have_stopped() -> None:
 
 
 def test_carried_state_is_exact_with_kernels_too() -> None:
-    fast = network().prepare(dtype=torch.bfloat16, kernels="winograd")
+    fast = prepare(network(), dtype=torch.bfloat16, kernels="winograd")
     clip = torch.rand(5, 3, 17, 22)
     whole = run(fast, clip)
-    head = fast.run(clip, keep=range(2))
+    head = ChunkRun(fast, clip, keep=range(2))
     frames = list(head)
-    frames += list(fast.run(clip[2:], state=head.state))
+    frames += list(ChunkRun(fast, clip[2:], state=head.state))
     assert torch.equal(torch.stack(frames), whole)
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from vsrpp_cli.kernels.training.sampling import column_weight, deform_columns, warp
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
-from vsrpp_cli.training.forward import cast, restore
 from vsrpp_cli.network.warp import warp as slow_warp
+from vsrpp_cli.training.forward import cast, restore
 
 BATCH, CHANNELS, HEIGHT, WIDTH, GROUPS = 2, 8, 5, 7, 4
 

@@ -21,11 +21,13 @@ from support.real_basicvsr import (
     small_network,
 )
 from support.tiny import Scrambled, moving_frames
+from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.checkpoints.load import build, recognise
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.network.base import Kernels, VideoNetwork
 from vsrpp_cli.network.basicvsr import BasicVSR, RealBasicVSR
 from vsrpp_cli.planning.chunks import Chunk
+from vsrpp_cli.streaming.chunk_run import ChunkRun
+from vsrpp_cli.streaming.stages import Stages
 
 CLEANINGS = {"one_cleaning": CLEANED_ONCE, "three_cleanings": CLEANED_THRICE}
 
@@ -41,8 +43,8 @@ def clip(golden: dict[str, np.ndarray]) -> Tensor:
     return torch.from_numpy(golden["frames"]).float() / 255
 
 
-def run(network: VideoNetwork, clip: Tensor) -> Tensor:
-    return torch.stack(list(network.run(clip)))
+def run(network: Stages, clip: Tensor) -> Tensor:
+    return torch.stack(list(ChunkRun(network, clip)))
 
 
 def assert_golden(output: Tensor, golden: dict[str, np.ndarray], cleaning: str) -> None:
@@ -70,7 +72,7 @@ def test_output_is_that_of_the_published_network(
 def test_kernels_compute_what_the_published_network_does(
     cleaning: str, kernels: Kernels, golden: dict[str, np.ndarray], clip: Tensor
 ) -> None:
-    network = small_network(CLEANINGS[cleaning]).prepare(kernels=kernels)
+    network = prepare(small_network(CLEANINGS[cleaning]), kernels=kernels)
     assert_golden(run(network, clip), golden, cleaning)
 
 
@@ -78,7 +80,7 @@ def test_kernels_compute_what_the_published_network_does(
 def test_half_precision_is_close(kernels: Kernels, clip: Tensor) -> None:
     plain = small_network()
     expected = run(plain, clip[:3])
-    half = copy.deepcopy(plain).prepare(dtype=torch.bfloat16, kernels=kernels)
+    half = prepare(copy.deepcopy(plain), dtype=torch.bfloat16, kernels=kernels)
     peak = float(expected.max() - expected.min())
     error = float((run(half, clip[:3]) - expected).square().mean())
     assert 10 * np.log10(peak**2 / error) > 50
@@ -98,7 +100,7 @@ def test_plain_basicvsr_is_what_comes_after_cleaning(clip: Tensor) -> None:
     with torch.inference_mode():
         assert torch.equal(plain(clip[None]), small_network().basicvsr(clip[None]))
     for kernels in ("library", "winograd"):
-        fast = copy.deepcopy(plain).prepare(kernels=kernels)
+        fast = prepare(copy.deepcopy(plain), kernels=kernels)
         torch.testing.assert_close(run(fast, clip), run(plain, clip), atol=2e-4, rtol=0)
 
 
@@ -109,8 +111,7 @@ def test_each_frame_is_cleaned_again_or_not_by_itself(kernels: Kernels, clip: Te
     # The clip as a whole is above this, which would have the published network clean all again.
     threshold = float(residues.sort().values[1:3].mean())
     assert residues.mean() > threshold
-    network = small_network(threshold).prepare(kernels=kernels)
-    stages = network._stages or network
+    stages = prepare(small_network(threshold), kernels=kernels)
     alone = torch.cat([stages.extract(frame[None]) for frame in clip])
     once = torch.cat([small_network().extract(frame[None]) for frame in clip])
     changed = (alone - once).abs().amax((1, 2, 3)) > 1e-3
@@ -122,8 +123,8 @@ def test_each_frame_is_cleaned_again_or_not_by_itself(kernels: Kernels, clip: Te
 def test_cleaning_depends_on_no_other_frame_of_the_chunk(clip: Tensor) -> None:
     network = small_network(float(small_network().residue(clip).abs().mean()))
     whole = run(network, clip)
-    head = network.run(clip, keep=range(3))
-    parts = [*head, *network.run(clip[3:], state=head.state)]
+    head = ChunkRun(network, clip, keep=range(3))
+    parts = [*head, *ChunkRun(network, clip[3:], state=head.state)]
     assert torch.equal(torch.stack(parts), whole)
 
 
@@ -131,9 +132,9 @@ def test_features_kept_elsewhere_change_no_bit(clip: Tensor) -> None:
     network, storage = small_network(), Scrambled()
     whole = run(network, clip)
     kept = storage.put(clip)
-    head = network.run(kept[:4], keep=range(2), storage=storage)
+    head = ChunkRun(network, kept[:4], keep=range(2), storage=storage)
     frames = list(head)
-    tail = network.run(kept[2:], state=head.state, storage=storage)
+    tail = ChunkRun(network, kept[2:], state=head.state, storage=storage)
     assert torch.equal(torch.stack(frames)[0], run(network, clip[:4])[0])
     assert len([*frames, *tail]) == len(whole)
     assert len(head.state.forward) == 1

@@ -5,7 +5,6 @@ import pytest
 from vsrpp_cli.checkpoints.registry import MODELS
 from vsrpp_cli.errors import OutOfMemoryError, UsageError
 from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
-from vsrpp_cli.streaming.chunk_run import FADE
 from vsrpp_cli.planning.budget import (
     GOOD_CONTEXT,
     LEAST_OVERLAP,
@@ -24,6 +23,7 @@ from vsrpp_cli.planning.budget import (
 from vsrpp_cli.planning.chunks import computed_per_kept, plan_segments
 from vsrpp_cli.planning.tiles import computed_per_pixel, grid
 from vsrpp_cli.records import from_json, to_json
+from vsrpp_cli.streaming.chunk_run import FADE
 
 GB = 10**9
 COMPACT = NetworkConfig(

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from support.clips import tiny_checkpoint, write_clip
+from vsrpp_cli.inference.session import compute_spec
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.planner import compute_spec
 from vsrpp_cli.runs.run import upscale
 from vsrpp_cli.runs.workers import processes
 
@@ -24,8 +24,8 @@ def places(monkeypatch, tmp_path):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=24 << 30)
     )
-    monkeypatch.setattr("vsrpp_cli.runs.planner.available_cores", lambda: 16)
-    monkeypatch.setattr("vsrpp_cli.runs.planner.default_threads", lambda: 16)
+    monkeypatch.setattr("vsrpp_cli.inference.session.available_cores", lambda: 16)
+    monkeypatch.setattr("vsrpp_cli.inference.session.default_threads", lambda: 16)
 
     def given(_plan, _folder, _indices, found, *_):
         raise _GivenError([(place.device, place.threads) for place in found])
@@ -64,7 +64,7 @@ def test_no_more_workers_than_segments(places):
 
 
 def test_more_threads_than_cores_are_not_used_and_that_is_said(monkeypatch):
-    monkeypatch.setattr("vsrpp_cli.runs.planner.available_cores", lambda: 2)
+    monkeypatch.setattr("vsrpp_cli.inference.session.available_cores", lambda: 2)
     spec = compute_spec(UpscaleOptions(device="cpu", threads=99))
     assert spec.threads == 2
     assert spec.notes == ("99 threads were asked for, 2 cores are there",)

@@ -6,23 +6,23 @@ modules of the networks are the slow twin: the same function of the same weights
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from vsrpp_cli.backends.flows import NetworkFlows
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.streaming.chunk_run import Past
-
-if TYPE_CHECKING:
-    from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.network.basicvsr import RealBasicVSR
+from vsrpp_cli.network.propagation import Past
 
 SHAPES = 64
 """Variants of a part that are compiled, each for one size of tiles, before torch gives up on it."""
 
 
-class CompiledStages:
-    """A network's stages, compiled when first used; see `streaming.Stages` for what each does.
+class CompiledStages(NetworkFlows):
+    """A network's stages, compiled when first used; see `streaming.stages.Stages`.
 
     Each part is compiled for the shapes it meets (padded tiles are all of one size), and each
     branch for itself: torch limits how often one function is compiled.
@@ -32,26 +32,20 @@ class CompiledStages:
         backend: of `torch.compile`.
     """
 
-    def __init__(self, network: "VideoNetwork", backend: str = "inductor") -> None:
-        self.branches = network.branches
+    one_clip = False
+
+    def __init__(self, network: VideoNetwork, backend: str = "inductor") -> None:
+        super().__init__(network)
         self._network = network
         self._backend = backend
         self._compiled: dict[str, Callable[..., Tensor]] = {}
 
-    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
-        """See `streaming.Stages`."""
-        return self._network.flow_input(frames, spatial)
-
-    def pyramid(self, frame: Tensor) -> list[Tensor]:
-        """See `streaming.Stages`."""
-        return self._network.pyramid(frame)
-
     def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         return self.call("flow", self._network.flow, reference, other, size)
 
     def extract(self, frame: Tensor) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         return self.call("extract", self._network.extract, frame)
 
     def step(
@@ -62,11 +56,11 @@ class CompiledStages:
         flow_1: Tensor | None,
         flow_before: Tensor | None,
     ) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         return self.call(name, self._network.step, name, inputs, past, flow_1, flow_before)
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         return self.call("reconstruct", self._network.reconstruct, features, frame)
 
     def call(self, part: str, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -89,3 +83,19 @@ class CompiledStages:
             raise UsageError(
                 f"--compile: torch's compiler does not work here ({cause}): leave the option out"
             ) from error
+
+
+class CompiledRealBasicVSR(CompiledStages):
+    """Compiled but for the decision whether to clean again, which no compiler can foresee."""
+
+    def __init__(self, network: RealBasicVSR) -> None:
+        super().__init__(network)
+        self._cleaning = network
+
+    def extract(self, frame: Tensor) -> Tensor:
+        """See `RealBasicVSR.extract`."""
+
+        def residue(frame: Tensor) -> Tensor:
+            return self.call("residue", self._cleaning.residue, frame)
+
+        return self._cleaning.cleaned(frame, residue)

@@ -1,16 +1,12 @@
-"""The parts of BasicVSR and RealBasicVSR for inference on a CPU; see `stages`.
+"""The parts of BasicVSR and RealBasicVSR for inference on a CPU; with the kernels of `fused`.
 
-The plain modules of `basicvsr` are the slow twin: the same function of the same weights.
+The plain modules of `network.basicvsr` are the slow twin: the same function of the same weights.
 """
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from vsrpp_cli.kernels import fused
-from vsrpp_cli.network.layers import SLOPE, ResidualBlocks
-from vsrpp_cli.backends.cpu_basicvsrpp import (
+from vsrpp_cli.backends.cpu_layers import (
     Blocks,
     ConvolutionMaker,
     FusedEnlarging,
@@ -19,19 +15,22 @@ from vsrpp_cli.backends.cpu_basicvsrpp import (
     few_channels,
     weights_of,
 )
-from vsrpp_cli.streaming.chunk_run import Past
+from vsrpp_cli.backends.flows import NetworkFlows
+from vsrpp_cli.kernels import fused
+from vsrpp_cli.network.basicvsr import BasicVSR, RealBasicVSR
+from vsrpp_cli.network.layers import SLOPE, ResidualBlocks
+from vsrpp_cli.network.propagation import Past
 
-if TYPE_CHECKING:
-    from vsrpp_cli.network.basicvsr import BasicVSR, RealBasicVSR
 
+class FusedBasicVSR(NetworkFlows):
+    """BasicVSR's stages with kernels; arguments as of `cpu_basicvsrpp.FusedBasicVSRPP`."""
 
-class FusedBasicVSR:
-    """BasicVSR's stages with kernels; arguments as of `stages.FusedStages`."""
+    one_clip = True
 
-    def __init__(self, network: "BasicVSR", dtype: torch.dtype, *, winograd: bool) -> None:
+    def __init__(self, network: BasicVSR, dtype: torch.dtype, *, winograd: bool) -> None:
+        super().__init__(network)
         make: ConvolutionMaker = fused.WinogradConv if winograd else LibraryConv
         channels = network.config.channels
-        self.branches = network.branches
         self.network = network
         self.dtype = dtype
         self.propagation = {
@@ -42,20 +41,8 @@ class FusedBasicVSR:
         self.fusion = LibraryConv(weight, bias, [channels, channels], dtype=dtype, slope=SLOPE)
         self.enlarged = FusedEnlarging(network, dtype, make, fused.Scratch())
 
-    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
-        """See `streaming.Stages`."""
-        return self.network.flow_input(frames, spatial)
-
-    def pyramid(self, frame: Tensor) -> list[Tensor]:
-        """See `streaming.Stages`."""
-        return self.network.pyramid(frame)
-
-    def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
-        """See `streaming.Stages`."""
-        return self.network.flow(reference, other, size)
-
     def extract(self, frame: Tensor) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         return self.network.extract(frame)
 
     def step(
@@ -66,7 +53,7 @@ class FusedBasicVSR:
         flow_1: Tensor | None,
         flow_before: Tensor | None,  # noqa: ARG002  of second-order propagation
     ) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         frame = few_channels(inputs[0], self.dtype)
         if past is None or flow_1 is None:
             warped = fused.empty_image(frame, self.network.config.channels).zero_()
@@ -75,7 +62,7 @@ class FusedBasicVSR:
         return self.propagation[name]([frame, warped])
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:  # noqa: ARG002
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         seen, *branches = features
         return self.enlarged(self.fusion(branches)) + self.network.enlarge(seen)
 
@@ -83,7 +70,7 @@ class FusedBasicVSR:
 class FusedRealBasicVSR(FusedBasicVSR):
     """The same, with image cleaning."""
 
-    def __init__(self, network: "RealBasicVSR", dtype: torch.dtype, *, winograd: bool) -> None:
+    def __init__(self, network: RealBasicVSR, dtype: torch.dtype, *, winograd: bool) -> None:
         super().__init__(network.basicvsr, dtype, winograd=winograd)
         make: ConvolutionMaker = fused.WinogradConv if winograd else LibraryConv
         blocks, last = network.image_cleaning
@@ -93,7 +80,7 @@ class FusedRealBasicVSR(FusedBasicVSR):
         self.last = LibraryConv(*weights_of(last), [network.config.channels], dtype=dtype)
 
     def extract(self, frame: Tensor) -> Tensor:
-        """See `streaming.Stages`."""
+        """See `Stages`."""
         return self.cleaned(frame, self.residue)
 
     def residue(self, frame: Tensor) -> Tensor:

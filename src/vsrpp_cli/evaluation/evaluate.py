@@ -22,9 +22,9 @@ from vsrpp_cli.evaluation.sequences import Sequence as Footage
 from vsrpp_cli.evaluation.sequences import find_sequences, named_sequence, read_8bit
 from vsrpp_cli.evaluation.web import KIND as WEB
 from vsrpp_cli.evaluation.web import Web, degrade_web
-from vsrpp_cli.inference.device import default_threads, resolve_device, resolve_precision
+from vsrpp_cli.inference.session import ComputeSpec, Session, compute_spec
 from vsrpp_cli.metrics import Picture, psnr, ssim, to_8bit
-from vsrpp_cli.runs.plan import ComputeSpec
+from vsrpp_cli.options import UpscaleOptions
 
 TRUTH = "truth"
 
@@ -106,9 +106,10 @@ def evaluate(
     protocol = find_protocol(options.protocol) if options.protocol else None
     kind = options.degradation or (protocol.kinds[0] if protocol else "bi")
     web = _web(options, kind)
-    compute = _compute(options)
+    computing = _computing(options)
+    compute = compute_spec(computing)
     footage = find_sequences(dataset, protocol, options.only)
-    networks = _networks(options, compute)
+    networks = _networks(options, computing, compute)
     setting = _resolved(options, protocol, kind, web, networks)
     methods: list[Method] = [Bicubic(setting.scale), *networks]
     results: dict[str, list[SequenceResult]] = {}
@@ -161,18 +162,19 @@ def _named(kind: str, web: Web | None) -> str:
     return f"{kind}, {', '.join(parts)}"
 
 
-def _compute(options: EvaluateOptions) -> ComputeSpec:
-    device = resolve_device(options.device)
-    return ComputeSpec(
-        device=str(device),
-        precision=resolve_precision(options.precision, device),
-        threads=options.threads or default_threads(),
+def _computing(options: EvaluateOptions) -> UpscaleOptions:
+    return UpscaleOptions(
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
         ensemble=options.ensemble,
         guard=options.guard,
     )
 
 
-def _networks(options: EvaluateOptions, compute: ComputeSpec) -> list[Network]:
+def _networks(
+    options: EvaluateOptions, computing: UpscaleOptions, compute: ComputeSpec
+) -> list[Network]:
     """Load the models; of two with the same name the later ones are numbered."""
     kind = compute.device.partition(":")[0]
     names: Counter[str] = Counter()
@@ -182,7 +184,8 @@ def _networks(options: EvaluateOptions, compute: ComputeSpec) -> list[Network]:
         name = "+".join(Path(model.name).stem for model in chain)
         names[name] += 1
         numbered = name if names[name] == 1 else f"{name}-{names[name]}"
-        networks.append(Network(numbered, chain, compute, ordinary=options.ordinary))
+        session = Session(chain, computing, compute)
+        networks.append(Network(numbered, session, ordinary=options.ordinary))
     return networks
 
 

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.inference.device import DTYPES, choose_kernels
-from vsrpp_cli.network.base import Kernels, VideoNetwork
+from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.streaming.chunk_run import ChunkRun, OnWork
+from vsrpp_cli.streaming.stages import Stages
+from vsrpp_cli.streaming.state import BranchState, joined
 from vsrpp_cli.streaming.storage import OnDevice, Storage
-from vsrpp_cli.streaming.chunk_run import BranchState, ChunkRun, OnWork, joined
 
 States = tuple[BranchState | None, ...]
 """What the networks of a chain go on from, one entry each."""
@@ -31,7 +34,7 @@ class Chain:
         self._originals = list(networks)
         self._compiled = compiled
         self._device = device
-        self._ready: dict[str, list[VideoNetwork]] = {}
+        self._ready: dict[str, list[Stages]] = {}
         self.scale = 1
         for network in networks:
             self.scale *= network.config.scale
@@ -40,8 +43,8 @@ class Chain:
         """Return the states of a chunk that nothing precedes."""
         return (None,) * len(self._originals)
 
-    def networks(self, precision: str) -> list[VideoNetwork]:
-        """Return the networks with their weights in `precision`, on the device."""
+    def stages(self, precision: str) -> list[Stages]:
+        """Return the networks' stages with their weights in `precision`, on the device."""
         if precision not in self._ready:
             self._ready[precision] = [self._prepared(net, precision) for net in self._originals]
         return self._ready[precision]
@@ -57,40 +60,20 @@ class Chain:
 
     def batches(self, precision: str) -> bool:
         """Tell whether several clips can share a run: kernels of our own take one at a time."""
-        return {"fused", "winograd"}.isdisjoint(self.kernels(precision))
+        return not any(stages.one_clip for stages in self.stages(precision))
 
-    def _prepared(self, network: VideoNetwork, precision: str) -> VideoNetwork:
+    def _prepared(self, network: VideoNetwork, precision: str) -> Stages:
         # A copy, for the float32 original may be needed to check or to recompute.
-        return copy.deepcopy(network).prepare(
+        return prepare(
+            copy.deepcopy(network),
             device=self._device,
             dtype=DTYPES[precision],
             kernels=self._kernels_of(network, precision),
         )
 
-    def run(
-        self,
-        clip: Tensor,
-        keep: range,
-        states: States,
-        precision: str,
-        storage: Storage | None = None,
-        on_work: OnWork | None = None,
-    ) -> "ChainRun":
-        """Return an iterator over the kept frames of clips, (N, 3, sH, sW); see `VideoNetwork.run`.
-
-        Args:
-            clip: shape (T, N, 3, H, W), [0, 1], float32, as `storage` keeps it.
-            keep: the kept frames.
-            states: of the chunk that ended before these clips' first frame, or `start()`.
-            precision: `fp32`, `fp16` or `bf16`; states of another one are converted.
-            storage: where to keep what is not being computed with; on the device by default.
-            on_work: told of shares of the work as they are done, the networks counting alike.
-        """
-        return ChainRun(self, clip, keep, states, precision, storage or OnDevice(), on_work)
-
 
 class ChainRun(Iterator[Tensor]):
-    """The kept frames of one chunk as the last network of the chain makes them."""
+    """The kept frames of a chunk as the last network makes them, (N, 3, sH, sW) each."""
 
     def __init__(
         self,
@@ -99,20 +82,43 @@ class ChainRun(Iterator[Tensor]):
         keep: range,
         states: States,
         precision: str,
-        storage: Storage,
-        on_work: OnWork | None,
+        storage: Storage | None = None,
+        on_work: OnWork | None = None,
+        work: float = 1.0,
     ) -> None:
-        *earlier, last = networks = chain.networks(precision)
-        each = None if on_work is None else lambda share: on_work(share / len(networks))
+        """Run all networks but the last, which goes frame by frame; see `ChunkRun`.
+
+        Args:
+            chain: the networks.
+            clip: shape (T, N, 3, H, W), [0, 1], float32, as `storage` keeps it.
+            keep: the kept frames.
+            states: of the chunk that ended before these clips' first frame, or the chain's
+                `start()`.
+            precision: `fp32`, `fp16` or `bf16`; states of another one are converted.
+            storage: where to keep what is not being computed with; on the device by default.
+            on_work: told of parts of `work` as they are done, the networks counting alike.
+            work: what the whole chunk counts as.
+        """
+        storage = storage or OnDevice()
+        *earlier, last = chain.stages(precision)
+        work /= len(earlier) + 1
         states = converted(states, precision, storage)
         self._earlier_states: list[BranchState] = []
-        for network, state in zip(earlier, states, strict=False):
+        for stages, state in zip(earlier, states, strict=False):
             # The next network wants all frames, but goes on where this chunk's kept ones end.
-            run = network.run(clip, state=state, resume_at=keep.stop, storage=storage, on_work=each)
+            run = ChunkRun(
+                stages,
+                clip,
+                state=state,
+                resume_at=keep.stop,
+                storage=storage,
+                on_work=on_work,
+                work=work,
+            )
             clip = torch.stack([storage.put(frame.clamp(0, 1)) for frame in run])
             self._earlier_states.append(run.state)
-        self._last: ChunkRun = last.run(
-            clip, keep=keep, state=states[-1], storage=storage, on_work=each
+        self._last = ChunkRun(
+            last, clip, keep=keep, state=states[-1], storage=storage, on_work=on_work, work=work
         )
 
     def __next__(self) -> Tensor:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
+from vsrpp_cli.backends.select import Kernels
 from vsrpp_cli.errors import DeviceError, UsageError
 from vsrpp_cli.inference.cgroups import ROOT, settings
-from vsrpp_cli.network.base import Kernels
 from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import PRECISIONS
 

@@ -26,10 +26,10 @@ from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.kernels import pages
 from vsrpp_cli.network.base import VideoNetwork
-from vsrpp_cli.streaming.storage import OnDevice, OnHost, Storage
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
 from vsrpp_cli.planning.chunks import Chunk, shorten, split_evenly
 from vsrpp_cli.planning.tiles import Tile, grid, padded
+from vsrpp_cli.streaming.storage import OnDevice, OnHost, Storage
 
 CONTEXT = 4
 """Frames of context after memory ran out, where the chunks so far do not tell how many."""
@@ -88,7 +88,7 @@ class Engine:
         self.events: list[Event] = []
         """What happened so far that a user should know."""
         self._note_slow_ways()
-        self._chain.networks(precision)
+        self._chain.stages(precision)
 
     @property
     def scale(self) -> int:
@@ -255,7 +255,6 @@ class Engine:
         `share` says how much of the chunk's work that is.
         """
         tiles, view = key
-        frames = share * (chunk.keep_stop - chunk.keep_start)
         height, width = given[0].shape[-2:]
         size = self._padded(width, height)
         storage: Storage = OnDevice()
@@ -269,6 +268,7 @@ class Engine:
             keep=range(chunk.keep_start - chunk.start, chunk.keep_stop - chunk.start),
             first=chunk.start,
             states=self._states.get(key) or self._chain.start(),
+            work=share * (chunk.keep_stop - chunk.keep_start),
         )
         run = Pass(
             self._chain,
@@ -278,7 +278,7 @@ class Engine:
             downloads=Downloads(self._device, self._ahead),
             guard=guard,
             on_fault=lambda text: self._note("guard", text, chunk),
-            on_work=lambda done: self._meter.add(done * frames),
+            on_work=self._meter.add,
         )
         yield from run.frames(finish)
         self._states[key] = run.states

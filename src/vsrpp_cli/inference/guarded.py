@@ -15,8 +15,8 @@ from vsrpp_cli.errors import GuardError
 from vsrpp_cli.inference.chain import Chain, ChainRun, States, converted, only, together
 from vsrpp_cli.inference.guard import Guard, look
 from vsrpp_cli.inference.transfer import Downloads
-from vsrpp_cli.streaming.storage import Storage
 from vsrpp_cli.streaming.chunk_run import OnWork
+from vsrpp_cli.streaming.storage import Storage
 
 Finish = Callable[[Tensor, slice], Tensor]
 """Makes of the network's frames (n, 3, sH, sW), which it may write to, what is wanted on the
@@ -35,6 +35,8 @@ class Batch:
     """Index of the clip's first frame in the whole run, for messages."""
     states: States
     """What the chunk before left, or the chain's `start()`."""
+    work: float = 1.0
+    """What computing it counts as."""
 
 
 class Pass:
@@ -62,7 +64,7 @@ class Pass:
             downloads: how results come to the machine; nothing else may use it meanwhile.
             guard: looks at each frame; None to hand on whatever comes.
             on_fault: told in words when a tile is recomputed.
-            on_work: told of shares of the pass as they are done.
+            on_work: told of parts of the batch's work as they are done.
         """
         self._chain = chain
         self._batch = batch
@@ -72,8 +74,8 @@ class Pass:
         self._guard = guard
         self._on_fault = on_fault
         self._count = batch.clip.shape[1]
-        self._run: ChainRun | None = chain.run(
-            batch.clip, batch.keep, batch.states, precision, storage, on_work
+        self._run: ChainRun | None = ChainRun(
+            chain, batch.clip, batch.keep, batch.states, precision, storage, on_work, batch.work
         )
         self._alone: dict[int, ChainRun] = {}
         """The tiles that are recomputed in float32."""
@@ -145,7 +147,7 @@ class Pass:
             self._run = None
         batch = self._batch
         clip, states = batch.clip[:, n : n + 1], only(batch.states, n)
-        run = self._chain.run(clip, batch.keep, states, "fp32", self._storage)
+        run = ChainRun(self._chain, clip, batch.keep, states, "fp32", self._storage)
         for _ in range(batch.keep.start, index):
             next(run)
         self._alone[n] = run

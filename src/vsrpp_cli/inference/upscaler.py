@@ -5,19 +5,15 @@ from itertools import chain, count
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vsrpp_cli.checkpoints.download import resolve_auto, resolve_chain
-from vsrpp_cli.checkpoints.load import load_network
+from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.errors import InputError
-from vsrpp_cli.inference.device import device_memory, resolve_device, resolve_precision
-from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.events import Event
-from vsrpp_cli.inference.geometry_request import wishes_of
-from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.session import Session, compute_spec
 from vsrpp_cli.inference.window import LookAhead, Picture
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry
 from vsrpp_cli.planning.chunks import open_chunks
 
 
@@ -57,24 +53,18 @@ class Upscaler:
         self._options = UpscaleOptions(
             model=model, device=device, precision=precision, offline=offline, **options
         )
-        self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
-        if model == "auto":
-            self._models = [resolve_auto(self.device.type, offline=offline)]
-        else:
-            self._models = resolve_chain(model, offline=offline)
-        self._networks = [load_network(found.path) for found in self._models]
-        self._engines: dict[Geometry, Engine] = {}
-
-    @property
-    def scale(self) -> int:
+        compute = compute_spec(self._options)
+        self.device = torch.device(compute.device)
+        self.precision = compute.precision
+        models = resolve_chain(model, device_kind=self.device.type, offline=offline)
+        self._session = Session(models, self._options, compute)
+        self.scale = self._session.scale
         """Output size over input size."""
-        return int(np.prod([network.config.scale for network in self._networks]))
 
     @property
     def events(self) -> list[Event]:
         """What happened so far that is worth knowing: recomputed chunks, retreats and the like."""
-        return [event for engine in self._engines.values() for event in engine.events]
+        return self._session.events
 
     def upscale_frames(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         """Yield the upscaled frames of one scene, in order.
@@ -97,39 +87,10 @@ class Upscaler:
         as_bytes = _is_bytes(first)
         pictures = LookAhead(_pictures(chain([first], source), first))
         height, width = first.shape[:2] if as_bytes else first.shape[1:]
-        geometry = self._geometry(width, height)
+        geometry = self._session.geometry(width, height)
         chunks = open_chunks(pictures.reach, chunk=geometry.chunk, overlap=geometry.overlap)
-        for frame in self._engine(geometry).upscale(pictures, chunks):
+        for frame in self._session.engine(geometry).upscale(pictures, chunks):
             yield _bytes(frame) if as_bytes else frame
-
-    def _geometry(self, width: int, height: int) -> Geometry:
-        work = Work(
-            width=width,
-            height=height,
-            networks=tuple(network.config for network in self._networks),
-            precision=self.precision,
-            weights=sum(model.path.stat().st_size for model in self._models),
-            ensemble=self._options.ensemble,
-            device_memory=device_memory(self.device),
-        )
-        wishes = wishes_of(self._models, self._options)
-        return choose_geometry(work, wishes, self._options.memory_limit or default_limit())
-
-    def _engine(self, geometry: Geometry) -> Engine:
-        if geometry not in self._engines:
-            self._engines[geometry] = Engine(
-                self._networks,
-                device=self.device,
-                precision=self.precision,
-                threads=self._options.threads,
-                tile=geometry.tile,
-                tile_overlap=geometry.tile_overlap,
-                batch=geometry.batch,
-                ensemble=self._options.ensemble,
-                guard=self._options.guard,
-                compiled=self._options.compile,
-            )
-        return self._engines[geometry]
 
 
 def _is_bytes(frame: NDArray[Any]) -> bool:

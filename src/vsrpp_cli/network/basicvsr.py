@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrpp_cli.network.base import VideoNetwork
-from vsrpp_cli.backends.compiled import CompiledStages
 from vsrpp_cli.network.config import BasicVSRConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
+from vsrpp_cli.network.propagation import Past
 from vsrpp_cli.network.spynet import Spynet, split_clips
-from vsrpp_cli.streaming.chunk_run import Past, Stages
 from vsrpp_cli.network.warp import warp
 
 BRANCHES = ("backward_resblocks", "forward_resblocks")
@@ -104,12 +103,6 @@ class BasicVSR(VideoNetwork):
         """The part that computes flows."""
         return self.spynet
 
-    def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
-        """See `VideoNetwork.fused_stages`."""
-        from vsrpp_cli.backends.cpu_basicvsr import FusedBasicVSR  # noqa: PLC0415  needs numba
-
-        return FusedBasicVSR(self, dtype, winograd=winograd)
-
 
 class RealBasicVSR(VideoNetwork):
     """Image cleaning, then BasicVSR."""
@@ -190,29 +183,3 @@ class RealBasicVSR(VideoNetwork):
     def flow_network(self) -> Spynet:
         """The part that computes flows."""
         return self.basicvsr.spynet
-
-    def compiled_stages(self) -> Stages:
-        """See `VideoNetwork.compiled_stages`."""
-        return CompiledRealBasicVSR(self)
-
-    def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
-        """See `VideoNetwork.fused_stages`."""
-        from vsrpp_cli.backends.cpu_basicvsr import FusedRealBasicVSR  # noqa: PLC0415
-
-        return FusedRealBasicVSR(self, dtype, winograd=winograd)
-
-
-class CompiledRealBasicVSR(CompiledStages):
-    """Compiled but for the decision whether to clean again, which no compiler can foresee."""
-
-    def __init__(self, network: RealBasicVSR) -> None:
-        super().__init__(network)
-        self._cleaning = network
-
-    def extract(self, frame: Tensor) -> Tensor:
-        """See `RealBasicVSR.extract`."""
-
-        def residue(frame: Tensor) -> Tensor:
-            return self.call("residue", self._cleaning.residue, frame)
-
-        return self._cleaning.cleaned(frame, residue)

@@ -14,9 +14,13 @@ from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
+from vsrpp_cli.network.propagation import Past
 from vsrpp_cli.network.spynet import Spynet, split_clips
-from vsrpp_cli.streaming.chunk_run import BRANCHES, Past, Stages
 from vsrpp_cli.network.warp import warp
+
+BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
+"""Those of BasicVSR++, in the order they run; each sees the spatial features and all branches
+before it."""
 
 
 class BasicVSRPP(VideoNetwork):
@@ -45,12 +49,6 @@ class BasicVSRPP(VideoNetwork):
         self.upsample2 = Upsample(channels, config.hr_channels)
         self.conv_hr = nn.Conv2d(config.hr_channels, config.hr_channels, 3, padding=1)
         self.conv_last = nn.Conv2d(config.hr_channels, 3, 3, padding=1)
-
-    def fused_stages(self, dtype: torch.dtype, *, winograd: bool) -> Stages:
-        """See `VideoNetwork.fused_stages`."""
-        from vsrpp_cli.backends.cpu_basicvsrpp import FusedStages  # noqa: PLC0415  needs numba, is slow
-
-        return FusedStages(self, dtype, winograd=winograd)
 
     @property
     def flow_network(self) -> Spynet:
@@ -87,7 +85,7 @@ class BasicVSRPP(VideoNetwork):
         small = self.flow_input(clip.flatten(0, 1))
         return self.spynet.between_neighbours(split_clips(small, len(clip)))
 
-    def flow_input(self, frames: Tensor, _spatial: Tensor | None = None) -> Tensor:
+    def flow_input(self, frames: Tensor, spatial: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""
         if not self.config.same_size:
             return frames.float()

@@ -25,6 +25,7 @@ from vsrpp_cli.errors import (
     UsageError,
     VsrppError,
 )
+from vsrpp_cli.inference.session import compute_spec
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
@@ -33,7 +34,7 @@ from vsrpp_cli.runs.account import Account, exit_code
 from vsrpp_cli.runs.batch_items import Item
 from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.journal import Journal
-from vsrpp_cli.runs.planner import compute_spec, open_input, resolve_models
+from vsrpp_cli.runs.planner import open_input, resolve_models
 from vsrpp_cli.runs.progress import OnProgress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import upscale

@@ -12,6 +12,7 @@ from typing import Any
 
 from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import ResumeRefusedError
+from vsrpp_cli.inference.session import ComputeSpec
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 from vsrpp_cli.planning.budget import Geometry
@@ -31,21 +32,6 @@ class ModelRecord:
     scale: int
     why: str = ""
     """What about the source made the choice, where it was made by itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComputeSpec:
-    """On what, and how exactly, the networks run."""
-
-    device: str
-    precision: str
-    threads: int
-    ensemble: bool
-    guard: bool
-    compiled: bool = False
-    """Whether torch's compiler is used."""
-    notes: tuple[str, ...] = ()
-    """What was asked for and is not there."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """From a command to a plan: look at input, models and machine, and decide everything."""
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import reduce
 from importlib.metadata import version as installed
@@ -12,16 +12,8 @@ from pathlib import Path
 from vsrpp_cli.checkpoints.download import AUTO, ResolvedModel, asks_for_auto, resolve_chain
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
-from vsrpp_cli.inference.device import (
-    available_cores,
-    cpu_capability,
-    default_threads,
-    device_memory,
-    resolve_devices,
-    resolve_precision,
-)
-from vsrpp_cli.inference.geometry_request import wishes_of
-from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.device import cpu_capability
+from vsrpp_cli.inference.session import compute_spec, plan_geometry
 from vsrpp_cli.media.compression import compression_of
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.images.output import check_frame_count
@@ -30,10 +22,10 @@ from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.planning.budget import Geometry, Work, choose_geometry, segment_frames
+from vsrpp_cli.planning.budget import segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
 from vsrpp_cli.runs.destination import check_input, output_name, resolve_output
-from vsrpp_cli.runs.plan import VERSION, ComputeSpec, Decoding, ModelRecord, Plan
+from vsrpp_cli.runs.plan import VERSION, Decoding, ModelRecord, Plan
 from vsrpp_cli.runs.speed import seconds_per_frame
 from vsrpp_cli.version import __version__
 
@@ -75,7 +67,14 @@ def make_plan(
     )
     if settings.kind == "frames":
         check_frame_count(output, scan.frames)
-    geometry = _geometry(source.info, scan, models, configs, compute, options)
+    geometry = plan_geometry(
+        models,
+        configs,
+        (source.info.width, source.info.height),
+        compute,
+        options,
+        longest=longest_scene(scan),
+    )
     return Plan(
         version=VERSION,
         software=software(),
@@ -110,22 +109,6 @@ def plan_only(input: str, output: str | None, options: UpscaleOptions) -> Plan:
     return make_plan(open_input(source, options), target, options)
 
 
-def compute_spec(options: UpscaleOptions) -> ComputeSpec:
-    """Decide device, precision and threads."""
-    device = resolve_devices(options.device)[0]
-    threads, cores = options.threads or default_threads(), available_cores()
-    notes = [f"{threads} threads were asked for, {cores} cores are there"] * (threads > cores)
-    return ComputeSpec(
-        device=str(device),
-        precision=resolve_precision(options.precision, device),
-        threads=min(threads, cores),
-        ensemble=options.ensemble,
-        guard=options.guard,
-        compiled=options.compile,
-        notes=tuple(notes),
-    )
-
-
 def resolve_models(
     options: UpscaleOptions,
     device: str,
@@ -157,31 +140,6 @@ def resolve_models(
         replace(model, why=compression.text) if name.strip() == AUTO else model
         for name, model in zip(names, models, strict=True)
     ]
-
-
-def _geometry(
-    info: SourceInfo,
-    scan: Scan,
-    models: Sequence[ResolvedModel],
-    configs: Sequence[AnyConfig],
-    compute: ComputeSpec,
-    options: UpscaleOptions,
-) -> Geometry:
-    devices = resolve_devices(options.device)
-    return choose_geometry(
-        Work(
-            width=info.width,
-            height=info.height,
-            networks=tuple(configs),
-            precision=compute.precision,
-            weights=sum(model.path.stat().st_size for model in models),
-            ensemble=compute.ensemble,
-            longest=longest_scene(scan),
-            device_memory=device_memory(*devices, workers=options.workers or len(devices)),
-        ),
-        wishes_of(models, options),
-        options.memory_limit or default_limit(),
-    )
 
 
 def longest_scene(scan: Scan) -> int:

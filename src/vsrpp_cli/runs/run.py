@@ -26,6 +26,7 @@ from vsrpp_cli.errors import (
 from vsrpp_cli.inference.device import resolve_devices
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.inference.progress import OnFrames
+from vsrpp_cli.inference.session import compute_spec
 from vsrpp_cli.media.mux.assemble import Assembled, Assembly
 from vsrpp_cli.media.mux.publish import finish_publishing, publish
 from vsrpp_cli.options import UpscaleOptions
@@ -34,7 +35,7 @@ from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
 from vsrpp_cli.runs.names import temporary_output, unverified_output
 from vsrpp_cli.runs.plan import Plan, changes, software_changes
-from vsrpp_cli.runs.planner import compute_spec, make_plan, open_input, resolve_models, software
+from vsrpp_cli.runs.planner import make_plan, open_input, resolve_models, software
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
 from vsrpp_cli.runs.rehearsal import rehearse
 from vsrpp_cli.runs.relocation import relocated

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from vsrpp_cli.inference.session import ComputeSpec
 from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.network.config import AnyConfig, BasicVSRConfig, NetworkConfig
-from vsrpp_cli.runs.plan import ComputeSpec
 
 MACS_PER_SECOND = {
     ("cpu", "fp32"): 55e9,

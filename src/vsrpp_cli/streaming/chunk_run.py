@@ -9,162 +9,88 @@ the next chunk fades from it to its own. Without that, the error of a chunk's la
 all at once, which shows where nothing moves.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from vsrpp_cli.network.propagation import Past
+from vsrpp_cli.streaming.stages import Stages
+from vsrpp_cli.streaming.state import BranchState
 from vsrpp_cli.streaming.storage import OnDevice, Storage
-
-BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
-"""Those of BasicVSR++, in the order they run; each sees the spatial features and all branches
-before it."""
 
 FLOW_SHARE, EXTRACT_SHARE, BRANCHES_SHARE = 0.11, 0.05, 0.56
 """Of a chunk's time, measured roughly; reconstruction takes the rest."""
 
 OnWork = Callable[[float], None]
-"""Told of a share of the work that has been done; all shares together are 1."""
+"""Told of work that has been done since the last call."""
 
 FADE = 3
 """Frames over which a chunk fades from what the one before made of them; more only cost memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What a branch remembers: its features of the last frame and of the one before that.
-
-    Shape (N, C, h, w) each, in the network's dtype; `before` is None where there is no such frame.
-    """
-
-    last: Tensor
-    before: Tensor | None
-
-    def changed(self, change: Callable[[Tensor], Tensor]) -> "Past":
-        """Return the same with every tensor changed."""
-        return Past(change(self.last), None if self.before is None else change(self.before))
-
-
-@dataclass(frozen=True, slots=True)
-class BranchState:
-    """All that the frames after some frame need to know of it and of those before it.
-
-    For the N clips that were computed together; kept as the run's `Storage` keeps tensors.
-    """
-
-    frame: Tensor
-    """That frame as the flow network sees it, shape (N, 3, h, w), float32."""
-
-    flow: Tensor | None
-    """From it to the frame before, shape (N, 2, h, w), float32; None if it was the first."""
-
-    forward: tuple[Past, ...]
-    """Of each forward branch, in the order they run."""
-
-    ahead: tuple[tuple[Tensor, ...], ...] = ()
-    """For each of the frames that follow the features of each backward branch, (N, C, h, w) each:
-    made with less and less context."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of features."""
-        return self.forward[0].last.dtype
-
-    def changed(
-        self, features: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor]
-    ) -> "BranchState":
-        """Return the same with features changed by the one, frame and flow by the other."""
-        return BranchState(
-            frame=others(self.frame),
-            flow=None if self.flow is None else others(self.flow),
-            forward=tuple(past.changed(features) for past in self.forward),
-            ahead=tuple(tuple(map(features, one)) for one in self.ahead),
-        )
-
-    def tensors(self) -> list[Tensor]:
-        """Return all tensors, always in the same order."""
-        found: list[Tensor] = []
-
-        def note(tensor: Tensor) -> Tensor:
-            found.append(tensor)
-            return tensor
-
-        self.changed(note, note)
-        return found
-
-
-def joined(states: Sequence[BranchState]) -> BranchState:
-    """Return the states of several clips, of the same frames and dtypes, as those of one batch."""
-    parts = zip(*(state.tensors() for state in states), strict=True)
-
-    def put(_: Tensor) -> Tensor:
-        return torch.cat(next(parts))
-
-    return states[0].changed(put, put)
-
-
-class Stages(Protocol):
-    """The parts of a network, however they are computed; shapes as in `basicvsrpp.BasicVSRPP`."""
-
-    branches: tuple[str, ...]
-    """Their names in the order they run, beginning with "backward" or "forward"; the last one is a
-    forward one."""
-
-    def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
-        """Return frames (N, 3, H, W) as the flow network sees them, (N, 3, h, w), float32.
-
-        `spatial` is what `extract` made of them.
-        """
-
-    def pyramid(self, frame: Tensor) -> list[Tensor]:
-        """Return what `flow` needs to know of one flow input."""
-
-    def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
-        """Return the flow between two pyramids, (N, 2, *size), float32."""
-
-    def extract(self, frame: Tensor) -> Tensor:
-        """Return the spatial features (N, C, h, w) of a frame (N, 3, H, W).
-
-        Of a network without any it is the frame itself, cleaned or not.
-        """
-
-    def step(
-        self,
-        name: str,
-        inputs: list[Tensor],
-        past: Past | None,
-        flow_1: Tensor | None,
-        flow_before: Tensor | None,
-    ) -> Tensor:
-        """Return a branch's features of its next frame, (N, C, h, w)."""
-
-    def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
-        """Return one output frame, (N, 3, scale * H, scale * W), float32."""
-
-
 class ChunkRun(Iterator[Tensor]):
-    """The kept frames of one chunk, computed as they are asked for; see `BasicVSRPP.run`."""
+    """The kept frames of one chunk, computed as they are asked for, without gradients.
+
+    Each is (3, scale * H, scale * W), or (N, 3, ...) of N clips, float32, not clamped, on the
+    network's device, a tensor of its own. The first `next()` does most of the work (flows, features
+    and all branches but the last for the whole chunk), the others the last branch and the
+    reconstruction of one frame each.
+
+    Without a state, frame k of the clip is `network(clip[None])[0, k]`, to rounding. With one, what
+    differs from the unbroken sequence comes only from backward branches that see fewer frames
+    behind `keep.stop` than there are; nothing differs, not one bit, if both chunks reach to where
+    the sequence ends.
+    """
 
     def __init__(
         self,
         stages: Stages,
         clip: Tensor,
-        keep: range,
-        state: BranchState | None,
         *,
+        keep: range | slice | None = None,
+        state: BranchState | None = None,
         resume_at: int | None = None,
         storage: Storage | None = None,
         on_work: OnWork | None = None,
+        work: float = 1.0,
     ) -> None:
+        """Prepare to compute some frames of a chunk.
+
+        Args:
+            stages: of the network, see `backends.select`.
+            clip: the chunk, shape (T, 3, H, W), RGB, [0, 1], float32, on the network's device (or
+                as `storage` keeps it); H and W as the network's `forward` wants them. Not to be
+                written to until the last frame is out. Unless the stages take one clip at a time
+                also (T, N, 3, H, W): N clips that share every call, and nothing else.
+            keep: which of its T frames to hand out, one after another without gaps (step 1); all
+                by default. The others are context.
+            state: of an earlier chunk of the same frame size whose kept frames ended just before
+                this clip's first frame. Forward branches then go on as if there had been no
+                border, so no context is needed before `keep.start`.
+            resume_at: the frame of this clip that the next chunk begins with, if not `keep.stop`
+                but one before it: where all frames of a chunk are wanted for another network.
+            storage: where to keep what is not being computed with; on the device by default. A
+                `state` must come from a run with the same storage.
+            on_work: told after each step of a frame how much of `work` that was.
+            work: what the whole chunk counts as.
+
+        Raises:
+            ValueError: `keep` is empty or not inside the clip, `resume_at` is not among
+                `1..keep.stop`, or there are several clips where the stages take one.
+        """
+        if stages.one_clip and clip.dim() == 5 and clip.shape[1] > 1:
+            raise ValueError(f"these kernels take one clip at a time, not {clip.shape[1]}")
+        self._keep = _kept(keep, len(clip))
+        self._resume_at = self._keep.stop if resume_at is None else resume_at
+        if not 1 <= self._resume_at <= self._keep.stop:
+            raise ValueError(f"cannot resume at frame {resume_at} when keeping {self._keep}")
         self._stages = stages
         self._branch_share = BRANCHES_SHARE / len(stages.branches)
+        self._work = work
         self._on_work = on_work or (lambda _: None)
         self._single = clip.dim() == 4
         self._clip = clip.unsqueeze(1) if self._single else clip
-        self._keep = keep
-        self._resume_at = keep.stop if resume_at is None else resume_at
         self._before = state
         self._storage = storage or OnDevice()
         self._state: BranchState | None = None
@@ -176,12 +102,13 @@ class ChunkRun(Iterator[Tensor]):
         self._backward_flows: list[Tensor | None] = [None] * count
         self._features: list[list[Tensor]] = [[] for _ in range(count)]
         self._frames = self._compute()
-        self._left = len(keep)
+        self._left = len(self._keep)
 
     @property
     def state(self) -> BranchState:
-        """What the chunk beginning at `resume_at` is to continue from.
+        """What the chunk beginning at `resume_at` is to continue from, as `storage` keeps it.
 
+        Two features for each forward branch, one frame and one flow, valid as long as it is kept.
         There once the frame before that has been handed out; asked for earlier, `RuntimeError`.
         """
         if self._state is None:
@@ -244,7 +171,7 @@ class ChunkRun(Iterator[Tensor]):
                 if i:
                     self._backward_flows[i - 1] = put(stages.flow(earlier, pyramid, size))
             earlier = pyramid
-            self._on_work((EXTRACT_SHARE + FLOW_SHARE) / len(self._clip))
+            self._tell((EXTRACT_SHARE + FLOW_SHARE) / len(self._clip))
 
     def _backward(self, name: str) -> None:
         past: Past | None = None
@@ -253,7 +180,7 @@ class ChunkRun(Iterator[Tensor]):
             flow_before = self._backward_flows[i + 1] if i < last else None
             past = self._step(name, i, past, self._backward_flows[i], flow_before)
             self._features[i].append(self._storage.put(past.last))
-            self._on_work(self._branch_share / len(self._clip))
+            self._tell(self._branch_share / len(self._clip))
         self._fade(self._backward_places().index(len(self._features[0]) - 1))
 
     def _fade(self, number: int) -> None:
@@ -271,7 +198,7 @@ class ChunkRun(Iterator[Tensor]):
         for i in range(len(self._clip)):
             past = self._step(name, i, past, *self._flows_to_past(i))
             self._features[i].append(self._storage.put(past.last))
-            self._on_work(self._branch_share / len(self._clip))
+            self._tell(self._branch_share / len(self._clip))
             if i == self._resume_at - 1:
                 self._forward_pasts.append(past.changed(self._storage.put))
 
@@ -288,7 +215,7 @@ class ChunkRun(Iterator[Tensor]):
         share -= self._branch_share * (len(self._stages.branches) - 1)
         for i in range(self._keep.stop):
             past = self._step(name, i, past, *self._flows_to_past(i))
-            self._on_work(share / self._keep.stop)
+            self._tell(share / self._keep.stop)
             features = self._features[i]
             self._drop(range(i, i + 1))
             if i == self._resume_at - 1:
@@ -296,6 +223,9 @@ class ChunkRun(Iterator[Tensor]):
             if i >= self._keep.start:
                 features = [*map(self._storage.get, features), past.last]
                 yield self._stages.reconstruct(features, self._frame(i))
+
+    def _tell(self, share: float) -> None:
+        self._on_work(share * self._work)
 
     def _frame(self, i: int) -> Tensor:
         """Return frame `i` of all clips, (N, 3, H, W), where it can be computed with."""
@@ -330,3 +260,12 @@ class ChunkRun(Iterator[Tensor]):
 
 def _is_backward(branch: str) -> bool:
     return branch.startswith("backward")
+
+
+def _kept(keep: range | slice | None, count: int) -> range:
+    if keep is None:
+        return range(count)
+    kept = range(count)[keep] if isinstance(keep, slice) else keep
+    if kept.step != 1 or not 0 <= kept.start < kept.stop <= count:
+        raise ValueError(f"cannot keep {keep} of {count} frames")
+    return kept

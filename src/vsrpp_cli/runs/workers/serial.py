@@ -1,16 +1,16 @@
 """One worker in this process: the segments one after another on one device."""
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-
-import torch
 
 from vsrpp_cli.checkpoints.cache import sha256_of
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.progress import OnFrames
+from vsrpp_cli.inference.session import make_engine
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.runs.plan import Plan
 from vsrpp_cli.runs.segment import Finished, worker
@@ -33,22 +33,11 @@ def load_engine(plan: Plan, device: str | None = None, threads: int | None = Non
     for model in plan.models:
         if sha256_of(Path(model.path)) != model.sha256:
             raise ResumeRefusedError(f"{model.path} has changed since: start anew with --restart")
-    compute, geometry = plan.compute, plan.geometry
-    tile = None
-    if geometry.tile_w is not None and geometry.tile_h is not None:
-        tile = geometry.tile_w, geometry.tile_h
-    return Engine(
-        [_network(model.path, model.sha256) for model in plan.models],
-        device=torch.device(device or compute.device),
-        precision=compute.precision,
-        threads=threads or compute.threads,
-        tile=tile,
-        tile_overlap=geometry.tile_overlap,
-        batch=geometry.batch,
-        ensemble=compute.ensemble,
-        guard=compute.guard,
-        compiled=compute.compiled,
+    compute = replace(
+        plan.compute, device=device or plan.compute.device, threads=threads or plan.compute.threads
     )
+    networks = [_network(model.path, model.sha256) for model in plan.models]
+    return make_engine(networks, compute, plan.geometry)
 
 
 @lru_cache(maxsize=4)

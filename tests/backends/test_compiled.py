@@ -7,9 +7,10 @@ import torch
 from support.clips import tiny_checkpoint, write_clip
 from support.real_basicvsr import CLEANED_THRICE, small_network
 from support.tiny import moving_frames, tiny_network
+from vsrpp_cli.backends.compiled import CompiledStages
+from vsrpp_cli.backends.select import prepare
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.backends.compiled import CompiledStages
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import Chunk
 from vsrpp_cli.runs.planner import make_plan, open_input
@@ -37,6 +38,11 @@ def traced(monkeypatch):
     torch.compiler.reset()
 
 
+def ready(network):
+    prepare(network)
+    return network
+
+
 def _run(frames, chunks, *networks, **options):
     engine = Engine(networks, device=CPU, precision="fp32", **options)
     return np.stack(list(engine.upscale(iter(frames), chunks)))
@@ -44,7 +50,7 @@ def _run(frames, chunks, *networks, **options):
 
 def test_more_sizes_than_torch_compiles_by_default_stay_compiled(traced):
     network = tiny_network()
-    stages = CompiledStages(network.prepare())
+    stages = CompiledStages(ready(network))
     for width in range(64, 64 + 12 * 4, 4):
         frame = torch.rand(1, 3, 64, width)
         assert torch.equal(stages.extract(frame), network.extract(frame))
@@ -81,7 +87,7 @@ def test_only_the_precision_of_the_run_is_compiled(traced):
 
 
 def test_code_is_generated_and_computes_the_same():
-    network = tiny_network().prepare()
+    network = ready(tiny_network())
     frame = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         made = CompiledStages(network).extract(frame)
@@ -92,7 +98,7 @@ def test_a_compiler_that_fails_is_named_with_the_way_out():
     def broken(graph, inputs):
         raise OSError("no C++ compiler")
 
-    stages = CompiledStages(tiny_network().prepare(), broken)
+    stages = CompiledStages(ready(tiny_network()), broken)
     with pytest.raises(UsageError, match=r"--compile: .*no C\+\+ compiler.*leave the option out"):
         stages.extract(torch.rand(1, 3, 64, 64))
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from support.tiny import Scrambled, inverted
+from vsrpp_cli.backends.select import prepare
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
+from vsrpp_cli.streaming.chunk_run import FADE, ChunkRun
+from vsrpp_cli.streaming.state import BranchState, joined
 from vsrpp_cli.streaming.storage import OnHost
-from vsrpp_cli.streaming.chunk_run import FADE, BranchState, joined
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["4x", "same-size"])
@@ -50,7 +52,7 @@ def moving_clip(network: BasicVSRPP, frames: int) -> Tensor:
 def run(
     network: BasicVSRPP, clip: Tensor, keep: range | None = None, state: BranchState | None = None
 ) -> tuple[Tensor, BranchState]:
-    chunk = network.run(clip, keep=keep, state=state)
+    chunk = ChunkRun(network, clip, keep=keep, state=state)
     return torch.stack(list(chunk)), chunk.state
 
 
@@ -127,7 +129,7 @@ def test_a_static_clip_between_two_moving_ones_changes_nothing(network: BasicVSR
 
 
 def test_state_is_known_only_after_the_last_kept_frame(network: BasicVSRPP) -> None:
-    chunk = network.run(moving_clip(network, 3), keep=slice(0, 2))
+    chunk = ChunkRun(network, moving_clip(network, 3), keep=slice(0, 2))
     next(chunk)
     with pytest.raises(RuntimeError, match="only after frame 1"):
         _ = chunk.state
@@ -139,7 +141,7 @@ def test_state_is_known_only_after_the_last_kept_frame(network: BasicVSRPP) -> N
 @pytest.mark.parametrize("keep", [range(2, 2), range(1, 4), range(0, 3, 2), slice(5, 6)])
 def test_frames_outside_the_clip_cannot_be_kept(network: BasicVSRPP, keep: range | slice) -> None:
     with pytest.raises(ValueError, match="cannot keep"):
-        network.run(moving_clip(network, 3), keep=keep)
+        ChunkRun(network, moving_clip(network, 3), keep=keep)
 
 
 @pytest.mark.parametrize("storage", [OnHost(torch.device("cpu")), Scrambled()], ids=type)
@@ -148,16 +150,16 @@ def test_features_kept_elsewhere_change_no_bit(network: BasicVSRPP, storage: OnH
     head, state = run(network, clip[:5], range(3))
     tail, _ = run(network, clip[3:], state=state)
     kept = storage.put(clip)
-    chunk = network.run(kept[:5], keep=range(3), storage=storage)
+    chunk = ChunkRun(network, kept[:5], keep=range(3), storage=storage)
     there = torch.stack(list(chunk))
-    rest = torch.stack(list(network.run(kept[3:], state=chunk.state, storage=storage)))
+    rest = torch.stack(list(ChunkRun(network, kept[3:], state=chunk.state, storage=storage)))
     assert torch.equal(torch.cat([there, rest]), torch.cat([head, tail]))
 
 
 def test_every_feature_is_put_away_and_the_state_with_them(network: BasicVSRPP) -> None:
     clip = moving_clip(network, 5)
     storage = Scrambled()
-    chunk = network.run(storage.put(clip), keep=range(3), storage=storage)
+    chunk = ChunkRun(network, storage.put(clip), keep=range(3), storage=storage)
     next(chunk)
     # Flows both ways, spatial features, three branches: for all frames, before the first is out.
     assert storage.puts > 2 * 4 + 4 * 5
@@ -170,14 +172,14 @@ def test_every_feature_is_put_away_and_the_state_with_them(network: BasicVSRPP) 
 def test_clips_in_one_batch_are_what_each_is_alone(network: BasicVSRPP) -> None:
     clip = moving_clip(network, 7)
     clips = torch.stack([clip, clip.flip(-1), clip.flip(0)], dim=1)
-    alone = [network.run(clips[:5, n], keep=range(3)) for n in range(3)]
-    together = network.run(clips[:5], keep=range(3))
+    alone = [ChunkRun(network, clips[:5, n], keep=range(3)) for n in range(3)]
+    together = ChunkRun(network, clips[:5], keep=range(3))
     expected = torch.stack([torch.stack(list(one)) for one in alone], dim=1)
     torch.testing.assert_close(torch.stack(list(together)), expected, atol=1e-5, rtol=0)
     put_together = joined([one.state for one in alone]).tensors()
     for state, wanted in zip(together.state.tensors(), put_together, strict=True):
         torch.testing.assert_close(state, wanted, atol=1e-4, rtol=1e-4)
-    rest = torch.stack(list(network.run(clips[3:], state=together.state)))
+    rest = torch.stack(list(ChunkRun(network, clips[3:], state=together.state)))
     for n, one in enumerate(alone):
         tail, _ = run(network, clips[3:, n], state=one.state)
         torch.testing.assert_close(rest[:, n], tail, atol=1e-5, rtol=0)
@@ -193,13 +195,13 @@ def test_kernels_for_one_clip_refuse_several() -> None:
         hr_channels=16,
         spynet=SpynetConfig(levels=2, kernel=3, widths=(4, 4)),
     )
-    network = BasicVSRPP(config).prepare(kernels="fused")
+    network = prepare(BasicVSRPP(config), kernels="fused")
     with pytest.raises(ValueError, match="one clip at a time, not 2"):
-        network.run(torch.zeros(3, 2, 3, 64, 64))
+        ChunkRun(network, torch.zeros(3, 2, 3, 64, 64))
 
 
 def test_memory_is_free_once_the_last_frame_is_out(network: BasicVSRPP) -> None:
-    chunk = network.run(moving_clip(network, 4))
+    chunk = ChunkRun(network, moving_clip(network, 4))
     gc.disable()
     try:
         list(itertools.islice(chunk, 4))
