@@ -396,4 +396,4 @@ def test_the_upscaler_refuses_frames_that_differ(upscaler):
 
 def test_the_upscaler_computes_as_many_tiles_together_as_planned(upscaler):
     geometry = Geometry(chunk=9, overlap=4, tile_w=64, tile_h=64, tile_overlap=8, memory=1, batch=3)
-    assert upscaler._engine(geometry)._ladder.batch == 3
+    assert upscaler._session.engine(geometry)._ladder.batch == 3
