@@ -6,6 +6,7 @@ keys, unions with None, and other dataclasses.
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
@@ -28,6 +29,15 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     return value
+
+
+def finite(data: Any) -> Any:
+    """Return JSON values with null for numbers that JSON does not have."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

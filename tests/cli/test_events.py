@@ -5,10 +5,9 @@ import json
 import pytest
 
 from support.clips import tiny_checkpoint, write_clip
+from support.events import OPEN, assert_events, events_of
 from vsrpp_cli.cli import main as cli
 from vsrpp_cli.cli.main import execute
-
-EVENTS = {"progress", "note", "message", "result", "error"}
 
 
 @pytest.fixture(scope="module")
@@ -30,25 +29,40 @@ def run(model, tmp_path, capsys):
         return (
             code,
             said.out,
-            [json.loads(x) for x in said.err.splitlines()] if events else said.err,
+            events_of(said.err) if events else said.err,
         )
 
     return call
-
-
-def assert_events(events, last):
-    assert all(e["schema"] == 1 and e["event"] in EVENTS for e in events)
-    assert [e["event"] for e in events if e["event"] in ("result", "error")] == [last]
-    assert events[-1]["event"] == last
 
 
 def test_a_run_says_events_only_and_ends_with_its_result(run, tmp_path):
     code, out, events = run("upscale", tmp_path / "out.mp4", "--report", tmp_path / "r.json")
     assert (code, out) == (0, "")
     assert_events(events, "result")
+    assert events[0]["command"] == "upscale"
     assert {e["phase"] for e in events if e["event"] == "progress"} >= {"scan", "compute", "verify"}
+    assert {"kind": "source"}.items() <= next(e for e in events if e["event"] == "note").items()
+    assert events[-1]["output"] == str(tmp_path / "out.mp4")
     assert events[-1]["exit_code"] == 0
     assert events[-1]["report"] == json.loads((tmp_path / "r.json").read_text())
+
+
+def test_progress_tells_segment_speed_and_the_time_left(run, tmp_path):
+    _, _, events = run("upscale", tmp_path / "out.mp4", "--segment", 1, "--scenes", "off")
+    steps = [e for e in events if e.get("phase") == "compute"]
+    assert [(e["done"], e["segment"]) for e in steps[:1]] == [(0, 0)]
+    assert (steps[0]["fps"], steps[0]["eta"]) == (None, None)
+    assert (steps[-1]["done"], steps[-1]["segment"]) == (3, 2)
+    assert steps[-1]["fps"] > 0
+    assert steps[-1]["eta"] == 0
+
+
+def test_the_schema_lets_readers_meet_what_they_do_not_know():
+    event = {"schema": 1, "event": "note", "kind": "source", "text": "x"}
+    assert OPEN.is_valid({**event, "new": 1})
+    assert not OPEN.is_valid({**event, "schema": 2})
+    assert not OPEN.is_valid({**event, "event": "message"})
+    assert not OPEN.is_valid({k: v for k, v in event.items() if k != "kind"})
 
 
 @pytest.mark.parametrize(
@@ -82,16 +96,15 @@ def test_a_bug_and_an_interruption_end_with_an_event_too(monkeypatch, capsys):
 
         monkeypatch.setattr(cli.LazyGroup, "get_command", fail)
         assert execute(["upscale", "--progress=json", "-vv"]) == code
-        *before, last = capsys.readouterr().err.strip().splitlines()
-        assert "".join(before) == ""
-        assert json.loads(last)["kind"] == kind
-        assert "Traceback" in json.loads(last)["traceback"]
+        (event,) = events_of(capsys.readouterr().err)
+        assert event["kind"] == kind
+        assert "Traceback" in event["traceback"]
 
 
 def test_events_may_be_asked_for_in_a_config(run, tmp_path):
     (tmp_path / "c.toml").write_text("progress = 'json'")
     _, _, said = run("upscale", tmp_path, "--config", tmp_path / "c.toml", "--resume", events=False)
-    assert json.loads(said.splitlines()[-1])["kind"] == "ResumeRefusedError"
+    assert events_of(said)[-1]["kind"] == "ResumeRefusedError"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from skimage.metrics import peak_signal_noise_ratio
 
 from support.benchmarks import script
+from support.events import assert_events, events_of
 from vsrpp_cli.checkpoints.registry import lookup
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.cli.main import main as vsrpp
@@ -353,6 +354,20 @@ def test_csv_has_a_line_for_each_sequence_and_the_mean():
 
 
 # Commands
+
+
+def test_evaluate_says_events_only(dataset, model, capsys):
+    options = ["-m", model, "--device", "cpu", "--threads", "1", "--sequence", "first",
+               "--frames", "2", "--progress", "json"]  # fmt: skip
+    assert execute(["evaluate", str(dataset), *options]) == 0
+    events = events_of(capsys.readouterr().err)
+    assert_events(events, "result")
+    steps = [e for e in events if e["event"] == "progress"]
+    assert {e["phase"] for e in steps} == {"evaluate"}
+    assert {e["text"] for e in steps} >= {"first: bicubic"}
+    assert events[-1]["report"]["methods"][0]["method"] == "bicubic"
+    assert execute(["evaluate", str(dataset / "none"), *options]) != 0
+    assert_events(events_of(capsys.readouterr().err), "error")
 
 
 def test_evaluate_prints_a_table_and_writes_files_and_frames(dataset, model, tmp_path):

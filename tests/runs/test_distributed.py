@@ -8,6 +8,7 @@ import pytest
 
 from support.clips import tiny_checkpoint, write_clip
 from support.commands import frame_hashes
+from support.events import assert_events, events_of
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.runs import segment
 
@@ -74,10 +75,26 @@ def test_a_worker_says_what_was_done_already_and_shows_no_rate(whole, tmp_path, 
     assert vsrpp("worker", folder, 1) == 0
     assert capsys.readouterr().err == "segment 1 was done already\n"
     assert vsrpp("worker", folder, 0, 1, "--progress", "json") == 0
-    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert events[0]["text"] == "segment 1 was done already"
-    assert [e["total"] for e in events if e["event"] == "progress"] == [3, 3]
-    assert events[-1] == {"schema": 1, "event": "result", "exit_code": 0, "segments": [0, 1]}
+    events = events_of(capsys.readouterr().err)
+    assert_events(events, "result")
+    assert (events[1]["kind"], events[1]["text"]) == ("resume", "segment 1 was done already")
+    steps = [(e["total"], e["segment"]) for e in events if e["event"] == "progress"]
+    assert steps == [(3, 0), (3, None)]
+    assert events[-1]["segments"] == [0, 1]
+
+
+def test_join_says_events_only_and_ends_with_the_outputs_name(moved, capsys):
+    folder = moved / "out" / "o.mp4.vsrpp"
+    assert vsrpp("join", folder, "--progress", "json") == 2
+    assert_events(events_of(capsys.readouterr().err), "error")
+    assert vsrpp("worker", folder, 0, 1) == 0
+    capsys.readouterr()
+    assert vsrpp("join", folder, "--progress", "json") == 0
+    events = events_of(capsys.readouterr().err)
+    assert_events(events, "result")
+    assert {e["phase"] for e in events if e["event"] == "progress"} == {"join", "verify"}
+    assert events[-1]["output"] == str(moved / "out" / "o.mp4")
+    assert events[-1]["report"]["status"] == "done"
 
 
 def test_partial_names_differ_between_machines_and_are_cleaned_up(whole, tmp_path, monkeypatch):

@@ -257,7 +257,7 @@ def test_ctrl_c_twice_stops_at_once_and_leaves_no_output(tiny, tmp_path):
     for line in process.stderr:
         record = json.loads(line) if line.startswith("{") else {}
         if (record.get("phase") == "compute" and not sent) or (
-            record.get("event") == "message" and sent == 1
+            record.get("kind") == "stop" and sent == 1
         ):
             process.send_signal(signal.SIGINT)
             sent += 1

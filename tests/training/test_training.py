@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from support.events import assert_events, events_of
 from support.places import ROOT
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.degrade import bicubic_downsample
@@ -614,6 +615,18 @@ def folder(tmp_path, pack_folder):
 def train_here(folder, output):
     options = TrainingOptions((folder,), folder / output, pack=folder / "pack", row_every=1)
     train(load_recipe(folder / "tiny.toml"), options, torch.device("cpu"))
+
+
+def test_training_says_events_only(folder):
+    (folder / "tiny.toml").write_text(recipe_text(steps=2, save_every=2))
+    command = train_command(folder, "-o", str(folder / "told"), "--progress", "json")
+    done = subprocess.run(command, env=ONE_THREAD, capture_output=True, text=True, check=True)
+    events = events_of(done.stderr)
+    assert_events(events, "result")
+    rows = [e for e in events if e["event"] == "progress"]
+    assert [e["done"] for e in rows] == list(range(1, rows[0]["total"] + 1))
+    assert all(e["row"]["step"] == e["done"] and e["row"]["loss"] > 0 for e in rows)
+    assert events[-1]["output"] == str(folder / "told" / "weights.safetensors")
 
 
 @pytest.mark.slow

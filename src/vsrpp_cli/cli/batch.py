@@ -135,7 +135,7 @@ def _run(found: "Found", output_dir: Path, options: UpscaleOptions, progress: st
     token = StopToken()
     watched = _Watched(progress)
     try:
-        with stoppable(token, watched.say):
+        with stoppable(token, watched.stopping):
             result = run_batch(found.items, output_dir, options, on_item=watched.begin, stop=token)
     finally:
         watched.end()
@@ -154,12 +154,12 @@ class _Watched:
         """Say which item is next and return its display."""
         self.end()
         self._display = make_display(self._progress)
-        self._display.say(f"[{number}/{count}] {item.relative}")
+        self._display.tell("item", f"[{number}/{count}] {item.relative}")
         return self._display
 
-    def say(self, text: str) -> None:
-        """Show a line of text."""
-        self._display.say(text)
+    def stopping(self, text: str) -> None:
+        """Say that the batch was asked to stop."""
+        self._display.tell("stop", text)
 
     def end(self) -> None:
         """Clear up."""

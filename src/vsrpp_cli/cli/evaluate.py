@@ -1,13 +1,20 @@
 """`vsrpp evaluate`: models measured on a data set as the paper does."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from vsrpp_cli.cli import params
 from vsrpp_cli.cli.command import Command, option
+from vsrpp_cli.cli.events import progress_option, write_result
+from vsrpp_cli.cli.progress import JsonLines
 from vsrpp_cli.cli.text import echo
+from vsrpp_cli.runs.progress import Progress
+
+if TYPE_CHECKING:
+    from vsrpp_cli.evaluation.evaluate import OnProgress
 
 PROTOCOL_NAMES = ("vid4", "reds4", "udm10", "vimeo90k-t")
 FILE = click.Path(dir_okay=False, allow_dash=True)
@@ -80,6 +87,7 @@ vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
 @params.device_option
 @params.precision_option
 @params.threads_option
+@progress_option
 @params.messages("-q", "--quiet", is_flag=True, help="Do not show progress.")
 def command(
     *,
@@ -87,6 +95,7 @@ def command(
     chunks: str,
     json_file: str | None,
     csv_file: str | None,
+    progress: str,
     quiet: bool,
     **values: Any,
 ) -> None:
@@ -97,14 +106,16 @@ def command(
     from vsrpp_cli.evaluation.evaluate import EvaluateOptions, evaluate
 
     options = EvaluateOptions(ordinary=chunks == "ordinary", **values)
-    with _Progress(quiet=quiet) as progress:
-        result = evaluate(dataset, options, on_progress=progress)
+    with _display("none" if quiet else progress) as display:
+        result = evaluate(dataset, options, on_progress=display)
     if "-" not in (json_file, csv_file):
         for line in result.as_table():
             echo(line)
     for name, text in ((json_file, result.as_json), (csv_file, result.as_csv)):
         if name is not None:
             _write(name, text())
+    if progress == "json":
+        write_result(None, result.record())
 
 
 def _write(name: str, text: str) -> None:
@@ -117,13 +128,34 @@ def _write(name: str, text: str) -> None:
         raise UsageError(f"{name}: cannot be written: {error.strerror}") from error
 
 
-class _Progress:
-    """A bar for each method and sequence on stderr; nothing where that is no terminal."""
+def _display(mode: str) -> AbstractContextManager["OnProgress"]:
+    """Return what shows progress, for `--progress`; `auto` is a bar where stderr is a terminal."""
+    if mode == "json":
+        return nullcontext(_events())
+    return _Bar({"none": True, "bar": False}.get(mode))
 
-    def __init__(self, *, quiet: bool) -> None:
+
+def _events() -> "OnProgress":
+    display = JsonLines()
+
+    def on_progress(method: str, sequence: str, done: int, total: int) -> None:
+        text = f"{sequence}: {method}"
+        display(Progress(phase="evaluate", done=done, total=total, text=text))
+
+    return on_progress
+
+
+class _Bar:
+    """A bar for each method and sequence on stderr.
+
+    Args:
+        disable: None shows it where that is a terminal.
+    """
+
+    def __init__(self, disable: bool | None) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(disable=True if quiet else None, unit="frame", leave=False)
+        self._bar = tqdm(disable=disable, unit="frame", leave=False)
         self._shown = ("", "")
 
     def __enter__(self) -> Self:

@@ -1,11 +1,12 @@
 """`--progress json`: one JSON object a line on stderr, and nothing else there.
 
-Each has `schema` and `event`: any number of `progress`, `note` and `message`, then one `result` or
+Each has `schema` and `event`: `start`, any number of `progress` and `note`, then one `result` or
 one `error`. What is not known to a reader is to be ignored; `schema` grows when something is taken
-away.
+away. `docs/json.md` says what is in them, `docs/events.schema.json` says it to programs.
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import click
 from vsrpp_cli.cli.command import Heading, option
 from vsrpp_cli.errors import Interrupted, UsageError
 from vsrpp_cli.options import PROGRESS
+from vsrpp_cli.records import finite
+from vsrpp_cli.version import __version__
 
 SCHEMA = 1
 
@@ -37,8 +40,20 @@ def asked_for(args: Sequence[str]) -> bool:
 
 def write_event(event: str, **facts: Any) -> None:
     """Write one event."""
-    sys.stderr.write(json.dumps({"schema": SCHEMA, "event": event, **facts}) + "\n")
+    record = finite({"schema": SCHEMA, "event": event, **facts})
+    sys.stderr.write(json.dumps(record, allow_nan=False) + "\n")
     sys.stderr.flush()
+
+
+def write_result(output: str | None, report: dict[str, Any] | None, **facts: Any) -> None:
+    """Write the event that ends a command that did not fail.
+
+    Args:
+        output: the name of what was made, where it is one file or folder.
+        report: the account of what was done, as `--report` has it.
+        facts: more, peculiar to a command.
+    """
+    write_event("result", exit_code=0, output=output, report=report, **facts)
 
 
 def write_error(error: BaseException, text: str, code: int, trace: str) -> None:
@@ -58,7 +73,11 @@ def _kind(error: BaseException) -> str:
 
 
 def _noted(ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    ctx.ensure_object(Session).events = value == "json"
+    """Begin with the events as soon as it is known that they are wanted."""
+    session = ctx.ensure_object(Session)
+    session.events = value == "json"
+    if session.events and not ctx.resilient_parsing:
+        write_event("start", command=ctx.info_name, version=__version__, pid=os.getpid())
     return value
 
 

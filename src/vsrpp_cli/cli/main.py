@@ -75,6 +75,13 @@ class LazyGroup(click.Group):
                 raise click.UsageError(text, ctx) from None
             raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from None
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click itself would write an empty line for Ctrl-C, amid events too."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of commands without importing any."""
         with formatter.section("Commands"):

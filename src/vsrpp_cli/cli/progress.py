@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Self
 
-from vsrpp_cli.cli.events import write_event
+from vsrpp_cli.cli.events import write_event, write_result
 from vsrpp_cli.cli.text import echo, printable
 from vsrpp_cli.runs.account import Account
 from vsrpp_cli.runs.progress import Progress
@@ -26,7 +26,10 @@ LABELS = {
 
 
 FRAMES: dict[str, Any] = {"unit": "frame"}
-UNITS: dict[str, dict[str, Any]] = {"download": {"unit": "B", "unit_scale": True}}
+UNITS: dict[str, dict[str, Any]] = {
+    "download": {"unit": "B", "unit_scale": True},
+    "train": {"unit": "step"},
+}
 """What tqdm counts in phases that count no frames."""
 
 
@@ -49,6 +52,10 @@ class Display:
     def say(self, text: str) -> None:
         """Show a line of text."""
 
+    def tell(self, kind: str, text: str) -> None:  # noqa: ARG002 - of interest to programs
+        """Show a line of text about a kind of thing: `item`, `model`, `resume` or `stop`."""
+        self.say(text)
+
     def _is_text(self, progress: Progress) -> bool:
         """Show a record that is a line of text rather than a step of a phase, and say so."""
         if progress.phase == "note":
@@ -57,10 +64,14 @@ class Display:
         elif progress.phase == "model":
             self.say(progress.text)
         elif progress.phase == "resume":
-            self.say(f"resuming: {progress.text} done, {progress.done} of {progress.total} frames")
+            self.say(_resuming(progress))
         else:
             return False
         return True
+
+
+def _resuming(progress: Progress) -> str:
+    return f"resuming: {progress.text} done, {progress.done} of {progress.total} frames"
 
 
 def make_display(mode: str) -> Display:
@@ -160,44 +171,68 @@ class JsonLines(Display):
 
     def __init__(self) -> None:
         super().__init__()
-        self._phase = ""
+        self._phase = ("", "")
         self._last = 0.0
-        self._began = time.monotonic()
+        self._began = self._phase_began = time.monotonic()
+        self._first = 0
 
     def __call__(self, progress: Progress) -> None:
         """Write an event, at most a few a second and always the first and last of a phase."""
         if progress.phase == "note":
             self.told.append(progress.text)
-            write_event("note", text=progress.text)
+            self.tell(progress.kind, progress.text)
         elif progress.phase == "model":
-            self.say(progress.text)
+            self.tell("model", progress.text)
+        elif progress.phase == "resume":
+            self.tell("resume", _resuming(progress))
         elif self._is_due(progress):
-            write_event(
-                "progress",
-                phase=progress.phase,
-                done=progress.done,
-                total=progress.total,
-                elapsed=round(time.monotonic() - self._began, 3),
-                text=progress.text,
-            )
+            self.step(progress)
+
+    def step(self, progress: Progress, **facts: Any) -> None:
+        """Write an event of a step, with more facts about it."""
+        self._last = time.monotonic()
+        if self._phase != (progress.phase, progress.text):
+            self._phase = progress.phase, progress.text
+            self._phase_began, self._first = self._last, progress.done
+        rate, left = self._speed(progress)
+        write_event(
+            "progress",
+            phase=progress.phase,
+            done=progress.done,
+            total=progress.total,
+            elapsed=round(self._last - self._began, 3),
+            fps=rate if progress.phase not in UNITS else None,
+            eta=left,
+            segment=progress.segment,
+            text=progress.text,
+            **facts,
+        )
+
+    def _speed(self, progress: Progress) -> tuple[float | None, float | None]:
+        """Return steps a second of this phase, and the seconds it still takes, where known."""
+        seconds, done = self._last - self._phase_began, progress.done - self._first
+        if seconds <= 0 or done <= 0:
+            return None, None
+        left = None if progress.total is None else (progress.total - progress.done) * seconds / done
+        return round(done / seconds, 3), left if left is None else round(left, 1)
 
     def _is_due(self, progress: Progress) -> bool:
-        now = time.monotonic()
-        again = progress.phase == self._phase and progress.done != progress.total
-        if again and now - self._last < JSON_INTERVAL:
-            return False
-        self._phase, self._last = progress.phase, now
-        return True
+        again = self._phase == (progress.phase, progress.text) and progress.done != progress.total
+        return not again or time.monotonic() - self._last >= JSON_INTERVAL
 
     def say(self, text: str) -> None:
-        """Write an event of its own for a message."""
-        write_event("message", text=text)
+        """Write a note of no kind in particular."""
+        self.tell("text", text)
+
+    def tell(self, kind: str, text: str) -> None:
+        """Write a note."""
+        write_event("note", kind=kind, text=text)
 
 
 def tell_result(mode: str, lines: Iterable[str], account: Account) -> None:
     """Say how a run ended that did not fail: in lines, or in the last event."""
     if mode == "json":
-        write_event("result", exit_code=0, report=account.record())
+        write_result(account.made, account.record())
         return
     for line in lines:
         echo(line, err=True)

@@ -7,6 +7,7 @@ import click
 
 from vsrpp_cli.cli import params
 from vsrpp_cli.cli.command import Command, option
+from vsrpp_cli.cli.events import progress_option
 from vsrpp_cli.errors import UnknownNameError
 
 EXAMPLES = """
@@ -89,9 +90,11 @@ def find_recipe(text: str) -> Path:
 )
 @option("--restart", is_flag=True, help="Begin anew in a folder that holds a run.")
 @params.offline_option
+@progress_option
 @params.quiet_option
-def command(recipe: str, threads: int | None, device: str, quiet: bool, offline: bool,
-            start: str | None, output: Path | None, **options: object) -> None:  # fmt: skip
+def command(recipe: str, threads: int | None, device: str, progress: str, quiet: bool,
+            offline: bool, start: str | None, output: Path | None,
+            **options: object) -> None:  # fmt: skip
     r"""Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
 
     \b
@@ -112,7 +115,7 @@ def command(recipe: str, threads: int | None, device: str, quiet: bool, offline:
         start=start,
         device=device,
         threads=threads,
-        quiet=quiet,
+        progress="none" if quiet else progress,
         offline=offline,
         **options,  # type: ignore[arg-type]
     )

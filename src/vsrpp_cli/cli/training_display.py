@@ -11,10 +11,14 @@ import numba
 import torch
 
 from vsrpp_cli.checkpoints.download import resolve
+from vsrpp_cli.cli.events import write_result
+from vsrpp_cli.cli.progress import JsonLines
 from vsrpp_cli.cli.signals import STOPPING
 from vsrpp_cli.cli.text import echo
 from vsrpp_cli.errors import Interrupted
 from vsrpp_cli.inference.device import resolve_device
+from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.progress import Progress
 from vsrpp_cli.training.curves import Row
 from vsrpp_cli.training.job import TrainingOptions, train
 from vsrpp_cli.training.recipe import Recipe, load_recipe
@@ -33,7 +37,7 @@ def run_training(  # noqa: PLR0913 - one argument an option
     row_every: int,
     device: str,
     threads: int | None,
-    quiet: bool,
+    progress: str,
     offline: bool,
 ) -> None:
     """Run the command; see its options."""
@@ -52,27 +56,70 @@ def run_training(  # noqa: PLR0913 - one argument an option
         restart=restart,
         row_every=row_every,
     )
-    say = _silent if quiet or os.environ.get("RANK", "0") != "0" else _say
+    first = os.environ.get("RANK", "0") == "0"
+    display = _DISPLAYS.get(progress, _Lines)(recipe) if first else _Silence(recipe)
     with _asked_to_stop() as asked:
         weights = train(
             recipe,
             options,
             resolve_device(device),
-            on_row=lambda row: say(_line(row, recipe)),
-            on_source=lambda name, count, unit: say(f"packed {name}: {count} {unit}"),
+            on_row=display.row,
+            on_source=display.packed,
             stop=asked,
         )
         if asked():
             raise Interrupted(f"stopped; the same command goes on from {output}")
-    say(f"done: {weights}")
+    display.done(weights)
 
 
-def _say(text: str) -> None:
-    echo(text, err=True)
+class _Silence:
+    """Shows nothing; what it is told of is shown by others."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    def packed(self, name: str, count: int, unit: str) -> None:
+        """Show that a video or a folder of photographs is part of the material."""
+
+    def row(self, row: Row) -> None:
+        """Show a row of the record."""
+
+    def done(self, weights: Path) -> None:
+        """Show where the result is."""
 
 
-def _silent(_text: str) -> None:
-    pass
+class _Lines(_Silence):
+    """Lines for people."""
+
+    def packed(self, name: str, count: int, unit: str) -> None:
+        echo(f"packed {name}: {count} {unit}", err=True)
+
+    def row(self, row: Row) -> None:
+        echo(_line(row, self._recipe), err=True)
+
+    def done(self, weights: Path) -> None:
+        echo(f"done: {weights}", err=True)
+
+
+class _Events(_Silence):
+    """Events; see `vsrpp_cli.cli.events`."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self._display = JsonLines()
+
+    def packed(self, name: str, count: int, unit: str) -> None:
+        self._display.tell("packed", f"{name}: {count} {unit}")
+
+    def row(self, row: Row) -> None:
+        step = Progress(phase="train", done=row.step, total=self._recipe.steps)
+        self._display.step(step, row=to_json(row))
+
+    def done(self, weights: Path) -> None:
+        write_result(str(weights.absolute()), None)
+
+
+_DISPLAYS = {"none": _Silence, "json": _Events}
 
 
 def _line(row: Row, recipe: Recipe) -> str:

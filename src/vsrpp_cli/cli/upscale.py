@@ -90,5 +90,5 @@ def _upscaled(
     from vsrpp_cli.runs.run import upscale
 
     token = StopToken()
-    with make_display(progress) as display, stoppable(token, display.say):
+    with make_display(progress) as display, stoppable(token, partial(display.tell, "stop")):
         return upscale(input, output, options, on_progress=display, stop=token), display.told

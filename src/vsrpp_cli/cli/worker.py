@@ -1,11 +1,12 @@
 """`vsrpp worker`: one segment of a plan, or some."""
 
 import os
+from functools import partial
 
 import click
 
 from vsrpp_cli.cli.command import Command
-from vsrpp_cli.cli.events import progress_option, write_event
+from vsrpp_cli.cli.events import progress_option, write_result
 from vsrpp_cli.cli.progress import make_display
 from vsrpp_cli.cli.signals import stoppable
 from vsrpp_cli.runs.stop import StopToken
@@ -55,13 +56,15 @@ def command(
     again, anywhere and at the same time: what is done is left alone.
     """
     from vsrpp_cli.runs.distributed import compute, share
-    from vsrpp_cli.runs.progress import Progress
     from vsrpp_cli.runs.scheduler import task_number
 
     stop = StopToken()
     mine = share(plan, segments or (task_number(os.environ),), tasks)
-    with make_display(progress) as display, stoppable(stop, display.say, grace):
-        for done, total in compute(mine, display.say, device=device, stop=stop):
-            display(Progress(phase="compute", done=done, total=total))
+    with (
+        make_display(progress) as display,
+        stoppable(stop, partial(display.tell, "stop"), grace),
+    ):
+        for step in compute(mine, partial(display.tell, "resume"), device=device, stop=stop):
+            display(step)
     if progress == "json":
-        write_event("result", exit_code=0, segments=mine.indices)
+        write_result(None, None, segments=mine.indices)

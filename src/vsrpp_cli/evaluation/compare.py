@@ -17,8 +17,8 @@ from vsrpp_cli.evaluation.places import (
     scene_of,
     score,
 )
-from vsrpp_cli.evaluation.results import finite
 from vsrpp_cli.metrics import psnr, ssim
+from vsrpp_cli.records import finite
 
 SLICE_FRAMES = 240
 """Most frames a scan line is followed through."""

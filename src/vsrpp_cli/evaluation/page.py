@@ -25,8 +25,8 @@ from vsrpp_cli.evaluation.inputs import Crop
 from vsrpp_cli.evaluation.panes import captions
 from vsrpp_cli.evaluation.pictures import encoded
 from vsrpp_cli.evaluation.places import around, scene_of
-from vsrpp_cli.evaluation.results import finite
 from vsrpp_cli.metrics import Picture
+from vsrpp_cli.records import finite
 from vsrpp_cli.version import __version__
 
 QUALITIES = (95, 90, 85, 80, 70, 60)

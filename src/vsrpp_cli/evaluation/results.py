@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vsrpp_cli.records import to_json
+from vsrpp_cli.records import finite, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,17 @@ class Evaluation:
     methods: tuple[MethodResult, ...]
     notes: tuple[str, ...] = ()
 
-    def as_json(self) -> str:
-        """Return everything as JSON, means included; infinite PSNR is null."""
+    def record(self) -> dict[str, Any]:
+        """Return everything as JSON values, means included; infinite PSNR is null."""
         data = to_json(self)
         for record, method in zip(data["methods"], self.methods, strict=True):
             record["mean"] = {name: method.mean(name) for name in FIGURES}
-        return json.dumps(finite(data), indent=2, allow_nan=False) + "\n"
+        values: dict[str, Any] = finite(data)
+        return values
+
+    def as_json(self) -> str:
+        """Return everything as JSON."""
+        return json.dumps(self.record(), indent=2, allow_nan=False) + "\n"
 
     def as_csv(self) -> str:
         """Return one line for each method and sequence, and one with the mean of each method."""
@@ -166,12 +171,3 @@ def _names(row: list[str], widths: list[int]) -> str:
 def _line(row: list[str], widths: list[int]) -> str:
     cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
     return "  ".join([row[0].ljust(widths[0]), *cells[1:]])
-
-
-def finite(data: Any) -> Any:
-    """Return JSON values with null for numbers that JSON does not have."""
-    if isinstance(data, dict):
-        return {key: finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -37,6 +37,11 @@ class Account(ABC):
         self.exit_code = exit_code(error)
         self.status = "interrupted" if self.exit_code in STOPPED else "failed"
 
+    @property
+    @abstractmethod
+    def made(self) -> str | None:
+        """The name of the one file or folder that is the result; None where there are several."""
+
     @abstractmethod
     def record(self) -> dict[str, Any]:
         """Return it as JSON values."""

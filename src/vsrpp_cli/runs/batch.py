@@ -77,6 +77,10 @@ class BatchReport(Account):
     outcomes: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def made(self) -> None:
+        """Nothing: each item has an output of its own."""
+
     def count(self, *statuses: str) -> int:
         """Return how many items ended in one of these ways."""
         return sum(outcome.status in statuses for outcome in self.outcomes)

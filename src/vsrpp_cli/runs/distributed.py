@@ -8,6 +8,7 @@ from vsrpp_cli.errors import ResumeRefusedError, UsageError
 from vsrpp_cli.inference.device import available_devices, resolve_device
 from vsrpp_cli.runs.plan import Plan, software_changes
 from vsrpp_cli.runs.planner import software
+from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
 from vsrpp_cli.runs.relocation import relocated
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import join, naming_bytes
@@ -58,7 +59,7 @@ def share(path: str, numbers: Sequence[int], tasks: int | None = None) -> Share:
 
 def compute(
     mine: Share, say: Callable[[str], None], *, device: str, stop: StopToken
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[Progress]:
     """Compute and commit segments, yielding frames done and to be done by this call.
 
     Args:
@@ -112,15 +113,13 @@ def _missing(mine: Share, say: Callable[[str], None]) -> list[int]:
     return missing
 
 
-def _computed(
-    mine: Share, missing: list[int], device: str, stop: StopToken
-) -> Iterator[tuple[int, int]]:
+def _computed(mine: Share, missing: list[int], device: str, stop: StopToken) -> Iterator[Progress]:
     if not missing:
         return
     plan = mine.plan
     total = sum(plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing)
     done = 0
-    yield done, total
+    yield Progress(phase="compute", done=done, total=total, segment=missing[0])
     engine = load_engine(plan, device)
     for count, index in enumerate(missing):
         if stop.requested:
@@ -129,10 +128,13 @@ def _computed(
                 "give the same command again to go on"
             )
         done += worker(plan, mine.folder, index, engine, alone=False).frames
-        yield done, total
+        following = missing[count + 1] if count + 1 < len(missing) else None
+        yield Progress(phase="compute", done=done, total=total, segment=following)
 
 
-def finish(path: str, *, verify: bool, keep_work: bool, overwrite: bool) -> Report:
+def finish(
+    path: str, *, verify: bool, keep_work: bool, overwrite: bool, on_progress: OnProgress = ignore
+) -> Report:
     """Join, verify and publish; then remove the work folder unless `keep_work`.
 
     Raises:
@@ -141,7 +143,7 @@ def finish(path: str, *, verify: bool, keep_work: bool, overwrite: bool) -> Repo
     """
     folder, plan = open_folder(path)
     with folder.locked():
-        report = join(plan, folder, decode=verify, overwrite=overwrite)
+        report = join(plan, folder, decode=verify, overwrite=overwrite, on_progress=on_progress)
         if not keep_work:
             folder.remove()
     return report

@@ -16,6 +16,11 @@ class Progress:
     total: int | None
     """The same, where known."""
     text: str = ""
+    kind: str = ""
+    """Of a note: `source` (guessed, repaired, changed or lost), `computing` (a slow way, a retry, a
+    warning) or `result` (what joining and verification found)."""
+    segment: int | None = None
+    """While computing: the first of the segments that are not finished."""
 
 
 OnProgress = Callable[[Progress], None]

@@ -1,5 +1,6 @@
 """What a run did: counted while it goes, shown at its end, written with `--report`."""
 
+import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,6 +41,11 @@ class Report(Account):
     notes: list[str] = field(default_factory=list)
     """What was guessed, repaired, changed or dropped of the source: one sentence each."""
     output_bytes: int = 0
+
+    @property
+    def made(self) -> str:
+        """The output's absolute name."""
+        return os.path.abspath(self.output)  # noqa: PTH100 - a text, which may hold `..`
 
     @property
     def fps(self) -> float:

@@ -80,6 +80,10 @@ class Run:
         """Tell whoever watches how far the run is."""
         self.on_progress(Progress(phase=phase, done=done, total=total, text=text))
 
+    def remark(self, kind: str, text: str) -> None:
+        """Tell whoever watches of something worth knowing; see `Progress.kind`."""
+        self.on_progress(Progress(phase="note", done=0, total=None, text=text, kind=kind))
+
 
 def upscale(
     input: str | Path,
@@ -153,7 +157,7 @@ def _locked_run(run: Run) -> None:
         plan = _start(run)
     run.report.describe(plan)
     for note in run.report.notes:
-        run.say("note", 0, None, note)
+        run.remark("source", note)
     if not _is_published(run):
         _finish(run, plan)
     _clean_up(run)
@@ -288,12 +292,14 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
     new: dict[int, Finished] = {}
     if not missing:
         return new
-    count = _Counter(run, plan.frames, sum(segment.frames for segment in done.values()))
+    before = sum(segment.frames for segment in done.values())
+    count = _Counter(run, plan.frames, before, missing)
     with run.phase("compute"), closing(_workers(run, plan, missing, count)) as computed:
         for segment in computed:
             new[segment.index] = segment
             run.report.frames_computed += segment.frames
             run.report.kernels = segment.kernels
+            count.finished(segment.index)
             _note_events(run, segment)
             if run.report.frames_computed + count.before < plan.frames:
                 disk.watch(run.folder.segments, segment.size)
@@ -322,10 +328,11 @@ def _workers(
 class _Counter:
     """Adds up frames' worth of work, and tells whoever watches of each whole one."""
 
-    def __init__(self, run: Run, total: int, before: int) -> None:
+    def __init__(self, run: Run, total: int, before: int, missing: list[int]) -> None:
         self.before, self._run, self._total = before, run, total
         self._done, self._said = float(before), before
-        run.say("compute", before, total)
+        self._missing = sorted(missing)
+        self._say()
 
     def __call__(self, frames: float) -> None:
         self._done += frames
@@ -333,7 +340,17 @@ class _Counter:
         whole = min(int(self._done + 1e-6), self._total)
         if whole > self._said:
             self._said = whole
-            self._run.say("compute", whole, self._total)
+            self._say()
+
+    def finished(self, segment: int) -> None:
+        """Take note that a segment is safe."""
+        self._missing.remove(segment)
+
+    def _say(self) -> None:
+        first = self._missing[0] if self._missing else None
+        self._run.on_progress(
+            Progress(phase="compute", done=self._said, total=self._total, segment=first)
+        )
 
 
 def _how_to_go_on(run: Run, plan: Plan) -> str:
@@ -346,10 +363,18 @@ def _note_events(run: Run, segment: Finished) -> None:
         text = str(event["text"])
         if text not in run.report.events:
             run.report.events.append(text)
+            run.remark("computing", text)
         run.report.chunks_recomputed += event.get("kind") == "guard"
 
 
-def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool = False) -> Report:
+def join(
+    plan: Plan,
+    folder: WorkFolder,
+    *,
+    decode: bool = True,
+    overwrite: bool = False,
+    on_progress: OnProgress = ignore,
+) -> Report:
     """Join the finished segments of a plan into its output: the end of a run.
 
     Args:
@@ -357,6 +382,7 @@ def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool
         folder: its work folder, locked by the caller.
         decode: whether the verification decodes the whole result.
         overwrite: whether an existing output may be replaced.
+        on_progress: called with `Progress` records.
 
     Raises:
         UsageError: segments are missing, or the output exists.
@@ -365,7 +391,7 @@ def join(plan: Plan, folder: WorkFolder, *, decode: bool = True, overwrite: bool
     output = Path(plan.output.path)
     report = Report(input=plan.source.path, output=str(output))
     options = UpscaleOptions(overwrite=overwrite, verify=decode)
-    run = Run(Path(plan.source.path), output, options, folder, report)
+    run = Run(Path(plan.source.path), output, options, folder, report, on_progress)
     run.report.describe(plan)
     if not _is_published(run):
         done = finished_segments(plan, folder)
@@ -385,7 +411,10 @@ def _end(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
     found = _assembled(run, plan, done, temporary)
     changed = found.left_out(plan.output.streams)
     news = [*(choice.reason for choice in changed), *found.deviations]
-    run.report.notes += [text for text in (*news, *found.notes) if text not in run.report.notes]
+    for text in (*news, *found.notes):
+        if text not in run.report.notes:
+            run.report.notes.append(text)
+            run.remark("result", text)
     if run.options.strict and (new := [t for t in news if t not in plan.notes]):
         raise _kept(run, temporary, VerificationError(f"--strict: {'; '.join(new)}"))
     size, digest = measure(temporary)
