@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.media.images.headers import SUFFIXES
 from vsrpp_cli.media.images.output import ENCODER_OPTIONS
 from vsrpp_cli.media.images.pixels import (
     ENCODERS,
@@ -13,14 +12,15 @@ from vsrpp_cli.media.images.pixels import (
     encoder_format,
     rgb_to_image_frame,
 )
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.metrics import Picture
 
 
 def image_format(path: Path) -> str:
     """Return the image format that the suffix of `path` names; UsageError if it is none."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
-    return SUFFIXES[path.suffix.lower()]
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UsageError(f"{path}: the name must end in one of {', '.join(IMAGE_SUFFIXES)}")
+    return IMAGE_SUFFIXES[path.suffix.lower()]
 
 
 def encoded(picture: Picture, kind: str, options: dict[str, str] | None = None) -> bytes:

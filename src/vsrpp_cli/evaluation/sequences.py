@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.errors import InputError
 from vsrpp_cli.evaluation.protocols import Protocol
-from vsrpp_cli.media.images.headers import SUFFIXES
 from vsrpp_cli.media.source import open_source
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp_cli.metrics import to_8bit
 
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m", ".264")
-)
 TRUTH_FOLDERS = ("GT", "gt", "sequences")
 """Below a data set's folder, where its ground truth usually lies."""
 
@@ -86,7 +83,7 @@ def _all_below(root: Path) -> list[Sequence]:
         folders.sort()
         here = Path(folder)
         suffixes = {Path(file).suffix.lower() for file in files}
-        if suffixes & SUFFIXES.keys():
+        if suffixes & IMAGE_SUFFIXES.keys():
             name = here.relative_to(root).as_posix() if here != root else root.resolve().name
             found.append(Sequence(name, here))
         for file in files:

@@ -8,19 +8,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vsrpp_cli.errors import InputError, UsageError
-from vsrpp_cli.media.images.headers import SUFFIXES as IMAGES
 from vsrpp_cli.media.images.source import natural_key
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp_cli.options import BATCH_NAME
 from vsrpp_cli.runs.destination import output_suffix
 from vsrpp_cli.runs.names import check_name
-
-VIDEOS = frozenset({
-    ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264",
-    ".h265", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",
-    ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
-    ".vob", ".webm", ".wmv", ".y4m",
-})  # fmt: skip
-"""Suffixes of files that are taken for videos; what is in them shows when they are opened."""
 
 _FIELDS = ("stem", "suffix", "name")
 _WORK = ".vsrpp"
@@ -112,7 +104,7 @@ class _Walk:
             folders[:] = [f for f in sorted(folders, key=natural_key) if self._enters(folder / f)]
             files = [folder / n for n in sorted(names, key=natural_key) if not n.startswith(".")]
             videos = [path for path in files if self._takes(path)]
-            images = [path for path in files if path.suffix.lower() in IMAGES]
+            images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
             if self._is_frames(folder, videos, images, empty=empty):
                 yield folder
             yield from videos
@@ -122,11 +114,11 @@ class _Walk:
         return not (folder.name.startswith(".") or ours or self._fits(folder, self._exclude))
 
     def _takes(self, path: Path) -> bool:
-        if path.suffix.lower() in IMAGES or self._fits(path, self._exclude):
+        if path.suffix.lower() in IMAGE_SUFFIXES or self._fits(path, self._exclude):
             return False
         if self._include:
             return self._fits(path, self._include)
-        return path.suffix.lower() in VIDEOS
+        return path.suffix.lower() in VIDEO_SUFFIXES
 
     def _is_frames(
         self, folder: Path, videos: list[Path], images: list[Path], *, empty: bool

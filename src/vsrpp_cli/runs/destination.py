@@ -7,13 +7,14 @@ from pathlib import Path
 
 from vsrpp_cli.durable import beside
 from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
+from vsrpp_cli.media.encode.encoder_table import CONTAINERS
 from vsrpp_cli.media.images.output import is_frame
 from vsrpp_cli.media.images.source import is_image_input
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.options import BATCH_NAME
 from vsrpp_cli.runs.names import check_name, refuse_long_name
 
-KEPT_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm"})
+KEPT_SUFFIXES = frozenset(suffix for row in CONTAINERS for suffix in row.suffixes)
 """Containers an output shares with its source; all others become Matroska, which holds anything."""
 
 _KINDS = (

@@ -11,15 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli.errors import InputError, UsageError
-from vsrpp_cli.media.images.headers import SUFFIXES, read_header
+from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.source import open_source
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp_cli.training.prepare import Image
-
-VIDEO_SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".m2ts",
-    ".mts", ".wmv", ".flv", ".ogv", ".264", ".h264", ".265", ".h265", ".hevc", ".y4m", ".3gp",
-    ".mxf", ".vob",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ def _below(root: Path, path: Path) -> str:
 
 
 def _pictures(paths: list[Path]) -> tuple[Path, ...]:
-    return tuple(path for path in paths if path.suffix.lower() in SUFFIXES)
+    return tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _one_size(pictures: Sequence[Path]) -> bool:

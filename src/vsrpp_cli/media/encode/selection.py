@@ -30,8 +30,8 @@ from vsrpp_cli.media.encode.encoder_table import (
 from vsrpp_cli.media.encode.h264_levels import h264_note
 from vsrpp_cli.media.encode.output_size import output_shape
 from vsrpp_cli.media.encode.pixel_formats import PixelFormat, closest, describe, even_multiples
-from vsrpp_cli.media.images.headers import SUFFIXES as IMAGE_SUFFIXES
 from vsrpp_cli.media.images.pixels import encoder_format
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import ColorSpec, EncodeSettings, SourceInfo, Spherical
 from vsrpp_cli.options import UpscaleOptions
 

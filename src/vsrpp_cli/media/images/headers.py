@@ -15,17 +15,6 @@ from typing import BinaryIO
 
 from vsrpp_cli.errors import InputError
 
-SUFFIXES = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".bmp": "bmp",
-    ".webp": "webp",
-}
-"""File name suffixes that are images, in lower case, and the format each stands for."""
-
 PRIMARIES = {1: "bt709", 9: "bt2020", 11: "smpte431", 12: "smpte432"}
 TRANSFERS = {1: "bt709", 8: "linear", 13: "iec61966-2-1", 16: "smpte2084", 18: "arib-std-b67"}
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from vsrpp_cli.errors import UsageError, VerificationError, VsrppError
 from vsrpp_cli.media.images import timestamps_file
-from vsrpp_cli.media.images.headers import SUFFIXES, ImageHeader, read_header
+from vsrpp_cli.media.images.headers import ImageHeader, read_header
 from vsrpp_cli.media.images.pixels import (
     ENCODERS,
     FloatArray,
@@ -27,6 +27,7 @@ from vsrpp_cli.media.images.pixels import (
 )
 from vsrpp_cli.media.images.source import files_of, frame_names
 from vsrpp_cli.media.resample import resize
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import (
     EncodeSettings,
     Frame,
@@ -186,7 +187,7 @@ def check_frame_count(output: Path, frames: int) -> None:
     Raises:
         UsageError: it is.
     """
-    if frames > 1 and not output.is_dir() and output.suffix.lower() in SUFFIXES:
+    if frames > 1 and not output.is_dir() and output.suffix.lower() in IMAGE_SUFFIXES:
         raise UsageError(
             f"{output} is one image, the input has {frames} frames: give a folder, or --frames 1"
         )
@@ -255,7 +256,11 @@ def join_frames(
 def is_single_image(output: OutputPlan) -> bool:
     """Return whether the output is one image file, not a folder."""
     path = Path(output.path)
-    return output.encode.kind == "frames" and not path.is_dir() and path.suffix.lower() in SUFFIXES
+    return (
+        output.encode.kind == "frames"
+        and not path.is_dir()
+        and path.suffix.lower() in IMAGE_SUFFIXES
+    )
 
 
 def _wants_timestamps(source: SourceInfo) -> bool:
@@ -342,4 +347,6 @@ def _verify_times(path: Path, scan: Scan, source: SourceInfo) -> None:
 
 def is_frame(path: Path) -> bool:
     """Whether a file is what a folder of frames holds."""
-    return path.name == timestamps_file.NAME or (path.is_file() and path.suffix.lower() in SUFFIXES)
+    return path.name == timestamps_file.NAME or (
+        path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+    )

@@ -20,10 +20,11 @@ import numpy as np
 
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.decode.scenes import CutDetector, small_luma
-from vsrpp_cli.media.images.headers import SUFFIXES, read_header
+from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.images.pixels import encoder_format, read_image
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.media.images.timestamps_file import Timestamps, read_timestamps, usual_rate
+from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import ColorSpec, Frame, Scan, SourceInfo
 
 ASSUMED_RATE = Fraction(25)
@@ -39,8 +40,8 @@ def is_image_input(path: str | os.PathLike[str]) -> bool:
     """Return whether `path` means frames: a folder, an image, or a pattern of images."""
     text = os.fspath(path)
     if Path(text).exists():
-        return Path(text).is_dir() or Path(text).suffix.lower() in SUFFIXES
-    return Path(text).suffix.lower() in SUFFIXES and _is_pattern(text)
+        return Path(text).is_dir() or Path(text).suffix.lower() in IMAGE_SUFFIXES
+    return Path(text).suffix.lower() in IMAGE_SUFFIXES and _is_pattern(text)
 
 
 def _is_pattern(text: str) -> bool:
@@ -61,7 +62,7 @@ def find_frames(path: str) -> list[Path]:
     """
     given = Path(path)
     if given.is_dir():
-        found = [p for p in given.iterdir() if p.suffix.lower() in SUFFIXES]
+        found = [p for p in given.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
         missing = (
             f"{path}: no frames in this folder (PNG, JPEG, TIFF, BMP or WebP); "
             "for a folder of videos there is vsrpp batch"
@@ -75,7 +76,7 @@ def find_frames(path: str) -> list[Path]:
         found = [
             Path(p)
             for p in glob.glob(path)  # noqa: PTH207 - Path.glob refuses absolute patterns
-            if Path(p).suffix.lower() in SUFFIXES
+            if Path(p).suffix.lower() in IMAGE_SUFFIXES
         ]
         missing = f"{path}: no image fits this pattern"
     else:

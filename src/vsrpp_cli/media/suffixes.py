@@ -1,0 +1,21 @@
+"""Which files are taken for images and for videos, by their suffixes in lower case."""
+
+IMAGE_SUFFIXES = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+    ".webp": "webp",
+}
+"""Suffixes of images, and the format each stands for."""
+
+VIDEO_SUFFIXES = frozenset({
+    ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264",
+    ".h265", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",
+    ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
+    ".vob", ".webm", ".wmv", ".y4m",
+})  # fmt: skip
+"""Suffixes of files that are taken for videos where a folder is searched; what is in them shows
+when they are opened."""
