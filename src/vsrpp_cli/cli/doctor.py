@@ -1,10 +1,12 @@
-"""`vsrpp doctor`: what this machine has."""
+"""`vsrpp doctor`: what this machine has, and what of it works."""
 
 import json
 import platform
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,31 +14,58 @@ from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.text import echo
 from vsrpp_cli.version import __version__
 
+SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "av", "numpy", "numba", "huggingface-hub", "safetensors")
 
 
 @click.command("doctor", cls=Command)
-@option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(*, as_json: bool) -> None:
-    """Show versions, devices, instruction sets, encoders, caches and room on the disk."""
+    """Show versions, devices, encoders, caches and free space.
+
+    Each encoder encodes a few frames. If there is no GPU, the reasons are shown.
+    """
     facts = examine()
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps({"schema": SCHEMA, **facts}, indent=2))
         return
-    for section, values in facts.items():
+    for section, lines in _texts(facts).items():
         echo(f"{section}:")
-        for name, value in values.items():
+        for name, value in lines:
             echo(f"  {name:<18} {value}")
 
 
-def examine() -> dict[str, dict[str, str]]:
-    """Return the facts, section by section."""
+def examine() -> dict[str, Any]:
+    """Return the facts, section by section, as JSON values; sizes are in bytes."""
+    from vsrpp_cli.inference.gpus import why_no_gpu
+
     return {
         "versions": _versions(),
         "machine": _machine(),
         "devices": _devices(),
+        "no_gpu": why_no_gpu(),
         "encoders": _encoders(),
         "places": _places(),
+    }
+
+
+def _texts(facts: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Return the facts as names and texts for people."""
+    return {
+        "versions": list(facts["versions"].items()),
+        "machine": list(_machine_texts(**facts["machine"])),
+        "devices": [
+            *(
+                (name, f"{d['name']}, precision {d['precision']}")
+                for name, d in facts["devices"].items()
+            ),
+            *(("no GPU", reason) for reason in facts["no_gpu"]),
+        ],
+        "encoders": [(name, _encoder_text(**e)) for name, e in facts["encoders"].items()],
+        "places": [
+            (name, f"{p['path']}, {p['free'] / 1e9:.1f} GB free")
+            for name, p in facts["places"].items()
+        ],
     }
 
 
@@ -50,53 +79,73 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _machine() -> dict[str, str]:
+def _machine() -> dict[str, Any]:
     from vsrpp_cli.inference.device import cpu_capability, default_threads
     from vsrpp_cli.inference.memory import default_limit, total_memory
 
     return {
+        "system": platform.platform(),
         "processor": f"{platform.machine()}, {cpu_capability()}",
-        "threads": str(default_threads()),
-        "memory": f"{total_memory() / 2**30:.1f} GiB",
-        "memory a run uses": f"{default_limit() / 2**30:.1f} GiB at most",
+        "threads": default_threads(),
+        "memory": total_memory(),
+        "memory_of_a_run": default_limit(),
     }
 
 
-def _devices() -> dict[str, str]:
+def _machine_texts(
+    *, system: str, processor: str, threads: int, memory: int, memory_of_a_run: int
+) -> Iterator[tuple[str, str]]:
+    yield "system", system
+    yield "processor", processor
+    yield "threads", str(threads)
+    yield "memory", f"{memory / 2**30:.1f} GiB, of which a run uses {memory_of_a_run / 2**30:.1f}"
+
+
+def _devices() -> dict[str, dict[str, Any]]:
     from vsrpp_cli.inference.device import (
         available_devices,
+        device_memory,
         device_name,
         resolve_device,
         resolve_precision,
     )
 
+    found = {name: resolve_device(name) for name in available_devices()}
     return {
-        text: f"{device_name(resolve_device(text))}, "
-        f"precision {resolve_precision('auto', resolve_device(text))}"
-        for text in available_devices()
+        name: {
+            "name": device_name(device),
+            "precision": resolve_precision("auto", device),
+            "memory_of_a_run": device_memory(device),
+        }
+        for name, device in found.items()
     }
 
 
-def _encoders() -> dict[str, str]:
-    from vsrpp_cli.media.encode.encoder_table import ROWS
-    from vsrpp_cli.media.encode.selection import is_present
+def _encoders() -> dict[str, dict[str, Any]]:
+    from vsrpp_cli.media.encode.selection import try_all_encoders
 
     return {
-        row.encoder: f"{row.coding} into {', '.join(row.containers)}"
-        + (" (tried on the hardware when used)" if row.hardware else "")
-        for row in ROWS
-        if is_present(row)
+        row.encoder: {
+            "coding": row.coding,
+            "containers": list(row.containers),
+            "hardware": row.hardware,
+            "works": not error,
+            "error": error,
+        }
+        for row, error in try_all_encoders().items()
     }
 
 
-def _places() -> dict[str, str]:
+def _encoder_text(*, coding: str, containers: list[str], error: str, **_: Any) -> str:
+    return error or f"{coding} into {', '.join(containers)}"
+
+
+def _places() -> dict[str, dict[str, Any]]:
     from vsrpp_cli.checkpoints.cache import models_folder
 
-    cache = models_folder()
-    place = next(p for p in (cache, *cache.parents) if p.exists())
-    return {
-        "model cache": str(cache),
-        "free there": f"{shutil.disk_usage(place).free / 1e9:.1f} GB",
-        "working folder": str(Path.cwd()),
-        "free here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
-    }
+    return {"model cache": _place(models_folder()), "working folder": _place(Path.cwd())}
+
+
+def _place(path: Path) -> dict[str, Any]:
+    there = next(p for p in (path, *path.parents) if p.exists())
+    return {"path": str(path), "free": shutil.disk_usage(there).free}

@@ -146,7 +146,10 @@ def try_out(settings: EncodeSettings, *, in_child: bool) -> None:
         raise EncoderError(f"{settings.codec} hangs on this machine") from error
     if done.returncode:
         last = done.stdout.strip().splitlines()[-1:] or [f"it crashed ({done.returncode})"]
-        raise EncoderError(f"{settings.codec} does not work on this machine: {last[0]}")
+        raise EncoderError(
+            f"{settings.codec} does not work on this machine: {last[0]}; it needs its hardware and "
+            "driver (vsrpp doctor lists what works)"
+        )
 
 
 def _child() -> None:
@@ -154,7 +157,9 @@ def _child() -> None:
     try:
         _encode_a_little(from_json(EncodeSettings, json.load(sys.stdin)))
     except EncoderError as error:
-        sys.stdout.write(str(error))
+        # With the usual options it is the hardware or its driver that is missing.
+        cause = error.__cause__
+        sys.stdout.write(_reason(cause) if isinstance(cause, Exception) else str(error))
         sys.exit(1)
 
 

@@ -1,6 +1,7 @@
 """Which encoder, container and settings an output gets: decided once, before any work."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +14,7 @@ from vsrpp_cli.errors import EncoderError, UnknownNameError, UsageError
 from vsrpp_cli.media.color.convert import rgb_to_frame
 from vsrpp_cli.media.color.hdr import encoder_parameters
 from vsrpp_cli.media.decode.side_data import MULTIVIEW
-from vsrpp_cli.media.encode.codec import try_out
+from vsrpp_cli.media.encode.codec import ASSUMED_RATE, TRIAL_SIZE, try_out
 from vsrpp_cli.media.encode.encoder_table import (
     ALIASES,
     CONTAINERS,
@@ -34,6 +35,9 @@ from vsrpp_cli.media.images.pixels import encoder_format
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import ColorSpec, EncodeSettings, SourceInfo, Spherical
 from vsrpp_cli.options import UpscaleOptions
+
+TRIALS_AT_ONCE = 4
+"""Processes that try out hardware encoders at the same time."""
 
 
 def resolve(
@@ -149,6 +153,43 @@ def is_present(row: EncoderRow) -> bool:
     except UnknownCodecError:
         return False
     return True
+
+
+def try_all_encoders() -> dict[EncoderRow, str]:
+    """Let every encoder of this build of FFmpeg encode a few frames.
+
+    Returns:
+        why each does not work on this machine; nothing for those that do.
+    """
+    present = [row for row in ROWS if is_present(row)]
+    # Each of these waits for a process of its own.
+    with ThreadPoolExecutor(TRIALS_AT_ONCE) as pool:
+        waiting = {row: pool.submit(_trial, row) for row in present if row.hardware}
+        return {row: waiting[row].result() if row.hardware else _trial(row) for row in present}
+
+
+def _trial(row: EncoderRow) -> str:
+    settings = EncodeSettings(
+        kind="video",
+        container=row.containers[0],
+        codec=row.encoder,
+        pix_fmt=row.pix_fmts[0],
+        width=TRIAL_SIZE[0],
+        height=TRIAL_SIZE[1],
+        time_base=1 / ASSUMED_RATE,
+        frame_rate=ASSUMED_RATE,
+        color=_color(
+            ColorSpec(matrix="bt709", full_range=False),
+            row.pix_fmts[0],
+            limited_only=row.limited_only,
+        ),
+    )
+    settings = replace(settings, options=_options(row, settings, UpscaleOptions()))
+    try:
+        try_out(settings, in_child=row.hardware)
+    except EncoderError as error:
+        return str(error)
+    return ""
 
 
 def _settings(
