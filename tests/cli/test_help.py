@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from vsrpp_cli.cli.command import HELP_WIDTH, Command, Heading
+from vsrpp_cli.cli.command import HELP_WIDTH, Command
 from vsrpp_cli.cli.main import COMMANDS, execute, main
 
 
@@ -35,12 +35,11 @@ def help_of(*path, columns, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("command", LEAVES.values(), ids=IDS)
-def test_every_option_that_is_shown_has_a_text_and_a_heading(command):
+def test_every_option_that_is_shown_has_a_text(command):
     assert isinstance(command, Command)
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             assert parameter.help, parameter.opts
-            assert isinstance(getattr(parameter, "heading", None), Heading), parameter.opts
 
 
 def test_upscale_shows_its_headings_in_order_and_ends_with_examples(monkeypatch, capsys):

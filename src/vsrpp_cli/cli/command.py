@@ -60,9 +60,16 @@ class Command(click.Command):
         found: dict[Heading, list[click.Parameter]] = {heading: [] for heading in Heading}
         for parameter in self.get_params(ctx):
             if parameter.get_help_record(ctx) and not isinstance(parameter, click.Argument):
-                last = Heading.MESSAGES if found[Heading.MESSAGES] else Heading.OPTIONS
-                found[getattr(parameter, "heading", last)].append(parameter)
+                found[self._heading(parameter, found)].append(parameter)
         return {heading: options for heading, options in found.items() if options}
+
+    @staticmethod
+    def _heading(
+        parameter: click.Parameter, before: dict[Heading, list[click.Parameter]]
+    ) -> Heading:
+        if "--help" in parameter.opts and before[Heading.MESSAGES]:
+            return Heading.MESSAGES
+        return getattr(parameter, "heading", Heading.OPTIONS)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in sections whose columns stand below each other."""
