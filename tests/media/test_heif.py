@@ -9,7 +9,7 @@ import pytest
 from support.heif import auxiliary, coded, exif, grid, mirrored, turned, write_heif
 from support.joining import produce
 from vsrpp_cli.errors import InputError, StrictError
-from vsrpp_cli.media.images.output import turned as as_shown
+from vsrpp_cli.media.images.writer import turned as as_shown
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.media.types import Scan
 from vsrpp_cli.options import UpscaleOptions

@@ -13,17 +13,12 @@ from PIL import Image
 from vsrpp_cli.errors import InputError, UsageError, VerificationError
 from vsrpp_cli.media.color.convert import frame_to_rgb
 from vsrpp_cli.media.images.headers import read_header
-from vsrpp_cli.media.images.output import (
-    ImageSegmentWriter,
-    check_frame_count,
-    join_frames,
-    turned,
-    verify_frames,
-)
 from vsrpp_cli.media.images.pixels import encoder_format, read_image
 from vsrpp_cli.media.images.source import ImageSource, find_frames, is_image_input, numbering_notes
 from vsrpp_cli.media.images.timestamps_file import format_timestamps, read_timestamps, usual_rate
-from vsrpp_cli.media.mux.publish import finish_publishing, publish, replaced
+from vsrpp_cli.media.images.writer import ImageSegmentWriter, turned
+from vsrpp_cli.media.output.frames import FrameFolder
+from vsrpp_cli.media.output.publish import finish_publishing, publish, replaced
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.types import ColorSpec, EncodeSettings, Frame, OutputPlan, Scan
 
@@ -517,7 +512,7 @@ def joined(source: ImageSource, tmp_path: Path, output: Path) -> tuple[Path, Out
     ]
     plan = OutputPlan(path=str(output), encode=encode)
     temporary = tmp_path / f".part{output.suffix}"
-    join_frames(segments, scan, source.info, plan, temporary)
+    FrameFolder(plan).join(segments, scan, source.info, temporary)
     return temporary, plan, scan
 
 
@@ -525,7 +520,7 @@ def test_joined_frames_keep_the_names_of_the_input(tmp_path):
     names = ["shot_9.png", "shot_10.bmp", "shot_11.png"]
     source = ImageSource(folder_of(tmp_path / "in", names))
     temporary, plan, scan = joined(source, tmp_path, tmp_path / "out")
-    assert verify_frames(temporary, scan, source.info, plan, decode=True) == []
+    assert FrameFolder(plan).verify(temporary, scan, source.info, decode=True) == []
     assert sorted(p.name for p in temporary.iterdir()) == [
         "shot_10.png", "shot_11.png", "shot_9.png",
     ]  # fmt: skip
@@ -546,7 +541,7 @@ def test_times_of_a_folder_go_on_into_the_output(tmp_path):
     source = ImageSource(folder)
     temporary, plan, scan = joined(source, tmp_path, tmp_path / "out")
     assert (temporary / "timestamps.txt").read_text() == text
-    assert verify_frames(temporary, scan, source.info, plan, decode=False) == []
+    assert FrameFolder(plan).verify(temporary, scan, source.info, decode=False) == []
 
 
 def test_one_image_becomes_one_file(tmp_path):
@@ -555,17 +550,22 @@ def test_one_image_becomes_one_file(tmp_path):
     encode, scan = settings(source), source.scan(scenes=False)
     segment = written(source, encode, tmp_path / "s0")
     plan = OutputPlan(path=str(tmp_path / "big.png"), encode=encode)
-    join_frames([segment], scan, source.info, plan, tmp_path / ".part.png")
-    assert verify_frames(tmp_path / ".part.png", scan, source.info, plan, decode=True) == []
+    FrameFolder(plan).join([segment], scan, source.info, tmp_path / ".part.png")
+    assert FrameFolder(plan).verify(tmp_path / ".part.png", scan, source.info, decode=True) == []
     publish(tmp_path / ".part.png", tmp_path / "big.png")
     assert pixels(tmp_path / "big.png").shape == (80, 112, 3)
 
 
 def test_several_frames_into_one_image_are_refused(tmp_path):
-    check_frame_count(tmp_path / "out.png", 1)
-    check_frame_count(tmp_path / "out", 5)
+    encode = settings(ImageSource(folder_of(tmp_path / "in", ["1.png"])))
+    image, folder = (
+        FrameFolder(OutputPlan(path=str(tmp_path / name), encode=encode))
+        for name in ("out.png", "out")
+    )
+    image.check(1)
+    folder.check(5)
     with pytest.raises(UsageError, match="5 frames"):
-        check_frame_count(tmp_path / "out.png", 5)
+        image.check(5)
 
 
 def spoil_missing(folder: Path) -> None:
@@ -607,7 +607,7 @@ def test_verification_names_the_difference(tmp_path, spoil, message):
     temporary, plan, scan = joined(source, tmp_path, tmp_path / "out")
     spoil(temporary)
     with pytest.raises(VerificationError, match=message):
-        verify_frames(temporary, scan, source.info, plan, decode=True)
+        FrameFolder(plan).verify(temporary, scan, source.info, decode=True)
 
 
 def test_publishing_replaces_frames_and_keeps_other_files(tmp_path):

@@ -14,8 +14,9 @@ from vsrpp_cli.errors import DiskFullError, EncoderError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.selection import resolve
-from vsrpp_cli.media.encode.writer import SegmentWriter, fit, open_writer, segment_suffix
-from vsrpp_cli.media.types import Frame, Scan
+from vsrpp_cli.media.encode.writer import SegmentWriter, fit
+from vsrpp_cli.media.output.protocol import output_of
+from vsrpp_cli.media.types import Frame, OutputPlan, Scan
 from vsrpp_cli.options import UpscaleOptions
 
 
@@ -45,11 +46,12 @@ def test_a_segment_holds_every_frame_once_and_in_order(settings, tmp_path):
 
 
 def test_statistics_say_what_was_written(settings, tmp_path):
-    writer = open_writer(tmp_path / "s.mkv", settings)
+    output = output_of(OutputPlan(path="out.mp4", encode=settings))
+    writer = output.open_writer(tmp_path / "s.mkv")
     writer.write(Frame(7, picture(0, settings.width, settings.height)))
     stats = writer.close()
     assert stats == (1, (tmp_path / "s.mkv").stat().st_size)
-    assert segment_suffix(settings) == ".mkv"
+    assert output.segment_suffix == ".mkv"
 
 
 def test_a_segment_begins_with_a_key_frame_and_decodes_alone(settings, tmp_path):

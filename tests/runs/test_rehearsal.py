@@ -13,10 +13,10 @@ from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import EncoderError, StrictError, UsageError, VerificationError
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.selection import resolve
-from vsrpp_cli.media.mux.assemble import Assembly
 from vsrpp_cli.media.mux.joined import Portion
 from vsrpp_cli.media.mux.stream_copy import Copier
 from vsrpp_cli.media.mux.stream_selection import plan_streams
+from vsrpp_cli.media.output.assembly import Assembly
 from vsrpp_cli.media.types import OutputPlan
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.names import temporary_output, unverified_output

@@ -17,8 +17,8 @@ from support.crash_steps import in_child
 from support.warm import prepare_to_fork
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.media.encode.writer import SegmentWriter
-from vsrpp_cli.media.images.output import ImageSegmentWriter
-from vsrpp_cli.media.mux.assemble import Assembly
+from vsrpp_cli.media.images.writer import ImageSegmentWriter
+from vsrpp_cli.media.output.assembly import Assembly
 from vsrpp_cli.runs.journal import Journal
 
 PAGE = 4096

@@ -1,6 +1,5 @@
 """Whole videos and folders of frames made small, all else kept as `upscale` keeps it."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,20 +10,22 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.degrade import SCALE, degrade_rgb, downsampler
 from vsrpp_cli.durable import disk_errors, fsync_tree
-from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
+from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.evaluation.web import KIND as WEB
 from vsrpp_cli.evaluation.web import Web
 from vsrpp_cli.inference.device import default_threads
 from vsrpp_cli.media.encode.encoder_table import X264
 from vsrpp_cli.media.encode.output_size import quarter_turned
 from vsrpp_cli.media.encode.selection import resolve
-from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
-from vsrpp_cli.media.mux.assemble import Assembly
-from vsrpp_cli.media.mux.publish import publish
+from vsrpp_cli.media.encode.writer import SegmentWriter, Writer
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
+from vsrpp_cli.media.output.assembly import Assembly
+from vsrpp_cli.media.output.protocol import output_of
+from vsrpp_cli.media.output.publish import publish
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.names import check_name
 
 OnFrame = Callable[[int, int], None]
@@ -93,12 +94,12 @@ def degrade_input(
             prefix=".vsrpp-degrade-", dir=output.absolute().parent
         ) as folder,
     ):
-        segment = Path(folder) / f"segment{segment_suffix(settings)}"
+        segment = Path(folder) / f"segment{output_of(plan).segment_suffix}"
         small = _Small(info, kind, factor, web)
         frames = _small_frames(source, scan, small, on_frame)
         if web is not None and settings.kind == "frames":
             frames = _through_x264(frames, scan, settings, web, Path(folder) / "coded.mkv")
-        _write_segment(frames, settings, segment)
+        _write_segment(frames, output_of(plan).open_writer(segment))
         joined = Path(folder) / f"joined{output.suffix}"
         made = Assembly([segment], scan, info, plan, joined, decode=options.verify).run()
         fsync_tree(joined)
@@ -113,9 +114,7 @@ def _refuse_nonsense(path: Path, output: Path, options: UpscaleOptions) -> None:
     check_name(output)
     if path.exists() and output.exists() and output.samefile(path):
         raise UsageError(f"{output} is the input itself: give another name")
-    empty = output.is_dir() and not any(output.iterdir())
-    if os.path.lexists(output) and not empty and not options.overwrite:
-        raise OutputExistsError(f"{output} exists: give -y to replace it")
+    check_free(output, overwrite=options.overwrite)
     if not output.absolute().parent.is_dir():
         raise UsageError(f"{output.absolute().parent} is no folder: create it first")
 
@@ -217,7 +216,8 @@ def _through_x264(
 ) -> Iterator[Frame]:
     """Yield frames as the encoder leaves them, with their own times."""
     width, height = (side + side % 2 for side in (settings.width, settings.height))
-    _write_segment(frames, web.encoding.settings(width, height, settings.time_base), path)
+    encoding = web.encoding.settings(width, height, settings.time_base)
+    _write_segment(frames, SegmentWriter(path, encoding))
     coded = open_source(path, deinterlace="off")
     known = coded.scan(scenes=False)
     for pts, frame in zip(scan.pts, coded.read(known, 0, known.frames), strict=True):
@@ -225,8 +225,7 @@ def _through_x264(
         yield Frame(pts, rgb)
 
 
-def _write_segment(frames: Iterator[Frame], settings: EncodeSettings, path: Path) -> None:
-    writer = open_writer(path, settings)
+def _write_segment(frames: Iterator[Frame], writer: Writer) -> None:
     try:
         for frame in frames:
             writer.write(frame)

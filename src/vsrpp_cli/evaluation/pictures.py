@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.media.images.output import ENCODER_OPTIONS
 from vsrpp_cli.media.images.pixels import (
     ENCODERS,
     ImageEncoder,
     encoder_format,
     rgb_to_image_frame,
 )
+from vsrpp_cli.media.images.writer import ENCODER_OPTIONS
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.metrics import Picture
 

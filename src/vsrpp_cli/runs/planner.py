@@ -16,8 +16,8 @@ from vsrpp_cli.inference.device import cpu_capability
 from vsrpp_cli.inference.session import compute_spec, plan_geometry
 from vsrpp_cli.media.compression import compression_of
 from vsrpp_cli.media.encode.selection import resolve
-from vsrpp_cli.media.images.output import check_frame_count
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
+from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 from vsrpp_cli.network.config import AnyConfig
@@ -65,8 +65,8 @@ def make_plan(
     scan, streams = scan_and_plan_streams(
         source, settings, options, scenes=options.scenes == "auto", on_progress=on_scan
     )
-    if settings.kind == "frames":
-        check_frame_count(output, scan.frames)
+    target = OutputPlan(path=str(output.absolute()), encode=settings, streams=streams)
+    output_of(target).check(scan.frames)
     geometry = plan_geometry(
         models,
         configs,
@@ -93,7 +93,7 @@ def make_plan(
             segment=options.segment
             or segment_frames(geometry, seconds_per_frame(source.info, configs, compute)),
         ),
-        output=OutputPlan(path=str(output.absolute()), encode=settings, streams=streams),
+        output=target,
         decoding=_decoding(options),
     )
 

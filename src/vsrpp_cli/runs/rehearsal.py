@@ -9,6 +9,7 @@ Both ends of the run are there: its first frames, and the first pictures again w
 last. Of other streams a portion is carried over, so that long files cost no more than short ones.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,10 @@ from vsrpp_cli.durable import disk_errors
 from vsrpp_cli.errors import StrictError, VsrppError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.progress import OnFrames
-from vsrpp_cli.media.images.output import longest_name
-from vsrpp_cli.media.mux.assemble import Assembled, Assembly
 from vsrpp_cli.media.mux.joined import Portion
-from vsrpp_cli.media.mux.publish import publish
+from vsrpp_cli.media.output.assembly import Assembled, Assembly
+from vsrpp_cli.media.output.protocol import output_of
+from vsrpp_cli.media.output.publish import publish
 from vsrpp_cli.media.types import Frame, Scan
 from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.runs.names import temporary_output
@@ -110,9 +111,9 @@ class _Rehearsal:
 
     def _try_names(self, output: Path) -> None:
         """Make a file of the longest name in a folder of frames, and one beside the real output."""
+        names = output_of(self._plan.output).names(self._plan.scan, self._plan.source)
         if output.is_dir():
-            name = longest_name(self._plan.scan, self._plan.source, self._plan.output.encode)
-            (output / name).touch()
+            (output / max(names, key=lambda name: len(os.fsencode(name)))).touch()
         beside = temporary_output(Path(self._plan.output.path))
         with disk_errors(beside):
             remove(beside)

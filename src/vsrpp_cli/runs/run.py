@@ -27,8 +27,8 @@ from vsrpp_cli.inference.device import resolve_devices
 from vsrpp_cli.inference.memory import default_limit
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.inference.session import compute_spec
-from vsrpp_cli.media.mux.assemble import Assembled, Assembly
-from vsrpp_cli.media.mux.publish import finish_publishing, publish
+from vsrpp_cli.media.output.assembly import Assembled, Assembly
+from vsrpp_cli.media.output.publish import finish_publishing, publish
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.runs import disk

@@ -22,7 +22,7 @@ from vsrpp_cli.durable import disk_errors, fsync_tree, replace_durably
 from vsrpp_cli.errors import DiskFullError, WorkerError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.progress import OnFrames
-from vsrpp_cli.media.encode.writer import open_writer, segment_suffix
+from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import Frame, Scan
 from vsrpp_cli.planning.chunks import Chunk, Segment
@@ -223,7 +223,7 @@ def remove_partial(folder: WorkFolder) -> None:
 
 def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
     """Return where the finished segment stands."""
-    return folder.segment(index, segment_suffix(plan.output.encode))
+    return folder.segment(index, output_of(plan.output).segment_suffix)
 
 
 def reopen_source(plan: Plan) -> FrameSource:
@@ -244,7 +244,7 @@ def _encode(
         disk_errors(target),
         ReadAhead(source.read(plan.scan, segment.start, segment.stop), READ_AHEAD) as frames,
     ):
-        writer = open_writer(target, plan.output.encode, first=segment.keep_start)
+        writer = output_of(plan.output).open_writer(target, first=segment.keep_start)
         with WriteBehind(writer, WRITE_BEHIND) as output:
             given = passing.note(frames, segment.start)
             for rgb in engine.upscale(given, segment.chunks, on_frames):

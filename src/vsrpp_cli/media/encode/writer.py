@@ -29,6 +29,8 @@ from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
 
+SEGMENT_SUFFIX = ".mkv"
+
 MILLISECOND = Fraction(1, 1000)
 
 REORDERING = 64
@@ -46,26 +48,6 @@ class Writer(Protocol):
 
     def abort(self) -> None:
         """Give up and remove what was written."""
-
-
-def segment_suffix(settings: EncodeSettings) -> str:
-    """Return how names of segments end: nothing for a folder of frames."""
-    return ".mkv" if settings.kind == "video" else ""
-
-
-def open_writer(path: Path, settings: EncodeSettings, *, first: int = 0) -> Writer:
-    """Return the writer of a segment, a file or a folder as the settings' kind wants it.
-
-    Args:
-        path: of the segment.
-        settings: from the plan.
-        first: index of the segment's first frame in the run; names of image files need it.
-    """
-    if settings.kind == "frames":
-        from vsrpp_cli.media.images.output import ImageSegmentWriter  # noqa: PLC0415 - videos do without
-
-        return ImageSegmentWriter(path, settings, first=first)
-    return SegmentWriter(path, settings)
 
 
 class SegmentWriter:

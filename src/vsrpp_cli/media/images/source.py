@@ -351,3 +351,8 @@ class ImageSource:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def is_frame(path: Path) -> bool:
+    """Whether a file is what a folder of frames holds."""
+    return path.name == TIMESTAMPS or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES)

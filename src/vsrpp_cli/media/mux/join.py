@@ -78,7 +78,7 @@ def join(
         scan: the run's frames.
         source: the input.
         output: from the plan.
-        temporary: the file (or folder of frames) to write, replaced where it exists.
+        temporary: the file to write, replaced where it exists.
         portion: how much to carry over of the source's other streams; None for all.
 
     Returns:
@@ -89,10 +89,6 @@ def join(
         EncoderError: a segment is not what the plan says, or the muxer refuses something.
         DiskFullError: there is no room for the output.
     """
-    if output.encode.kind == "frames":
-        from vsrpp_cli.media.images.output import join_frames  # noqa: PLC0415 - videos do without
-
-        return Joined(notes=join_frames(segments, scan, source, output, temporary))
     with output_errors(temporary, "writing"), _odd_refusals(temporary):
         joined = _Joiner(segments, scan, source, output, temporary, portion).run()
         _finish_header(temporary, output.encode)

@@ -31,7 +31,7 @@ def verify(
     """Compare a joined file with the plan.
 
     Args:
-        path: the file (or folder of frames), not under its final name yet.
+        path: the file, not under its final name yet.
         scan: the run's frames.
         source: the input.
         output: from the plan.
@@ -43,10 +43,6 @@ def verify(
     Raises:
         VerificationError: the file cannot be read back, or pictures are missing or damaged.
     """
-    if output.encode.kind == "frames":
-        from vsrpp_cli.media.images.output import verify_frames  # noqa: PLC0415 - videos do without
-
-        return verify_frames(path, scan, source, output, decode=decode)
     settings = output.encode
     try:
         with open_input(path) as file:

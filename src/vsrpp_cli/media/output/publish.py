@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from vsrpp_cli.durable import beside, fsync_path
-from vsrpp_cli.media.images.output import is_frame
+from vsrpp_cli.media.images.source import is_frame
 
 
 def publish(temporary: Path, output: Path) -> None:

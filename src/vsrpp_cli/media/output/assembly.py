@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vsrpp_cli.errors import EncoderError, PictureError, VerificationError
-from vsrpp_cli.media.mux.join import join
 from vsrpp_cli.media.mux.joined import Joined, Portion, StreamRefusedError
 from vsrpp_cli.media.mux.stream_selection import named
-from vsrpp_cli.media.mux.verify import verify
+from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo, StreamChoice
 
 OnPhase = Callable[[str], None]
@@ -103,13 +102,9 @@ class Assembly:
 
     def _joined(self, streams: Streams, unseen: frozenset[int] = frozenset()) -> Joined:
         self._on_phase("join")
-        return join(
-            self._segments,
-            self._scan,
-            self._source,
-            self._tried(streams, unseen),
-            self._temporary,
-            portion=self._portion,
+        output = output_of(self._tried(streams, unseen))
+        return output.join(
+            self._segments, self._scan, self._source, self._temporary, portion=self._portion
         )
 
     def _tried(self, streams: Streams, unseen: frozenset[int]) -> OutputPlan:
@@ -119,8 +114,8 @@ class Assembly:
 
     def _verified(self, streams: Streams, unseen: frozenset[int], joined: Joined) -> Assembled:
         self._on_phase("verify")
-        tried = self._tried(streams, unseen)
-        deviations = verify(self._temporary, self._scan, self._source, tried, decode=self._decode)
+        output = output_of(self._tried(streams, unseen))
+        deviations = output.verify(self._temporary, self._scan, self._source, decode=self._decode)
         return Assembled(streams=streams, deviations=tuple(deviations), notes=tuple(joined.notes))
 
     def _without(self, streams: Streams, index: int, reason: str) -> Streams:

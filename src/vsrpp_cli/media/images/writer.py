@@ -1,0 +1,164 @@
+"""Image files as output: a segment of them, written by several threads.
+
+A segment is a folder of finished files named by their number in the run.
+"""
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from vsrpp_cli.media.images.pixels import (
+    ENCODERS,
+    FloatArray,
+    ImageEncoder,
+    rgb_to_image_frame,
+)
+from vsrpp_cli.media.resample import resize
+from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
+
+ENCODER_OPTIONS = {
+    "png": {"compression_level": "4", "pred": "mixed"},
+    "jpeg": {"qmin": "1", "qmax": "1", "flags": "+qscale", "global_quality": "118"},
+    "tiff": {"compression_algo": "deflate"},
+    "bmp": {},
+    "webp": {"lossless": "1", "quality": "60"},
+}
+"""By image format; what the user gives comes on top.
+
+Lossless but for JPEG, which is at its best: quantiser 1, no chroma subsampling.
+"""
+
+FILE_SUFFIXES = {"jpeg": ".jpg", "tiff": ".tif"}
+"""Of image formats whose files are not called after them."""
+
+
+def depth(settings: EncodeSettings) -> int:
+    """Return the bits of a component in the output's files."""
+    return 16 if any(mark in settings.pix_fmt for mark in ("16", "48", "64")) else 8
+
+
+def file_suffix(settings: EncodeSettings) -> str:
+    """Return the suffix of the output's files."""
+    return FILE_SUFFIXES.get(settings.codec, f".{settings.codec}")
+
+
+def shown_size(settings: EncodeSettings) -> tuple[int, int]:
+    """Return width and height of the files: images are stored the way they are to be seen."""
+    matrix = settings.display_matrix
+    if matrix is not None and abs(matrix[1]) > abs(matrix[0]):
+        return settings.height, settings.width
+    return settings.width, settings.height
+
+
+def turned(picture: FloatArray, matrix: Sequence[int]) -> FloatArray:
+    """Return `picture` (..., H, W) as a display matrix (ISO/IEC 14496-12, 8.2.2) wants it seen."""
+    a, b, _, c, d = matrix[:5]
+    if abs(a) > abs(b):
+        flip_x, flip_y = a < 0, d < 0
+    else:
+        picture = picture.swapaxes(-1, -2)
+        flip_x, flip_y = c < 0, b < 0
+    flipped = picture[..., :: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    return np.ascontiguousarray(flipped)
+
+
+class ImageSegmentWriter:
+    """Writes a segment: a folder of image files, which appears under `path` when complete.
+
+    Args:
+        path: the folder to make; must not exist.
+        settings: `codec` is an image format (`png`, `jpeg`, ...).
+        first: number of the first frame, from which the files are named.
+
+    Raises:
+        EncoderError: the encoder refuses its settings or fails; here, in `write` or in `close`.
+        OSError: the files cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: EncodeSettings,
+        *,
+        first: int = 0,
+    ) -> None:
+        self._path = path
+        self._partial = path.with_name(f"{path.name}.writing")
+        self._settings = settings
+        self._next = first
+        self._sizes: list[int] = []
+        self._pending: list[Future[int]] = []
+        self._encoders: list[ImageEncoder] = []
+        self._threads = max(1, settings.threads)
+        self._encoders = [self._new_encoder()]  # refused settings show at once
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
+
+    def _new_encoder(self) -> ImageEncoder:
+        s = self._settings
+        options = {**ENCODER_OPTIONS[s.codec], **dict(s.options)}
+        return ImageEncoder(
+            ENCODERS[s.codec], s.pix_fmt, shown_size(s), options, aspect=s.sample_aspect_ratio
+        )
+
+    def write(self, frame: Frame) -> None:
+        """Encode and write one frame in another thread; waits while all of them are busy."""
+        name = f"{self._next:08d}{file_suffix(self._settings)}"
+        self._next += 1
+        self._pending.append(self._pool.submit(self._write_file, frame, self._partial / name))
+        if len(self._pending) > self._threads:
+            self._sizes.append(self._pending.pop(0).result())
+
+    def _write_file(self, frame: Frame, path: Path) -> int:
+        s = self._settings
+        rgb = resize(frame.rgb, s.height, s.width)
+        alpha = None
+        if s.keep_alpha and frame.alpha is not None:
+            alpha = resize(frame.alpha, s.height, s.width, "bicubic")
+        if s.display_matrix is not None:
+            rgb = turned(rgb, s.display_matrix)
+            alpha = None if alpha is None else turned(alpha, s.display_matrix)
+        picture = rgb_to_image_frame(rgb, alpha, s.pix_fmt, s.color)
+        # list.pop and append are atomic: each thread works with an encoder of its own.
+        encoder = self._encoders.pop() if self._encoders else self._new_encoder()
+        data = encoder.encode(picture)
+        self._encoders.append(encoder)
+        path.write_bytes(data)
+        return len(data)
+
+    def close(self) -> SegmentStats:
+        """Finish all files, give the folder its name, and return what was written."""
+        try:
+            self._sizes += [future.result() for future in self._pending]
+        except BaseException:
+            self.abort()
+            raise
+        self._pending = []
+        self._pool.shutdown()
+        self._partial.rename(self._path)
+        return SegmentStats(len(self._sizes), sum(self._sizes))
+
+    def abort(self) -> None:
+        """Give up and remove what was written."""
+        self._pool.shutdown(cancel_futures=True)
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.abort()
+        elif self._partial.exists():
+            self.close()

@@ -1,0 +1,1 @@
+"""What becomes of finished segments: one file or folder, verified, under its name."""
