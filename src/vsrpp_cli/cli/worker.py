@@ -7,6 +7,7 @@ import click
 
 from vsrpp_cli.cli.command import Command
 from vsrpp_cli.cli.events import progress_option, write_result
+from vsrpp_cli.cli.params import computing, run
 from vsrpp_cli.cli.progress import make_display
 from vsrpp_cli.cli.signals import stoppable
 from vsrpp_cli.runs.stop import StopToken
@@ -19,20 +20,20 @@ vsrpp worker film_x4.mp4.vsrpp 0 1 2
 @click.command("worker", cls=Command, examples=EXAMPLES)
 @click.argument("plan", type=click.Path(exists=True))
 @click.argument("segments", type=int, nargs=-1, metavar="[K...]")
-@click.option(
+@computing(
     "--of",
     "tasks",
     type=click.IntRange(min=1),
     metavar="N",
     help="K is one of N tasks and stands for segments K, K + N, K + 2N, ...",
 )
-@click.option(
+@computing(
     "--device",
     default="auto",
     show_default=True,
     help="auto, cpu, cuda, cuda:N or mps; of the kind that the plan was made for.",
 )
-@click.option(
+@run(
     "--grace",
     type=click.FloatRange(min=0),
     default=25,
