@@ -20,7 +20,7 @@ from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.evaluation.degrading import degrade_input
 from vsrpp_cli.evaluation.methods import Network
 from vsrpp_cli.evaluation.sequences import find_sequences, read_8bit
-from vsrpp_cli.inference.device import default_threads
+from vsrpp_cli.inference.machine.device import default_threads
 from vsrpp_cli.inference.session import Session, compute_spec
 from vsrpp_cli.media.compression import CLEAN_QUANTISER, Compression, compression_of
 from vsrpp_cli.media.source import open_source

@@ -17,9 +17,9 @@ import torch
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.inference import guarded
-from vsrpp_cli.inference.device import resolve_precision
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.guard import Guard
+from vsrpp_cli.inference.machine.device import resolve_precision
 from vsrpp_cli.planning.chunks import Chunk
 
 LOOKS = [(guarded, "look"), (Guard, "fault"), (Guard, "drift")]

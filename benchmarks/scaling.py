@@ -23,7 +23,7 @@ from reference import moving_clip
 from vsrpp_cli.backends.select import prepare
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.inference.device import (
+from vsrpp_cli.inference.machine.device import (
     DTYPES,
     choose_kernels,
     default_threads,

@@ -20,8 +20,8 @@ import torch
 
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.inference.device import default_threads, has_fast_bfloat16
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.machine.device import default_threads, has_fast_bfloat16
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.planning.budget import TILE_OVERLAP
 from vsrpp_cli.planning.chunks import plan_segments

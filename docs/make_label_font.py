@@ -1,4 +1,4 @@
-"""Make src/vsrpp_cli/evaluation/lettering.png, the letters that label pictures of `vsrpp compare`.
+"""Make the letters that label pictures of `vsrpp compare`: evaluation/comparison/lettering.png.
 
     python docs/make_label_font.py
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-TARGET = Path(__file__).parents[1] / "src/vsrpp_cli/evaluation/lettering.png"
+TARGET = Path(__file__).parents[1] / "src/vsrpp_cli/evaluation/comparison/lettering.png"
 CHARACTERS = [chr(code) for code in range(32, 127)]
 SIZE = 40
 """Pixels to an em; labels are made smaller from there."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli import UpscaleOptions, upscale
-from vsrpp_cli.evaluation.inputs import Crop, Inputs
-from vsrpp_cli.evaluation.panes import GAP, side_by_side
-from vsrpp_cli.evaluation.pictures import write_picture
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.comparison.panes import GAP, side_by_side
+from vsrpp_cli.evaluation.comparison.pictures import write_picture
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "examples/chickens.mp4"

@@ -7,7 +7,7 @@ from vsrpp_cli.media.encode.encoder_table import CONTAINERS, UNSUITABLE
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp_cli.runs.batch_items import find_items
 from vsrpp_cli.runs.destination import output_suffix
-from vsrpp_cli.training.sources import find_material
+from vsrpp_cli.training.material.sources import find_material
 
 
 def test_whatever_can_be_written_or_is_refused_by_name_is_taken_for_a_video():

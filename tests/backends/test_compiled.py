@@ -13,7 +13,7 @@ from vsrpp_cli.errors import UsageError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import Chunk
-from vsrpp_cli.runs.planner import make_plan, open_input
+from vsrpp_cli.runs.plans.planner import make_plan, open_input
 from vsrpp_cli.runs.workers.serial import load_engine
 
 CPU = torch.device("cpu")

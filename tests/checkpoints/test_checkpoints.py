@@ -146,7 +146,7 @@ def test_advice_names_models_that_exist() -> None:
 
 def test_registry_needs_no_torch() -> None:
     script = (
-        "import sys, vsrpp_cli.checkpoints.download, vsrpp_cli.cli.models; "
+        "import sys, vsrpp_cli.checkpoints.download, vsrpp_cli.cli.commands.models; "
         "sys.exit('torch' in sys.modules or 'huggingface_hub' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

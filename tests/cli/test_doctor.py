@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support.commands import vsrpp
-from vsrpp_cli.cli import doctor
+from vsrpp_cli.cli.commands import doctor
 from vsrpp_cli.cli.main import execute
 
 

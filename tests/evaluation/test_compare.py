@@ -12,12 +12,12 @@ from support.reading import write_numbered
 from support.tiny import moving_frames
 from vsrpp_cli.cli.main import main as vsrpp
 from vsrpp_cli.errors import InputError, UsageError
-from vsrpp_cli.evaluation.compare import Likeness, compare
-from vsrpp_cli.evaluation.inputs import Crop, Inputs
-from vsrpp_cli.evaluation.lettering import lettered
-from vsrpp_cli.evaluation.panes import GAP, over_time, side_by_side
-from vsrpp_cli.evaluation.pictures import write_picture
-from vsrpp_cli.evaluation.places import moments
+from vsrpp_cli.evaluation.comparison.compare import Likeness, compare
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.comparison.lettering import lettered
+from vsrpp_cli.evaluation.comparison.panes import GAP, over_time, side_by_side
+from vsrpp_cli.evaluation.comparison.pictures import write_picture
+from vsrpp_cli.evaluation.comparison.places import moments
 from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.source import open_source

@@ -18,10 +18,10 @@ from vsrpp_cli.cli.main import execute
 from vsrpp_cli.cli.main import main as vsrpp
 from vsrpp_cli.degrade import bicubic_upsample, degrade_8bit
 from vsrpp_cli.errors import InputError, UnknownNameError, UsageError
+from vsrpp_cli.evaluation.comparison.pictures import write_picture
 from vsrpp_cli.evaluation.consistency import Motion, lucas_kanade, motion, warping_error
 from vsrpp_cli.evaluation.degrading import degrade_input
 from vsrpp_cli.evaluation.evaluate import EvaluateOptions, evaluate
-from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.evaluation.protocols import PROTOCOLS, find_protocol, published
 from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResult
 from vsrpp_cli.evaluation.sequences import find_sequences, read_8bit

@@ -14,10 +14,10 @@ from PIL import Image
 
 from vsrpp_cli.cli.main import main as vsrpp
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.evaluation.compare import compare
-from vsrpp_cli.evaluation.inputs import Crop, Inputs
-from vsrpp_cli.evaluation.page import PageSettings, write_page
-from vsrpp_cli.evaluation.pictures import write_picture
+from vsrpp_cli.evaluation.comparison.compare import compare
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.comparison.page import PageSettings, write_page
+from vsrpp_cli.evaluation.comparison.pictures import write_picture
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 8
 WORST = 5

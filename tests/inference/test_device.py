@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vsrpp_cli.errors import DeviceError, UsageError
-from vsrpp_cli.inference.device import (
+from vsrpp_cli.inference.machine.device import (
     available_cores,
     available_devices,
     default_threads,
@@ -15,7 +15,7 @@ from vsrpp_cli.inference.device import (
     resolve_devices,
     resolve_precision,
 )
-from vsrpp_cli.inference.memory import default_limit, total_memory
+from vsrpp_cli.inference.machine.memory import default_limit, total_memory
 from vsrpp_cli.runs.workers.processes import crew
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vsrpp_cli.inference.gpus import why_no_gpu
+from vsrpp_cli.inference.machine.gpus import why_no_gpu
 
 GPU, NETWORK_CARD = ("0x10de\n", "0x030000\n"), ("0x10de\n", "0x020000\n")
 

@@ -26,8 +26,8 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 from vsrpp_cli.planning.tiles import grid
 from vsrpp_cli.records import from_json, to_json
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.planner import make_plan, open_input
+from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.plans.planner import make_plan, open_input
 from vsrpp_cli.runs.workers.serial import load_engine
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from support.faults import fingerprint
 from support.places import TESTS
 from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import DiskFullError
-from vsrpp_cli.runs.disk import MARGIN, watch
+from vsrpp_cli.runs.work.disk import MARGIN, watch
 
 SIZE = "72m"
 """A little more than a run wants to see free before it starts."""

@@ -10,7 +10,7 @@ from support.clips import tiny_checkpoint, write_clip
 from support.commands import frame_hashes
 from support.events import assert_events, events_of
 from vsrpp_cli.cli.main import execute
-from vsrpp_cli.runs import segment
+from vsrpp_cli.runs.work import segment
 
 
 def vsrpp(*args):

@@ -14,7 +14,7 @@ from support.clips import tiny_checkpoint, write_clip
 from support.commands import ENVIRONMENT, assert_one_line, vsrpp
 from support.faults import Victim, fingerprint
 from support.places import TESTS
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 SMALL = ("--precision", "fp32", "--threads", 1, "--segment", 4, "--chunk", 8, "--overlap", 2,
          "--preset", "ultrafast")  # fmt: skip

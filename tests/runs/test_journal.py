@@ -9,7 +9,7 @@ import pytest
 
 from support.disks import small_disk
 from vsrpp_cli.errors import DiskFullError
-from vsrpp_cli.runs.journal import Journal
+from vsrpp_cli.runs.work.journal import Journal
 
 RECORDS = [{"event": "segment", "index": k, "name": "é" * k} for k in range(4)]
 
@@ -83,7 +83,7 @@ def test_an_appended_record_is_whole_after_a_kill(tmp_path):
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from vsrpp_cli.runs.journal import Journal\n"
+        "from vsrpp_cli.runs.work.journal import Journal\n"
         "Journal(Path(sys.argv[1])).append({'event': 'done'})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -15,9 +15,9 @@ from support.lengthy import write_long_clip
 from vsrpp_cli.media.decode.scan import Window
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import plan_segments
-from vsrpp_cli.runs.journal import Journal
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.planner import make_plan, open_input
+from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.plans.planner import make_plan, open_input
+from vsrpp_cli.runs.work.journal import Journal
 
 
 def calls(action):

@@ -20,7 +20,7 @@ from vsrpp_cli.media.output.assembly import Assembly
 from vsrpp_cli.media.types import OutputPlan
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.names import temporary_output, unverified_output
-from vsrpp_cli.runs.rehearsal import Resizing
+from vsrpp_cli.runs.plans.rehearsal import Resizing
 from vsrpp_cli.runs.run import upscale, write_plan
 from vsrpp_cli.runs.workers import serial
 

@@ -9,7 +9,7 @@ from support.clips import tiny_checkpoint
 from support.kinds import KINDS, write_foreign, write_kind
 from vsrpp_cli.errors import VsrppError
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.rehearsal import Resizing
+from vsrpp_cli.runs.plans.rehearsal import Resizing
 from vsrpp_cli.runs.run import upscale
 from vsrpp_cli.runs.workers import serial
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from vsrpp_cli.runs.threads import ReadAhead, WriteBehind
+from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
 
 
 def reader_threads():

@@ -16,9 +16,10 @@ from support.clips import tiny_checkpoint, write_clip
 from support.commands import ENVIRONMENT, VSRPP, frame_hashes
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import WorkerError, WorkFolderBusyError
-from vsrpp_cli.runs import distributed, locks, segment
+from vsrpp_cli.runs import distributed
+from vsrpp_cli.runs.work import locks, segment
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
-from vsrpp_cli.runs.workfolder import WorkFolder
 
 
 def vsrpp(*args):
@@ -174,7 +175,7 @@ def test_a_worker_takes_what_its_machine_has_of_the_plan_s_kind(
     _, plan = distributed.open_folder(str(folder))
     plan = replace(plan, compute=replace(plan.compute, device=planned_for))
     monkeypatch.setattr(distributed, "available_devices", lambda: there)
-    monkeypatch.setattr("vsrpp_cli.inference.device.available_devices", lambda: there)
+    monkeypatch.setattr("vsrpp_cli.inference.machine.device.available_devices", lambda: there)
     assert distributed._place(plan, "auto") == found
 
 

@@ -21,7 +21,7 @@ from support.joining import STREAMS
 from support.kinds import write_foreign, write_kind
 from support.warm import prepare_to_fork
 from vsrpp_cli.cli.main import execute
-from vsrpp_cli.runs.rehearsal import Resizing
+from vsrpp_cli.runs.plans.rehearsal import Resizing
 from vsrpp_cli.runs.workers import serial
 
 FILES = 320

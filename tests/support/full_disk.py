@@ -19,7 +19,7 @@ from vsrpp_cli.cli.main import execute
 from vsrpp_cli.media.encode.writer import SegmentWriter
 from vsrpp_cli.media.images.writer import ImageSegmentWriter
 from vsrpp_cli.media.output.assembly import Assembly
-from vsrpp_cli.runs.journal import Journal
+from vsrpp_cli.runs.work.journal import Journal
 
 PAGE = 4096
 PRECIOUS = b"what stood here before"

@@ -112,7 +112,7 @@ def prepare_to_fork():
     """Do what every run would do again, so that children need not; start no thread for it."""
     import numba  # noqa: PLC0415 - costs what only those have to pay who fork
 
-    import vsrpp_cli.cli.upscale  # noqa: PLC0415
+    import vsrpp_cli.cli.commands.upscale  # noqa: PLC0415
     import vsrpp_cli.runs.run  # noqa: F401, PLC0415
 
     numba.njit(lambda: 0)()

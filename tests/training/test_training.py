@@ -19,20 +19,27 @@ from support.places import ROOT
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.degrade import bicubic_downsample
 from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
-from vsrpp_cli.evaluation.pictures import write_picture
+from vsrpp_cli.evaluation.comparison.pictures import write_picture
 from vsrpp_cli.media.encode.recompress import Encoding, recompress
 from vsrpp_cli.network.basicvsr import RealBasicVSR
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
 from vsrpp_cli.training import curves, losses
-from vsrpp_cli.training.degradation import Degrade, draw_encodings
 from vsrpp_cli.training.job import TrainingOptions, train
-from vsrpp_cli.training.prepare import PreparationSettings, prepare, scene_runs
+from vsrpp_cli.training.material.degradation import Degrade, draw_encodings
+from vsrpp_cli.training.material.prepare import PreparationSettings, prepare, scene_runs
+from vsrpp_cli.training.material.sampler import Pack, Sampler
+from vsrpp_cli.training.material.sources import find_material
+from vsrpp_cli.training.material.synthesis import (
+    Layer,
+    camera,
+    flows,
+    layered_flows,
+    outline,
+    render,
+)
 from vsrpp_cli.training.recipe import DataRecipe, Mixture, Stage, load_recipe, parse_recipe
-from vsrpp_cli.training.sampler import Pack, Sampler
-from vsrpp_cli.training.sources import find_material
 from vsrpp_cli.training.state import export
-from vsrpp_cli.training.synthesis import Layer, camera, flows, layered_flows, outline, render
 from vsrpp_cli.training.trainer import Trainer, initial_network
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}

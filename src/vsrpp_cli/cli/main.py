@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
         """Import the command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"vsrpp_cli.cli.{cmd_name}").command
+        command: click.Command = import_module(f"vsrpp_cli.cli.commands.{cmd_name}").command
         return command
 
     def resolve_command(

@@ -16,7 +16,7 @@ from vsrpp_cli.cli.progress import JsonLines
 from vsrpp_cli.cli.signals import STOPPING
 from vsrpp_cli.cli.text import echo
 from vsrpp_cli.errors import Interrupted
-from vsrpp_cli.inference.device import resolve_device
+from vsrpp_cli.inference.machine.device import resolve_device
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.progress import Progress
 from vsrpp_cli.training.curves import Row

@@ -13,7 +13,7 @@ from vsrpp_cli.durable import disk_errors, fsync_tree
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.evaluation.web import KIND as WEB
 from vsrpp_cli.evaluation.web import Web
-from vsrpp_cli.inference.device import default_threads
+from vsrpp_cli.inference.machine.device import default_threads
 from vsrpp_cli.media.encode.encoder_table import X264
 from vsrpp_cli.media.encode.output_size import quarter_turned
 from vsrpp_cli.media.encode.selection import resolve

@@ -13,9 +13,9 @@ from torch import Tensor
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.degrade import SCALE, degrade_8bit, downsampler
 from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.evaluation.comparison.pictures import write_picture
 from vsrpp_cli.evaluation.consistency import Motion, motion, warping_error
 from vsrpp_cli.evaluation.methods import Bicubic, Method, Network
-from vsrpp_cli.evaluation.pictures import write_picture
 from vsrpp_cli.evaluation.protocols import Protocol, find_protocol, published
 from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResult, mean
 from vsrpp_cli.evaluation.sequences import Sequence as Footage

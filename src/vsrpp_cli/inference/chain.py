@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.backends.select import Kernels, prepare
-from vsrpp_cli.inference.device import DTYPES, choose_kernels
+from vsrpp_cli.inference.machine.device import DTYPES, choose_kernels
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.streaming.chunk_run import ChunkRun, OnWork
 from vsrpp_cli.streaming.stages import Stages

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from vsrpp_cli.errors import RunError
 from vsrpp_cli.inference.chain import Chain, States
-from vsrpp_cli.inference.device import has_fast_bfloat16
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.fallback import Ladder, is_out_of_memory
 from vsrpp_cli.inference.guard import Guard
 from vsrpp_cli.inference.guarded import Batch, Finish, Pass
+from vsrpp_cli.inference.machine.device import has_fast_bfloat16
 from vsrpp_cli.inference.progress import Meter, OnFrames
 from vsrpp_cli.inference.tiling import FrameStore, shares, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload

@@ -14,16 +14,16 @@ import torch
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.checkpoints.registry import DEFAULT_FRAME_CAP, DEFAULT_OVERLAP
-from vsrpp_cli.inference.device import (
+from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.machine.device import (
     available_cores,
     default_threads,
     device_memory,
     resolve_devices,
     resolve_precision,
 )
-from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.inference.events import Event
-from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.machine.memory import default_limit
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import UpscaleOptions
@@ -49,7 +49,7 @@ def compute_spec(options: UpscaleOptions) -> ComputeSpec:
     """Decide device (the first of several), precision and threads.
 
     Raises:
-        UsageError, DeviceError: see `inference.device`.
+        UsageError, DeviceError: see `inference.machine.device`.
     """
     device = resolve_devices(options.device)[0]
     threads, cores = options.threads or default_threads(), available_cores()

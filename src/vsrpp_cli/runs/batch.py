@@ -33,13 +33,13 @@ from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.account import Account, exit_code
 from vsrpp_cli.runs.batch_items import Item
 from vsrpp_cli.runs.destination import check_free
-from vsrpp_cli.runs.journal import Journal
-from vsrpp_cli.runs.planner import open_input, resolve_models
+from vsrpp_cli.runs.plans.planner import open_input, resolve_models
 from vsrpp_cli.runs.progress import OnProgress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import upscale
 from vsrpp_cli.runs.stop import TEXT, StopToken
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.work.journal import Journal
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 JOURNAL = ".vsrpp-batch.jsonl"
 

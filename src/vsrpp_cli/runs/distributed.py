@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import ResumeRefusedError, UsageError
-from vsrpp_cli.inference.device import available_devices, resolve_device
-from vsrpp_cli.runs.plan import Plan, software_changes
-from vsrpp_cli.runs.planner import software
+from vsrpp_cli.inference.machine.device import available_devices, resolve_device
+from vsrpp_cli.runs.plans.plan import Plan, software_changes
+from vsrpp_cli.runs.plans.planner import software
+from vsrpp_cli.runs.plans.relocation import relocated
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
-from vsrpp_cli.runs.relocation import relocated
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import join, naming_bytes
 from vsrpp_cli.runs.scheduler import shared_out
-from vsrpp_cli.runs.segment import finished_segments, worker
 from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.work.segment import finished_segments, worker
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
-from vsrpp_cli.runs.workfolder import WorkFolder
 
 
 def open_folder(path: str) -> tuple[WorkFolder, Plan]:

@@ -8,7 +8,7 @@ from typing import Any
 from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.account import Account
-from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.plans.plan import Plan
 
 
 @dataclass(kw_only=True)

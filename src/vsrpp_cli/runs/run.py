@@ -23,34 +23,34 @@ from vsrpp_cli.errors import (
     VerificationError,
     VsrppError,
 )
-from vsrpp_cli.inference.device import resolve_devices
-from vsrpp_cli.inference.memory import default_limit
+from vsrpp_cli.inference.machine.device import resolve_devices
+from vsrpp_cli.inference.machine.memory import default_limit
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.inference.session import compute_spec
 from vsrpp_cli.media.output.assembly import Assembled, Assembly
 from vsrpp_cli.media.output.publish import finish_publishing, publish
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
-from vsrpp_cli.runs import disk
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
 from vsrpp_cli.runs.names import temporary_output, unverified_output
-from vsrpp_cli.runs.plan import Plan, changes, software_changes
-from vsrpp_cli.runs.planner import make_plan, open_input, resolve_models, software
+from vsrpp_cli.runs.plans.plan import Plan, changes, software_changes
+from vsrpp_cli.runs.plans.planner import make_plan, open_input, resolve_models, software
+from vsrpp_cli.runs.plans.rehearsal import rehearse
+from vsrpp_cli.runs.plans.relocation import relocated
+from vsrpp_cli.runs.plans.speed import seconds_per_frame
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
-from vsrpp_cli.runs.rehearsal import rehearse
-from vsrpp_cli.runs.relocation import relocated
 from vsrpp_cli.runs.report import Report
-from vsrpp_cli.runs.segment import (
+from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.work import disk
+from vsrpp_cli.runs.work.segment import (
     Finished,
     finished_segments,
     measure,
     noted,
     remove_partial,
 )
-from vsrpp_cli.runs.speed import seconds_per_frame
-from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
 from vsrpp_cli.runs.workers import processes, serial
-from vsrpp_cli.runs.workfolder import WorkFolder, remove
 
 
 @dataclass

@@ -13,11 +13,11 @@ import torch.distributed as dist
 from vsrpp_cli.errors import OutputExistsError
 from vsrpp_cli.records import to_json
 from vsrpp_cli.training.curves import Row
-from vsrpp_cli.training.prepare import Image, OnSource, PreparationSettings, prepare
+from vsrpp_cli.training.material.prepare import Image, OnSource, PreparationSettings, prepare
+from vsrpp_cli.training.material.sampler import Pack
+from vsrpp_cli.training.material.sources import decode, find_material
 from vsrpp_cli.training.processes import Processes, joined
 from vsrpp_cli.training.recipe import Recipe
-from vsrpp_cli.training.sampler import Pack
-from vsrpp_cli.training.sources import decode, find_material
 from vsrpp_cli.training.trainer import Places, Trainer, quick_arithmetic
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vsrpp_cli.inference.device import choose_kernels
+from vsrpp_cli.inference.machine.device import choose_kernels
 from vsrpp_cli.kernels.training.convolutions import WinogradChains
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.training.forward import cast, flow_pyramid, restore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.records import from_json
-from vsrpp_cli.training.prepare import PreparationSettings
+from vsrpp_cli.training.material.prepare import PreparationSettings
 
 DEGRADATIONS = ("bi", "bd", "real")
 SCHEDULES = ("constant", "cosine")

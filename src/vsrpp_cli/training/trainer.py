@@ -22,10 +22,10 @@ from vsrpp_cli.network.warp import warp
 from vsrpp_cli.records import from_json, to_json
 from vsrpp_cli.training import curves, losses
 from vsrpp_cli.training.curves import Row
+from vsrpp_cli.training.material.sampler import Batch, Pack, Sampler
 from vsrpp_cli.training.networks import TrainedNetwork
 from vsrpp_cli.training.processes import Processes
 from vsrpp_cli.training.recipe import Recipe, Stage
-from vsrpp_cli.training.sampler import Batch, Pack, Sampler
 from vsrpp_cli.training.state import Average, export, load_state, save_state
 from vsrpp_cli.training.validation import validate
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vsrpp_cli.degrade import bicubic_upsample
 from vsrpp_cli.metrics import psnr, to_8bit
-from vsrpp_cli.training.degradation import Degrade
+from vsrpp_cli.training.material.degradation import Degrade
+from vsrpp_cli.training.material.sampler import Pack
 from vsrpp_cli.training.networks import TrainedNetwork
-from vsrpp_cli.training.sampler import Pack
 
 
 def validate(

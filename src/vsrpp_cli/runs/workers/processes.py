@@ -20,17 +20,17 @@ import torch
 
 from vsrpp_cli.errors import VsrppError, WorkerError
 from vsrpp_cli.inference.progress import OnFrames
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segment import (
+from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.stop import INTERRUPTS, StopToken
+from vsrpp_cli.runs.work.segment import (
     Computed,
     Finished,
     commit,
     compute,
     remove_partial,
 )
-from vsrpp_cli.runs.stop import INTERRUPTS, StopToken
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
-from vsrpp_cli.runs.workfolder import WorkFolder
 
 TRIES = 2
 """How often a segment is given out before the death of its worker fails the run."""

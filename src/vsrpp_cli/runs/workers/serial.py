@@ -12,10 +12,10 @@ from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.inference.session import make_engine
 from vsrpp_cli.network.base import VideoNetwork
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segment import Finished, worker
+from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.work.segment import Finished, worker
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def load_engine(plan: Plan, device: str | None = None, threads: int | None = None) -> Engine:

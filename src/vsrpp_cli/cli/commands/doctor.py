@@ -37,7 +37,7 @@ def command(*, as_json: bool) -> None:
 
 def examine() -> dict[str, Any]:
     """Return the facts, section by section, as JSON values; sizes are in bytes."""
-    from vsrpp_cli.inference.gpus import why_no_gpu
+    from vsrpp_cli.inference.machine.gpus import why_no_gpu
 
     return {
         "versions": _versions(),
@@ -80,8 +80,8 @@ def _versions() -> dict[str, str]:
 
 
 def _machine() -> dict[str, Any]:
-    from vsrpp_cli.inference.device import cpu_capability, default_threads
-    from vsrpp_cli.inference.memory import default_limit, total_memory
+    from vsrpp_cli.inference.machine.device import cpu_capability, default_threads
+    from vsrpp_cli.inference.machine.memory import default_limit, total_memory
 
     return {
         "system": platform.platform(),
@@ -102,7 +102,7 @@ def _machine_texts(
 
 
 def _devices() -> dict[str, dict[str, Any]]:
-    from vsrpp_cli.inference.device import (
+    from vsrpp_cli.inference.machine.device import (
         available_devices,
         device_memory,
         device_name,

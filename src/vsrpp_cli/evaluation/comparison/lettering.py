@@ -58,7 +58,9 @@ def _line(text: str, height: int) -> Coverage:
 
 @cache
 def _letters() -> tuple[Coverage, ...]:
-    with resources.as_file(resources.files("vsrpp_cli.evaluation") / "lettering.png") as path:
+    with resources.as_file(
+        resources.files("vsrpp_cli.evaluation.comparison") / "lettering.png"
+    ) as path:
         sheet = read_image(path, read_header(path))[0][0]
     starts = np.flatnonzero(sheet[0] > 0.5)
     return tuple(np.split(sheet[1:], starts, axis=1)[1:-1])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vsrpp_cli.durable import beside, disk_errors
 from vsrpp_cli.errors import UsageError, WorkFolderBusyError
-from vsrpp_cli.runs.journal import Journal
-from vsrpp_cli.runs.locks import held
+from vsrpp_cli.runs.work.journal import Journal
+from vsrpp_cli.runs.work.locks import held
 
 LOCK = "lock"
 

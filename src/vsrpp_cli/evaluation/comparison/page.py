@@ -20,11 +20,11 @@ import numpy as np
 
 from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import InputError, UsageError
-from vsrpp_cli.evaluation.compare import Comparison
-from vsrpp_cli.evaluation.inputs import Crop
-from vsrpp_cli.evaluation.panes import captions
-from vsrpp_cli.evaluation.pictures import encoded
-from vsrpp_cli.evaluation.places import around, scene_of
+from vsrpp_cli.evaluation.comparison.compare import Comparison
+from vsrpp_cli.evaluation.comparison.inputs import Crop
+from vsrpp_cli.evaluation.comparison.panes import captions
+from vsrpp_cli.evaluation.comparison.pictures import encoded
+from vsrpp_cli.evaluation.comparison.places import around, scene_of
 from vsrpp_cli.metrics import Picture
 from vsrpp_cli.records import finite
 from vsrpp_cli.version import __version__
@@ -248,7 +248,7 @@ def _thinned(scores: Sequence[float]) -> list[float]:
 
 def _assembled(title: str, data: dict[str, Any]) -> str:
     """Return the page: the parts in `page_files/` put together with its data."""
-    folder = resources.files("vsrpp_cli.evaluation") / "page_files"
+    folder = resources.files("vsrpp_cli.evaluation.comparison") / "page_files"
     # JSON within HTML: "</script" must not end it, nor "<!--" begin a comment.
     values = json.dumps(finite(data), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     parts = {

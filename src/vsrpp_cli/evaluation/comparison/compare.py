@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vsrpp_cli.evaluation.inputs import Crop, Inputs
-from vsrpp_cli.evaluation.places import (
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.comparison.places import (
     Map,
     around,
     difference_map,

@@ -5,10 +5,10 @@ from pathlib import Path
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import computed_per_kept
-from vsrpp_cli.runs.disk import needed
-from vsrpp_cli.runs.plan import ModelRecord, Plan
-from vsrpp_cli.runs.speed import seconds_per_frame
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.plans.plan import ModelRecord, Plan
+from vsrpp_cli.runs.plans.speed import seconds_per_frame
+from vsrpp_cli.runs.work.disk import needed
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:

@@ -28,9 +28,9 @@ from vsrpp_cli.media.output.publish import publish
 from vsrpp_cli.media.types import Frame, Scan
 from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.runs.names import temporary_output
-from vsrpp_cli.runs.plan import Plan, Rehearsed
-from vsrpp_cli.runs.segment import compute, reopen_source
-from vsrpp_cli.runs.workfolder import WorkFolder, remove
+from vsrpp_cli.runs.plans.plan import Plan, Rehearsed
+from vsrpp_cli.runs.work.segment import compute, reopen_source
+from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
 
 FIRST, LAST = 3, 1
 """Frames of the beginning and of the end, unless they are very large."""

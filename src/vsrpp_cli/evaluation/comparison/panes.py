@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.evaluation.inputs import Crop, Inputs
-from vsrpp_cli.evaluation.lettering import lettered
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.comparison.lettering import lettered
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.metrics import Picture, to_8bit
 

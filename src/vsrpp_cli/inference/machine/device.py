@@ -10,7 +10,7 @@ import torch
 
 from vsrpp_cli.backends.select import Kernels
 from vsrpp_cli.errors import DeviceError, UsageError
-from vsrpp_cli.inference.cgroups import ROOT, settings
+from vsrpp_cli.inference.machine.cgroups import ROOT, settings
 from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import PRECISIONS
 

@@ -14,7 +14,7 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 
 if TYPE_CHECKING:
-    from vsrpp_cli.runs.plan import Plan
+    from vsrpp_cli.runs.plans.plan import Plan
 
 EXAMPLES = """
 vsrpp plan film.mp4
@@ -47,7 +47,7 @@ def command(
     With --write, `vsrpp worker OUTPUT.vsrpp K` computes segment K anywhere and
     `vsrpp join OUTPUT.vsrpp` ends the run.
     """
-    from vsrpp_cli.runs.planner import plan_only
+    from vsrpp_cli.runs.plans.planner import plan_only
 
     options = params.make_options(values)
     plan = _written(input, output, options) if write else plan_only(input, output, options)
@@ -58,7 +58,7 @@ def command(
 def _written(input: str, output: str | None, options: UpscaleOptions) -> "Plan":
     """Leave the plan in its work folder, say where, and return it."""
     from vsrpp_cli.runs.destination import output_name
-    from vsrpp_cli.runs.plan import Plan
+    from vsrpp_cli.runs.plans.plan import Plan
     from vsrpp_cli.runs.run import write_plan
 
     folder = write_plan(input, output or output_name(Path(input)), options)
@@ -69,7 +69,7 @@ def _written(input: str, output: str | None, options: UpscaleOptions) -> "Plan":
 
 def show_plan(plan: "Plan", options: UpscaleOptions, *, as_json: bool = False) -> None:
     """Print a plan, for people or with all that is in it."""
-    from vsrpp_cli.runs.summary import outline
+    from vsrpp_cli.runs.plans.summary import outline
 
     if as_json:
         click.echo(json.dumps(_record(plan, options), indent=2))

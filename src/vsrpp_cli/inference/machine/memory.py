@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 
-from vsrpp_cli.inference.cgroups import ROOT, settings
+from vsrpp_cli.inference.machine.cgroups import ROOT, settings
 
 SHARE = 0.6
 """Of the machine's or container's total memory; the rest is for everybody else and for error."""

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.evaluation.compare import Comparison
-from vsrpp_cli.evaluation.inputs import Crop, Inputs
-from vsrpp_cli.evaluation.page import FRAMES, SIZE, PageSettings, read_report, write_page
-from vsrpp_cli.evaluation.panes import captions, check_frame, over_time, side_by_side
-from vsrpp_cli.evaluation.pictures import image_format, write_picture
+from vsrpp_cli.evaluation.comparison.compare import Comparison
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
+from vsrpp_cli.evaluation.comparison.page import FRAMES, SIZE, PageSettings, read_report, write_page
+from vsrpp_cli.evaluation.comparison.panes import captions, check_frame, over_time, side_by_side
+from vsrpp_cli.evaluation.comparison.pictures import image_format, write_picture
 
 FULL = "full"
 """The crop that is the whole frame."""

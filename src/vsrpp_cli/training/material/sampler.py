@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.errors import InputError
-from vsrpp_cli.training.degradation import Degrade
-from vsrpp_cli.training.prepare import PACK_VERSION, Image
+from vsrpp_cli.training.material.degradation import Degrade
+from vsrpp_cli.training.material.prepare import PACK_VERSION, Image
+from vsrpp_cli.training.material.synthesis import Layer, camera, layered_flows, outline, render
 from vsrpp_cli.training.recipe import DataRecipe, Stage
-from vsrpp_cli.training.synthesis import Layer, camera, layered_flows, outline, render
 
 MARGIN = 8
 """High-resolution pixels around a patch that only the downsampling filter sees."""

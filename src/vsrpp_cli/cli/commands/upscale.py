@@ -72,8 +72,8 @@ def _unstarted(input: str, output: str) -> "Report":
 
 def _planned(input: str, output: str, options: UpscaleOptions) -> "Report":
     """Show the plan, and return the account of a run that only was planned."""
-    from vsrpp_cli.cli.plan import show_plan
-    from vsrpp_cli.runs.planner import plan_only
+    from vsrpp_cli.cli.commands.plan import show_plan
+    from vsrpp_cli.runs.plans.planner import plan_only
     from vsrpp_cli.runs.report import Report
 
     plan = plan_only(input, output, options)

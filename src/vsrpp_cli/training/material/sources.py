@@ -14,7 +14,7 @@ from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from vsrpp_cli.training.prepare import Image
+from vsrpp_cli.training.material.prepare import Image
 
 
 @dataclass(frozen=True)

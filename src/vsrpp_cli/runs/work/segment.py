@@ -27,11 +27,11 @@ from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import Frame, Scan
 from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.records import to_json
-from vsrpp_cli.runs.disk import Done
-from vsrpp_cli.runs.marks import read_marks, write_mark
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.threads import ReadAhead, WriteBehind
-from vsrpp_cli.runs.workfolder import WorkFolder, remove
+from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.work.disk import Done
+from vsrpp_cli.runs.work.marks import read_marks, write_mark
+from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
+from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
 
 Picture = NDArray[np.float32]
 

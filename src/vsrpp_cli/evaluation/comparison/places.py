@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp_cli.evaluation.inputs import Crop, Size
+from vsrpp_cli.evaluation.comparison.inputs import Crop, Size
 from vsrpp_cli.metrics import Picture, luma
 
 GRID = (18, 32)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.records import to_json
-from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.plans.plan import Plan
 
 
 def relocated(plan: Plan, folder: Path) -> Plan:

@@ -12,8 +12,8 @@ from vsrpp_cli.cli.params import SECONDS
 from vsrpp_cli.cli.text import echo
 
 if TYPE_CHECKING:
-    from vsrpp_cli.evaluation.compare import Comparison
-    from vsrpp_cli.evaluation.inputs import Inputs
+    from vsrpp_cli.evaluation.comparison.compare import Comparison
+    from vsrpp_cli.evaluation.comparison.inputs import Inputs
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -88,8 +88,8 @@ def command(
     are enlarged bicubically first, so `vsrpp compare in.mp4 out.mp4 --html page.html` shows before
     and after, and `--picture p.png` the part of the frame where they differ most.
     """
-    from vsrpp_cli.evaluation.inputs import Inputs
-    from vsrpp_cli.evaluation.show import Show, ShowOptions
+    from vsrpp_cli.evaluation.comparison.inputs import Inputs
+    from vsrpp_cli.evaluation.comparison.show import Show, ShowOptions
 
     inputs = Inputs([reference, *others], start=start, frames=frames)
     show = Show(inputs, ShowOptions(**shown))
@@ -109,7 +109,7 @@ def command(
 def _measured(inputs: "Inputs", *, quiet: bool, channels: str, border: int) -> "Comparison":
     from tqdm import tqdm
 
-    from vsrpp_cli.evaluation.compare import compare
+    from vsrpp_cli.evaluation.comparison.compare import compare
 
     with tqdm(
         total=inputs.frames, disable=True if quiet else None, unit="frame", leave=False

@@ -12,7 +12,7 @@ from pathlib import Path
 from vsrpp_cli.checkpoints.download import AUTO, ResolvedModel, asks_for_auto, resolve_chain
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
-from vsrpp_cli.inference.device import cpu_capability
+from vsrpp_cli.inference.machine.device import cpu_capability
 from vsrpp_cli.inference.session import compute_spec, plan_geometry
 from vsrpp_cli.media.compression import compression_of
 from vsrpp_cli.media.encode.selection import resolve
@@ -25,8 +25,8 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
 from vsrpp_cli.runs.destination import check_input, output_name, resolve_output
-from vsrpp_cli.runs.plan import VERSION, Decoding, ModelRecord, Plan
-from vsrpp_cli.runs.speed import seconds_per_frame
+from vsrpp_cli.runs.plans.plan import VERSION, Decoding, ModelRecord, Plan
+from vsrpp_cli.runs.plans.speed import seconds_per_frame
 from vsrpp_cli.version import __version__
 
 OnScan = Callable[[int, int | None], None]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.media.types import EncodeSettings
-from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.plans.plan import Plan
 
 MARGIN = 64 << 20
 """Bytes that stay free: for the journal, the plan, and whoever else uses the disk."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from vsrpp_cli.durable import write_durably
 from vsrpp_cli.records import to_bytes
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def mark_path(folder: WorkFolder, index: int) -> Path:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from vsrpp_cli.durable import disk_errors, fsync_path
 from vsrpp_cli.records import to_bytes
-from vsrpp_cli.runs.locks import short_lock
+from vsrpp_cli.runs.work.locks import short_lock
 
 
 class Journal:

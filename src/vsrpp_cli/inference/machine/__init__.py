@@ -1,0 +1,1 @@
+"""What this machine has: devices, memory, and what its containers allow of them."""

@@ -1,0 +1,1 @@
+"""Deciding everything about a run before it begins."""

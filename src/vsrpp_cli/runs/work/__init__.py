@@ -1,0 +1,1 @@
+"""The durable part of a run: segments, their journal, and the folder they stand in."""

@@ -1,0 +1,1 @@
+"""What is trained on: material packed, drawn, rendered and degraded."""
