@@ -257,7 +257,7 @@ def test_over_a_network_runs_exclude_each_other_and_workers_need_no_lock(
 
 def test_over_a_network_the_lock_of_a_process_that_died_is_not_heeded(over_the_network, folder):
     code = (
-        "import os, sys; from pathlib import Path; from vsrpp_cli.runs import locks\n"
+        "import os, sys; from pathlib import Path; from vsrpp_cli.runs.work import locks\n"
         "locks.is_shared = lambda path: True\n"
         "with locks.held(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     )
