@@ -13,9 +13,10 @@ import pytest
 from support.joining import STREAMS, picture, produce
 from vsrpp_cli.errors import EncoderError, UnknownNameError, UsageError
 from vsrpp_cli.media.color.convert import frame_to_rgb
+from vsrpp_cli.media.container_table import CONTAINERS
 from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.codec import try_out
-from vsrpp_cli.media.encode.encoder_table import CONTAINERS, HARDWARE, ROWS
+from vsrpp_cli.media.encode.encoder_table import HARDWARE, ROWS
 from vsrpp_cli.media.encode.h264_levels import h264_level
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.types import ColorSpec, HdrMetadata, Scan

@@ -20,8 +20,10 @@ import numpy as np
 from av.codec.codec import Codec, UnknownCodecError
 from av.video.frame import VideoFrame
 
+from vsrpp_cli.media.coding_table import coding_row
 from vsrpp_cli.media.decode.decoding import TrackDecoder
 from vsrpp_cli.media.decode.side_data import side_data
+from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.source import find_frames
 from vsrpp_cli.media.types import SourceInfo
 
@@ -39,21 +41,6 @@ PLACES = (0.1, 0.5, 0.9)
 """Parts of the duration at which pictures are looked at: openings are often black."""
 PICTURES = 8
 """Pictures looked at in each place."""
-
-TELLING = {"h264", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "h263", "flv1"}
-"""Codings whose decoders tell quantisers."""
-LOSSLESS_IMAGES = {"png", "tiff", "bmp"}
-TITLES = {
-    "h264": "H.264",
-    "hevc": "HEVC",
-    "av1": "AV1",
-    "vp9": "VP9",
-    "mpeg1video": "MPEG-1",
-    "mpeg2video": "MPEG-2",
-    "mpeg4": "MPEG-4 Part 2",
-    "prores": "ProRes",
-}
-"""What codings are called, where that is not FFmpeg's name in capitals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +70,13 @@ class Compression:
     def text(self) -> str:
         """Say it: ``H.264, mean quantiser 29: compressed``."""
         verdict = "compressed" if self.strong else "clean"
-        return f"{TITLES.get(self.coding, self.coding.upper())}, {self._measure()}: {verdict}"
+        return f"{coding_row(self.coding).title}, {self._measure()}: {verdict}"
 
     def _measure(self) -> str:
         if self.lossless:
             return "lossless"
         if self.quantiser is not None:
-            scale = "" if self.coding == "h264" else " on H.264's scale"
+            scale = coding_row(self.coding).scale_of_quantiser
             return f"mean quantiser {self.quantiser:.0f}{scale}"
         return "strength not told" if self.bits is None else f"{self.bits:.2f} bits a pixel"
 
@@ -103,10 +90,10 @@ def compression_of(info: SourceInfo) -> Compression:
     if info.kind == "frames":
         sizes = [8 * path.stat().st_size for path in find_frames(info.path)]
         bits = sum(sizes) / (len(sizes) * info.width * info.height)
-        lossless = info.codec in LOSSLESS_IMAGES
+        lossless = image_row(info.codec).lossless
         return Compression(coding=info.codec, bits=bits, lossless=lossless, intra=True)
     lossless, intra = _traits(info.codec)
-    told = Path(info.path).is_file() and info.codec in TELLING
+    told = Path(info.path).is_file() and coding_row(info.codec).tells_quantiser
     return Compression(
         coding=info.codec,
         quantiser=_mean_quantiser(info) if told else None,

@@ -14,6 +14,8 @@ from typing import IO, Any, cast, overload
 import av
 from av.container import InputContainer, OutputContainer
 
+from vsrpp_cli.media.demuxer_table import REFUSED
+
 Medium = str | os.PathLike[str] | IO[bytes]
 """The name of a file, or an open one in memory."""
 
@@ -22,15 +24,6 @@ INPUT_OPTIONS = {"probesize": "20000000", "analyzeduration": "20000000"}
 """Bytes and microseconds looked at for the streams' parameters: recordings that begin in the middle
 tell theirs late, and sound may begin late. Files that tell them early are not read further for it.
 """
-
-REFUSED_FORMATS = frozenset({
-    "concat", "dash", "dvdvideo", "hls", "image2", "imf", "mlv", "vobsub", "webm_dash_manifest",
-    "ffmetadata", "lavfi", "rtp", "rtsp", "sap", "sdp",
-    "alsa", "avfoundation", "dshow", "fbdev", "gdigrab", "kmsgrab", "oss", "pulse", "sndio",
-    "v4l2", "video4linux2,v4l2", "vfwcap", "x11grab", "avisynth", "vapoursynth",
-})  # fmt: skip
-"""Demuxers that open further files or addresses, read devices, or run scripts. What a file is its
-content says, not its name: a text that lists other files would be a video of whoever wrote it."""
 
 # PyAV 19 carries bytes of tags that are not UTF-8 as they are; before, they have to be replaced.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if version("av") < "19" else {}
@@ -70,7 +63,7 @@ def _allowed() -> str:
 
 def allowed_formats() -> list[str]:
     """Return FFmpeg's names of the demuxers that input may go through."""
-    return sorted(name for name in av.formats_available if name not in REFUSED_FORMATS)
+    return sorted(name for name in av.formats_available if name not in REFUSED)
 
 
 @overload

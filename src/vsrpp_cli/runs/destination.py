@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vsrpp_cli.durable import beside
 from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
-from vsrpp_cli.media.encode.encoder_table import CONTAINERS
+from vsrpp_cli.media.container_table import CONTAINERS
 from vsrpp_cli.media.images.source import is_frame, is_image_input
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.options import BATCH_NAME

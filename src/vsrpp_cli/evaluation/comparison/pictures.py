@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli.errors import UsageError
+from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import (
-    ENCODERS,
     ImageEncoder,
     encoder_format,
     rgb_to_image_frame,
 )
-from vsrpp_cli.media.images.writer import ENCODER_OPTIONS
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.metrics import Picture
 
@@ -36,8 +35,9 @@ def encoded(picture: Picture, kind: str, options: dict[str, str] | None = None) 
     """
     height, width = picture.shape[-2:]
     pix_fmt = encoder_format(kind, bit_depth=8, gray=False, alpha=False)
-    options = ENCODER_OPTIONS[kind] if options is None else options
-    encoder = ImageEncoder(ENCODERS[kind], pix_fmt, (width, height), options)
+    row = image_row(kind)
+    options = dict(row.encoder_options) if options is None else options
+    encoder = ImageEncoder(row.encoder, pix_fmt, (width, height), options)
     rgb = picture.astype(np.float32) / np.float32(255)
     return encoder.encode(rgb_to_image_frame(rgb, None, pix_fmt))
 

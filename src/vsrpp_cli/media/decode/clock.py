@@ -19,6 +19,7 @@ from vsrpp_cli.media.decode.timestamp_repair import (
     repair,
     usual_step,
 )
+from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.types import ClockJump, SourceInfo
 
 LATE_SECONDS = 60
@@ -28,11 +29,8 @@ SILENCE_SECONDS, SOUND_SECONDS = 2, 5
 """Sound that is heard so long after the last picture, in the seconds that follow, shows that a gap
 between pictures is meant."""
 
-EXACT_DURATIONS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "gif", "apng", "webp_anim")
-"""Containers that state how long a frame stays; others only count frames or guess."""
-
 LONGEST_STAY_SECONDS = 24 * 3600
-"""Even there, a last frame is not believed to stay longer."""
+"""Even where files state how long frames stay, a last frame is not believed to stay longer."""
 
 
 def is_jumpy(container: str) -> bool:
@@ -158,7 +156,7 @@ class Clock:
             repaired: their timestamps.
         """
         limits = self.limits(survey)
-        exact = self._info.container in EXACT_DURATIONS
+        exact = demuxer_row(self._info.container).exact_durations
         return last_duration(
             pts,
             following,

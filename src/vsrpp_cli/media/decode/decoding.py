@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vsrpp_cli.errors import InputError
+from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import open_input
 
 MAX_READ_ERRORS = 100
@@ -31,7 +32,7 @@ def open_container(path: str) -> InputContainer:
         container = open_input(path)
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise InputError(_why_not_opened(path, error)) from error
-    if container.format.name == "tty":
+    if demuxer_row(container.format.name).text:
         container.close()
         raise InputError(f"{path}: is a text file, not a video")
     return container

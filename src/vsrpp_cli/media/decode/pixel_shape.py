@@ -11,20 +11,14 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vsrpp_cli.media.demuxer_table import demuxer_row
+
 UNITS = 1000
 """Width of the filter's result for square pixels."""
 SIDE = 16
 
-CONTAINERS = ("matroska", "mov")
-"""Beginnings of the names of demuxers whose files state one shape for a whole track."""
-
 SAME = Fraction(1, 100)
 """Differences of shape below this come from rounding."""
-
-
-def container_rules(demuxer: str) -> bool:
-    """Return whether players go by the shape that a file's header states, not by each frame's."""
-    return demuxer.startswith(CONTAINERS)
 
 
 class PixelShapes:
@@ -36,7 +30,7 @@ class PixelShapes:
 
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
-        self._fixed = container_rules(stream.container.format.name)
+        self._fixed = demuxer_row(stream.container.format.name).one_shape
         self._known = [self._decoders()]
         self._now: Fraction | None = None
         self._graph: Graph | None = None

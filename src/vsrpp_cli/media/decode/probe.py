@@ -29,14 +29,13 @@ from vsrpp_cli.media.decode.side_data import (
     track_tag,
 )
 from vsrpp_cli.media.decode.timestamp_repair import usual_step
+from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import fraction
 from vsrpp_cli.media.types import ColorSpec, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second of a track that says nothing about it."""
 
-RAW = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "h263")
-"""Elementary streams: no container, no timestamps."""
 MAX_RATE = 300
 """Frames per second above which a header's claim is taken for a placeholder."""
 RATE_PACKETS = 100
@@ -222,6 +221,7 @@ def _source_info(
         *_track_notes(path, container, others),
         *_loss_notes(stream, frame, text),
     ]
+    files = demuxer_row(container.format.name)
     return SourceInfo(
         path=str(Path(path).absolute()),
         kind="video",
@@ -232,7 +232,7 @@ def _source_info(
         height=frame.height - crop[2] - crop[3],
         pix_fmt=kind.name,
         bit_depth=8 if kind.has_palette else max(part.bits for part in kind.components),
-        has_alpha=has_alpha(kind) and not (container.format.name == "gif" and _opaque(path)),
+        has_alpha=has_alpha(kind) and not (files.claims_alpha and _opaque(path)),
         color=color,
         sample_aspect_ratio=fraction(stream.sample_aspect_ratio)
         or fraction(stream.codec_context.sample_aspect_ratio)
@@ -256,7 +256,7 @@ def _source_info(
 def _rate(path: str, stream: VideoStream) -> Fraction | None:
     """Return the nominal frame rate; where the header's is nonsense, what the packets say."""
     claims = [fraction(stream.average_rate)]
-    if stream.container.format.name in RAW:
+    if demuxer_row(stream.container.format.name).elementary:
         # The container has no rate, and FFmpeg puts 25 there; the stream itself may have one.
         claims.insert(0, fraction(stream.codec_context.framerate))
     for rate in claims:

@@ -23,6 +23,7 @@ from vsrpp_cli.media.decode.pixel_shape import PixelShapes
 from vsrpp_cli.media.decode.probe import probe, usual_rate
 from vsrpp_cli.media.decode.scan import Survey, Window, checksum
 from vsrpp_cli.media.decode.timestamp_repair import Repaired, usual_step
+from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.resample import FloatArray, resize
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 
@@ -204,8 +205,7 @@ class VideoSource:
         claimed, pts = self.info.duration, repaired.pts
         if repaired.jumps or repaired.strays:
             return  # what it claims was made of those
-        # Matroska states when a track ends, others how long it is.
-        zero = 0 if self.info.container == "matroska,webm" else pts[0]
+        zero = 0 if demuxer_row(self.info.container).states_end else pts[0]
         found = (pts[-1] - zero + stay) * self.info.time_base
         if survey.whole and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
             yield (

@@ -15,8 +15,9 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vsrpp_cli.media.color.tags import color_of
 from vsrpp_cli.media.decode.deinterlace import FieldStatistics
-from vsrpp_cli.media.decode.pixel_shape import SAME, container_rules
+from vsrpp_cli.media.decode.pixel_shape import SAME
 from vsrpp_cli.media.decode.scenes import ANALYSIS_SIZE, CutDetector
+from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.types import ColorSpec, SourceInfo
 
 CHECK_ROWS = 4
@@ -203,7 +204,7 @@ class Survey:
         if self.first_aspect is None:
             self.first_aspect = aspect
         if (
-            container_rules(self.info.container)
+            demuxer_row(self.info.container).one_shape
             or self.first_aspect != self.info.sample_aspect_ratio
         ):
             return  # the container states a shape of its own, and players go by that

@@ -7,6 +7,8 @@ libx264's names everywhere; an encoder's own names and numbers are passed throug
 
 from dataclasses import dataclass
 
+from vsrpp_cli.media.coding_table import CodingRow, coding_row
+
 PRESETS = (
     "ultrafast",
     "superfast",
@@ -70,11 +72,16 @@ class EncoderRow:
     threads_param: str | None = None
     """The parameter by which threads are limited, where `thread_count` is not enough."""
     max_threads: int = 16
+    slices: tuple[tuple[int, str], ...] = ()
+    """From how many pixels on a frame has how many parts, most pixels first. More parts decode
+    faster, fewer compress better."""
     hdr: str | None = None
     """In which syntax mastering metadata are told: `x265`, `x264`, `svt`, or not at all."""
     deepest: int = 10
     """Bits a component that are chosen at most by default."""
     lossless: bool = False
+    full_chroma_of_rgb: bool = False
+    """Whether RGB keeps chroma of its full size; elsewhere it becomes 4:2:0 as players want it."""
     limited_only: bool = False
     """Has no way of saying that values use the full range, so they must not."""
     even: bool = False
@@ -83,6 +90,13 @@ class EncoderRow:
     """Pixels a side at most."""
     smallest: int = 1
     """Pixels a side at least."""
+    bits_per_pixel: float = 0.15
+    """Of upscaled natural video at the default quality, on the generous side."""
+
+    @property
+    def format(self) -> CodingRow:
+        """What is known of the format it writes."""
+        return coding_row(self.coding)
 
 
 PLANAR = ("yuv420p", "yuv422p", "yuv444p")
@@ -102,6 +116,7 @@ X264 = EncoderRow(
     fixed_params=(("open-gop", "0"),),
     hdr="x264",
     even=True,
+    bits_per_pixel=0.10,
 )
 
 X265 = EncoderRow(
@@ -116,6 +131,7 @@ X265 = EncoderRow(
     threads_param="pools",
     hdr="x265",
     even=True,
+    bits_per_pixel=0.06,
 )
 
 SVT_AV1 = EncoderRow(
@@ -133,6 +149,7 @@ SVT_AV1 = EncoderRow(
     max_threads=6,
     hdr="svt",
     even=True,
+    bits_per_pixel=0.05,
 )
 
 VP9 = EncoderRow(
@@ -157,6 +174,7 @@ VP9 = EncoderRow(
     ),
     deepest=8,
     largest=65535,
+    bits_per_pixel=0.06,
 )
 
 PRORES = EncoderRow(
@@ -174,6 +192,8 @@ PRORES = EncoderRow(
     profiles_444=((8, (("profile", "4444xq"),)), (51, (("profile", "4444"),))),
     fixed=(("vendor", "apl0"),),
     limited_only=True,
+    full_chroma_of_rgb=True,
+    bits_per_pixel=3.0,
 )
 
 FFV1 = EncoderRow(
@@ -194,6 +214,8 @@ FFV1 = EncoderRow(
     deepest=16,
     lossless=True,
     largest=65535,
+    slices=((1280 * 720, "16"), (0, "4")),
+    bits_per_pixel=10.0,
 )
 
 NVENC_PRESETS = ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7", "p7")
@@ -311,6 +333,14 @@ HARDWARE = (
 
 ROWS = (X264, X265, SVT_AV1, VP9, PRORES, FFV1, *HARDWARE)
 
+_BY_ENCODER = {row.encoder: row for row in ROWS}
+
+
+def encoder_row(encoder: str) -> EncoderRow:
+    """Return the row of an encoder; `encoder` is FFmpeg's name."""
+    return _BY_ENCODER[encoder]
+
+
 ALIASES = {
     "h.264": "h264",
     "avc": "h264",
@@ -323,77 +353,3 @@ ALIASES = {
     "libvpx": "libvpx-vp9",
     "prores_ks": "prores",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContainerRow:
-    """One container file format. Names are FFmpeg's muxers."""
-
-    muxer: str
-    title: str
-    suffixes: tuple[str, ...]
-    codings: tuple[str, ...]
-    """Chosen by default, the first for 8 bits and the second for more (or the same)."""
-    alpha_coding: str | None = None
-    """Chosen by default for sources with transparency."""
-    stereo: tuple[str, ...] = ()
-    """Layouts of 3D that it can name, see `SourceInfo.stereo`."""
-    projections: tuple[str, ...] = ()
-    """Projections of 360-degree video that it can name, see `Spherical`."""
-
-
-PROJECTIONS = ("equirectangular", "tile", "cubemap")
-WEBM_STEREO = ("left_right", "right_left", "top_bottom", "bottom_top")
-MATROSKA_STEREO = (
-    *WEBM_STEREO,
-    *("checkerboard_lr", "checkerboard_rl", "row_interleaved_lr", "row_interleaved_rl"),
-    *("col_interleaved_lr", "col_interleaved_rl", "block_lr", "block_rl"),
-    *("anaglyph_cyan_red", "anaglyph_green_magenta"),
-)
-"""RFC 9559, section 5.1.4.1.28.3; WebM allows the first four."""
-
-CONTAINERS = (
-    ContainerRow(
-        muxer="mp4",
-        title="MP4",
-        suffixes=(".mp4", ".m4v"),
-        codings=("h264", "hevc"),
-        stereo=("left_right", "top_bottom"),
-        projections=PROJECTIONS,
-    ),
-    ContainerRow(
-        muxer="mov",
-        title="MOV",
-        suffixes=(".mov", ".qt"),
-        codings=("h264", "hevc"),
-        alpha_coding="prores",
-    ),
-    ContainerRow(
-        muxer="matroska",
-        title="Matroska",
-        suffixes=(".mkv",),
-        codings=("h264", "hevc"),
-        stereo=MATROSKA_STEREO,
-        projections=PROJECTIONS,
-    ),
-    ContainerRow(
-        muxer="webm",
-        title="WebM",
-        suffixes=(".webm",),
-        codings=("vp9", "av1"),
-        alpha_coding="vp9",
-        stereo=WEBM_STEREO,
-        projections=PROJECTIONS,
-    ),
-)
-
-UNSUITABLE = {
-    ".avi": "AVI has no timestamps, so variable rates, late starts and B-frames are lost",
-    ".ts": "MPEG-TS moves the beginning and rounds timestamps",
-    ".m2ts": "MPEG-TS moves the beginning and rounds timestamps",
-    ".mpg": "MPEG program streams hold none of the codecs on offer",
-    ".flv": "FLV holds one codec and one sound track only",
-    ".gif": "GIF has 256 colours and rounds timestamps to hundredths",
-    ".wmv": "ASF is hardly played any more",
-}
-"""Suffixes of formats that are refused, and why."""

@@ -13,24 +13,23 @@ from av.codec.codec import UnknownCodecError
 from vsrpp_cli.errors import EncoderError, UnknownNameError, UsageError
 from vsrpp_cli.media.color.convert import rgb_to_frame
 from vsrpp_cli.media.color.hdr import encoder_parameters
+from vsrpp_cli.media.container_table import CONTAINERS, UNSUITABLE, ContainerRow
 from vsrpp_cli.media.decode.side_data import MULTIVIEW
 from vsrpp_cli.media.encode.codec import ASSUMED_RATE, TRIAL_SIZE, try_out
 from vsrpp_cli.media.encode.encoder_table import (
     ALIASES,
-    CONTAINERS,
     DEFAULT_CRF,
     DEFAULT_PRESET,
     MAX_CRF,
     PRESETS,
     ROWS,
-    UNSUITABLE,
-    ContainerRow,
     EncoderRow,
     Options,
 )
 from vsrpp_cli.media.encode.h264_levels import h264_note
 from vsrpp_cli.media.encode.output_size import output_shape
 from vsrpp_cli.media.encode.pixel_formats import PixelFormat, closest, describe, even_multiples
+from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import encoder_format
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import ColorSpec, EncodeSettings, SourceInfo, Spherical
@@ -268,7 +267,7 @@ def _wanted(info: SourceInfo, row: EncoderRow) -> PixelFormat:
     # For watching: RGB and grey become 4:2:0 as everyone's players want it. But for transparency,
     # which is for editing.
     if source.rgb or source.gray:
-        chroma = 1 if row.coding == "prores" and source.rgb else 2
+        chroma = 1 if row.full_chroma_of_rgb and source.rgb else 2
         wanted = replace(wanted, rgb=False, gray=False, chroma_x=chroma, chroma_y=chroma)
     if (wanted.chroma_x, wanted.chroma_y) not in ((1, 1), (2, 1), (2, 2)):
         # DV's 4:1:1 and the like: enlarged, 4:2:0 has more of it than the source either way.
@@ -340,8 +339,9 @@ def _options(row: EncoderRow, settings: EncodeSettings, options: UpscaleOptions)
     chosen.update(_preset(row, options.preset))
     if settings.color.siting != "unspecified":
         chosen["chroma_sample_location"] = settings.color.siting
-    if settings.codec == "ffv1":
-        chosen["slices"] = str(_ffv1_slices(settings.width, settings.height))
+    pixels = settings.width * settings.height
+    if slices := next((count for least, count in row.slices if pixels >= least), None):
+        chosen["slices"] = slices
     params = dict(row.fixed_params)
     if row.threads_param:
         params[row.threads_param] = str(settings.threads)
@@ -368,11 +368,6 @@ def _parsed(params: str) -> dict[str, str]:
     """Return `a=1:b=2` as a dictionary; a key alone is switched on."""
     pairs = (part.partition("=") for part in params.split(":") if part)
     return {key: value or "1" for key, _, value in pairs}
-
-
-def _ffv1_slices(width: int, height: int) -> int:
-    """Return how many parts each frame has: more of them decode faster, fewer compress better."""
-    return 16 if width * height >= 1280 * 720 else 4
 
 
 def _quality(row: EncoderRow, crf: float | None, *, full_chroma: bool) -> Options:
@@ -409,17 +404,18 @@ def _notes(
     info: SourceInfo, options: UpscaleOptions, row: EncoderRow, settings: EncodeSettings
 ) -> tuple[str, ...]:
     notes = []
-    if row.coding == "h264":
+    if row.format.has_levels:
         notes += h264_note(settings.width, settings.height, info.frame_rate)
-    if row.coding == "h264" and settings.pix_fmt not in PLAYABLE_H264 and options.pix_fmt is None:
+    playable = row.format.hardware_pix_fmts or (settings.pix_fmt,)
+    if settings.pix_fmt not in playable and options.pix_fmt is None:
         notes.append(
-            f"{settings.pix_fmt} as in the source: hardware decodes H.264 in yuv420p only, which "
-            "--pix-fmt yuv420p gives; HEVC is decoded in more formats (--codec hevc)"
+            f"{settings.pix_fmt} as in the source: hardware decodes {row.format.title} in yuv420p "
+            "only, which --pix-fmt yuv420p gives; HEVC is decoded in more formats (--codec hevc)"
         )
-    if options.codec is None and row.coding == "hevc" and info.bit_depth > 8:
+    if options.codec is None and row.format.why_for_depth and info.bit_depth > 8:
         notes.append(
-            f"the source has {info.bit_depth} bits a component: encoded as HEVC Main 10, "
-            "which players decode in hardware, unlike 10-bit H.264"
+            f"the source has {info.bit_depth} bits a component: "
+            f"encoded as {row.format.why_for_depth}"
         )
     if info.timing == "assumed":
         notes.append(
@@ -428,9 +424,6 @@ def _notes(
     if row.hardware:
         notes.append(f"{row.encoder} may give slightly different files from run to run")
     return tuple(notes)
-
-
-PLAYABLE_H264 = ("yuv420p", "nv12")
 
 
 def _losses(
@@ -485,9 +478,10 @@ def _resolve_frames(
         if value is not None:
             raise UsageError(f"{name} {value}: is for videos, the output is frames")
     kind = _image_format(options, output)
-    depth = 16 if info.bit_depth > 8 and kind in DEEP_IMAGES else 8
-    alpha = info.has_alpha and kind != "jpeg"
-    gray = describe(info.pix_fmt).gray and kind in DEEP_IMAGES
+    row = image_row(kind)
+    depth = 16 if info.bit_depth > 8 and row.deep_layouts else 8
+    alpha = info.has_alpha and row.alpha
+    gray = describe(info.pix_fmt).gray and row.deep_layouts is not None
     shape = output_shape(info, options, scale=scale, multiples=(1, 1))
     losses = []
     if info.bit_depth > depth:
@@ -521,10 +515,6 @@ def _resolve_frames(
         notes=notes,
         losses=tuple(losses),
     )
-
-
-DEEP_IMAGES = ("png", "tiff")
-"""Image formats with 16 bits, and with grey."""
 
 
 def _image_format(options: UpscaleOptions, output: Path) -> str:

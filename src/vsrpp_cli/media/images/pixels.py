@@ -15,16 +15,11 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.errors import EncoderError, InputError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, rgb_to_frame
+from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.headers import ImageHeader
 from vsrpp_cli.media.types import ColorSpec
 
 FloatArray = NDArray[np.float32]
-
-DECODERS = {"png": "png", "jpeg": "mjpeg", "tiff": "tiff", "bmp": "bmp", "webp": "webp"}
-ENCODERS = {"png": "png", "jpeg": "mjpeg", "tiff": "tiff", "bmp": "bmp", "webp": "libwebp"}
-
-DECODER_OPTIONS = {"jpeg": {"err_detect": "explode"}}
-"""Without this half a JPEG passes for a whole one; the other decoders refuse what is cut off."""
 
 WRITTEN_SPEC = ColorSpec(matrix="gbr", full_range=True)
 YCBCR_SPEC = ColorSpec(matrix="smpte170m", full_range=True, siting="center")
@@ -44,8 +39,9 @@ def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray 
     Raises:
         InputError: the file cannot be decoded, or is not of the size its header claims.
     """
-    codec = av.CodecContext.create(DECODERS[header.format], "r")
-    codec.options = DECODER_OPTIONS.get(header.format, {})
+    row = image_row(header.format)
+    codec = av.CodecContext.create(row.decoder, "r")
+    codec.options = dict(row.decoder_options)
     try:
         frames = codec.decode(av.Packet(path.read_bytes()))  # type: ignore[attr-defined]
         frames += codec.decode(None)  # type: ignore[attr-defined]
@@ -75,7 +71,7 @@ def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray 
 def _spec(header: ImageHeader, frame: av.VideoFrame) -> ColorSpec:
     if not frame.format.name.startswith("yuv"):
         return WRITTEN_SPEC
-    return replace(YCBCR_SPEC, full_range=header.format != "webp")
+    return replace(YCBCR_SPEC, full_range=image_row(header.format).full_range)
 
 
 def _turn(picture: FloatArray, orientation: int) -> FloatArray:
@@ -89,19 +85,9 @@ def _turn(picture: FloatArray, orientation: int) -> FloatArray:
 
 def encoder_format(image_format: str, *, bit_depth: int, gray: bool, alpha: bool) -> str:
     """Return the pixel format in which `image_format` holds such pictures best."""
-    if image_format == "jpeg":
-        return "yuvj444p"
-    if image_format in ("bmp", "webp"):
-        return "bgra" if alpha or image_format == "webp" else "bgr24"
-    if bit_depth == 8:
-        return {(0, 0): "rgb24", (0, 1): "rgba", (1, 0): "gray", (1, 1): "ya8"}[gray, alpha]
-    if image_format == "png":
-        return {(0, 0): "rgb48be", (0, 1): "rgba64be", (1, 0): "gray16be", (1, 1): "ya16be"}[
-            gray, alpha
-        ]
-    return {(0, 0): "rgb48le", (0, 1): "rgba64le", (1, 0): "gray16le", (1, 1): "rgba64le"}[
-        gray, alpha
-    ]
+    row = image_row(image_format)
+    layouts = row.deep_layouts if bit_depth > 8 and row.deep_layouts else row.layouts
+    return layouts[2 * gray + alpha]
 
 
 def rgb_to_image_frame(

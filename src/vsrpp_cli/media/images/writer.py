@@ -12,29 +12,14 @@ from typing import Self
 
 import numpy as np
 
+from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import (
-    ENCODERS,
     FloatArray,
     ImageEncoder,
     rgb_to_image_frame,
 )
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
-
-ENCODER_OPTIONS = {
-    "png": {"compression_level": "4", "pred": "mixed"},
-    "jpeg": {"qmin": "1", "qmax": "1", "flags": "+qscale", "global_quality": "118"},
-    "tiff": {"compression_algo": "deflate"},
-    "bmp": {},
-    "webp": {"lossless": "1", "quality": "60"},
-}
-"""By image format; what the user gives comes on top.
-
-Lossless but for JPEG, which is at its best: quantiser 1, no chroma subsampling.
-"""
-
-FILE_SUFFIXES = {"jpeg": ".jpg", "tiff": ".tif"}
-"""Of image formats whose files are not called after them."""
 
 
 def depth(settings: EncodeSettings) -> int:
@@ -44,7 +29,7 @@ def depth(settings: EncodeSettings) -> int:
 
 def file_suffix(settings: EncodeSettings) -> str:
     """Return the suffix of the output's files."""
-    return FILE_SUFFIXES.get(settings.codec, f".{settings.codec}")
+    return image_row(settings.codec).suffix
 
 
 def shown_size(settings: EncodeSettings) -> tuple[int, int]:
@@ -102,9 +87,10 @@ class ImageSegmentWriter:
 
     def _new_encoder(self) -> ImageEncoder:
         s = self._settings
-        options = {**ENCODER_OPTIONS[s.codec], **dict(s.options)}
+        row = image_row(s.codec)
+        options = {**row.encoder_options, **dict(s.options)}
         return ImageEncoder(
-            ENCODERS[s.codec], s.pix_fmt, shown_size(s), options, aspect=s.sample_aspect_ratio
+            row.encoder, s.pix_fmt, shown_size(s), options, aspect=s.sample_aspect_ratio
         )
 
     def write(self, frame: Frame) -> None:

@@ -21,7 +21,10 @@ from av.container import Flags, InputContainer, OutputContainer
 from av.stream import Disposition, Stream
 
 from vsrpp_cli.errors import EncoderError
+from vsrpp_cli.media.coding_table import coding_row
+from vsrpp_cli.media.container_table import container_row
 from vsrpp_cli.media.decode.decoding import open_container
+from vsrpp_cli.media.encode.encoder_table import encoder_row
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.mux.joined import UNTAKEN, Joined, Portion, Reading, refusing
 from vsrpp_cli.media.mux.matroska import set_display_size
@@ -40,7 +43,8 @@ from vsrpp_cli.media.mux.stream_copy import (
     copy_facts,
 )
 from vsrpp_cli.media.mux.stream_selection import NOT_GLOBAL, odd_tags
-from vsrpp_cli.media.mux.time_code import HOLDS_TRACK, time_code_of, time_code_rate
+from vsrpp_cli.media.mux.stream_table import IMAGE_TYPES
+from vsrpp_cli.media.mux.time_code import time_code_of, time_code_rate
 from vsrpp_cli.media.mux.timeline import Timeline, timeline
 from vsrpp_cli.media.opening import fraction, open_input, open_output
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
@@ -49,9 +53,6 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
 
 AnyPacket: TypeAlias = "av.Packet[Stream]"
-
-CODEC_TAGS = {("hevc", "mp4"): "hvc1", ("hevc", "mov"): "hvc1"}
-"""Where FFmpeg's default tag is one that some players do not know (Apple's want `hvc1`)."""
 
 MOST_INTERRUPTIONS = 100
 """How often reading the source is taken up again after an error."""
@@ -225,19 +226,20 @@ class _Joiner:
             template = first.streams.video[0]
         stream = output.add_stream_from_template(template, opaque=True)
         codec = stream.codec_context
+        row = container_row(settings.container)
         stream.time_base = settings.time_base
         codec.sample_aspect_ratio = settings.sample_aspect_ratio
         if settings.frame_rate:
             codec.framerate = settings.frame_rate
-        if tag := CODEC_TAGS.get((codec.name, settings.container)):
+        if tag := row.codec_tags.get(codec.name):
             codec.codec_tag = tag
-        if settings.keep_alpha and codec.name == "vp9":
+        if settings.keep_alpha and coding_row(codec.name).alpha_beside:
             stream.metadata["alpha_mode"] = "1"
         if source is not None:
             original = source.streams[self._source.stream_index]
             copy_facts(original, stream, all_tags=self._keeps("metadata"))
             self._set_time_code(stream, source)
-        if settings.stereo and settings.container in ("matroska", "webm"):
+        if settings.stereo and row.stereo_tag:
             stream.metadata["stereo_mode"] = settings.stereo
         if settings.display_matrix is not None:
             stream.set_display_matrix(settings.display_matrix)
@@ -250,7 +252,7 @@ class _Joiner:
         if self._timeline.start is not None or text is None or not self._keeps("metadata"):
             return  # with a cut it would name another frame
         stream.metadata["timecode"] = text
-        if self._settings.container in HOLDS_TRACK:
+        if container_row(self._settings.container).time_code_tracks:
             rate = time_code_rate(source, self._source, self._settings)
             if rate is not None:
                 stream.codec_context.framerate = rate
@@ -318,7 +320,7 @@ class _Joiner:
     def _add_cover(self, output: OutputContainer, stream: Stream) -> list[AnyPacket]:
         picture = _cover(self._source.path, stream.index)
         codec = stream.codec_context.name
-        if self._settings.container == "matroska":
+        if container_row(self._settings.container).attached_covers:
             suffix, mimetype = IMAGE_TYPES.get(codec, ("jpg", "image/jpeg"))
             name = stream.metadata.get("filename", f"cover.{suffix}")
             output.add_attachment(name, stream.metadata.get("mimetype", mimetype), picture)
@@ -424,16 +426,6 @@ def _decoded_at(packet: AnyPacket) -> float:
     return float((packet.dts or 0) * packet.time_base)
 
 
-IMAGE_TYPES = {
-    "mjpeg": ("jpg", "image/jpeg"),
-    "png": ("png", "image/png"),
-    "bmp": ("bmp", "image/bmp"),
-    "gif": ("gif", "image/gif"),
-    "webp": ("webp", "image/webp"),
-}
-"""Suffix and MIME type by FFmpeg's codec."""
-
-
 def _cover(path: str, index: int) -> bytes:
     """Return the picture file that a cover art stream consists of."""
     with open_container(path) as file:
@@ -476,8 +468,7 @@ def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
     memory = io.BytesIO()
     with open_input(segment) as source:
         codec = source.streams.video[0].codec_context.name
-        muxer = "mov" if codec == "prores" else "mp4"
-        with open_output(memory, muxer) as one:
+        with open_output(memory, coding_row(codec).iso_muxer) as one:
             stream = one.add_stream_from_template(source.streams.video[0], opaque=True)
             packet = next(_packets(source))
             packet.dts = packet.pts
@@ -519,41 +510,30 @@ def track_timescale(time_base: Fraction) -> int:
 
 def muxer_options(settings: EncodeSettings, *, any_tags: bool = False) -> dict[str, str]:
     """Return the options of the muxer; `any_tags` is for metadata of any name in MP4 and MOV."""
-    if settings.container in ("mp4", "mov"):
+    row = container_row(settings.container)
+    options = dict(row.muxer_options)
+    if row.edit_lists:
         # Empty edits, by which a late start is said, count in units of the movie's time scale.
         scale = min(track_timescale(settings.time_base), FINEST_MOVIE_TIMESCALE)
-        flags = "+faststart+use_metadata_tags" if any_tags else "+faststart"
-        options = {"movflags": flags, "movie_timescale": str(scale)}
+        options["movie_timescale"] = str(scale)
+        if any_tags:
+            options["movflags"] += "+use_metadata_tags"
         if settings.stereo or settings.spherical is not None:
             options["strict"] = "unofficial"  # FFmpeg's word for what the standard does not define
-        return options
-    if settings.container in ("matroska", "webm"):
-        # Without checksums, as `set_display_size` needs it.
-        return {"write_crc32": "0", "avoid_negative_ts": "disabled"}
-    return {}
-
-
-NEEDS_DISPLAY_SIZE = (
-    "libsvtav1",
-    "libvpx-vp9",
-    "prores_ks",
-    "ffv1",
-    "av1_nvenc",
-    "av1_qsv",
-    "av1_amf",
-)
+    return options
 
 
 def _finish_header(path: Path, settings: EncodeSettings) -> None:
     """Write into the finished file what the muxer does not, or not rightly."""
     aspect = settings.sample_aspect_ratio
-    if settings.container == "mp4" and settings.stereo:
+    row = container_row(settings.container)
+    if row.adds_multiview and settings.stereo:
         hide_multiview(path)
-    if settings.container not in ("matroska", "webm") or aspect == 1:
+    if not row.display_size or aspect == 1:
         return
     across, down = views(settings.stereo)
     # With two views, the muxer leaves out a display size (that of one view) equal to the pixels'.
-    if settings.codec in NEEDS_DISPLAY_SIZE or across * down > 1:
+    if not encoder_row(settings.codec).format.shape_in_stream or across * down > 1:
         one = aspect * Fraction(down, across)
         set_display_size(path, *display_size(settings.width, settings.height, one))
 

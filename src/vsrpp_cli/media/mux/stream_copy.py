@@ -18,6 +18,8 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.subtitle import SubtitleSet
 
 from vsrpp_cli.errors import EncoderError
+from vsrpp_cli.media.container_table import container_row
+from vsrpp_cli.media.mux.stream_table import audio_row
 from vsrpp_cli.media.mux.timeline import Timeline
 from vsrpp_cli.media.opening import open_input, open_output
 
@@ -30,11 +32,6 @@ MOST_HIDDEN = 16
 
 JITTER = Fraction(1, 50)
 """Seconds by which timestamps of sound may stray before it counts as a gap or an overlap."""
-
-KBIT_PER_CHANNEL = {"aac": 96, "libopus": 80, "ac3": 112}
-"""Generous: transcoding is the exception and happens to a finished mix."""
-
-OPUS_RATE = 48000
 
 USUAL_LAYOUTS = {
     1: "mono",
@@ -54,26 +51,6 @@ NOT_COPIED = (
 )
 """Beginnings of names of a stream's metadata (in lower case) that would be wrong."""
 
-OF_MP4 = ("handler_name", "vendor_id", "creation_time")
-"""Names of metadata that only MP4 and MOV have a place for."""
-
-
-QUICKTIME_LANGUAGES = {
-    "deu": "ger",
-    "fre": "fra",
-    "nld": "dut",
-    "swe": "sve",
-    "ell": "gre",
-    "isl": "ice",
-    "zho": "chi",
-    "sqi": "alb",
-    "rum": "ron",
-    "cze": "ces",
-    "slo": "slk",
-    "mkd": "mac",
-}
-"""FFmpeg's MOV muxer knows one of the two names ISO 639-2 has for these, and drops the other."""
-
 
 class Carrier(Protocol):
     """Takes the packets of one source stream, gives packets for the output."""
@@ -90,16 +67,16 @@ class Carrier(Protocol):
 
 def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None:
     """Copy language and dispositions, and unless told otherwise titles and other tags."""
-    muxer = target.container.format.name
+    row = container_row(target.container.format.name)
     for key, value in source.metadata.items():
         lower = key.lower()
-        wrong = lower.startswith(NOT_COPIED) or (lower in OF_MP4 and muxer not in ("mp4", "mov"))
+        wrong = lower.startswith(NOT_COPIED) or lower in row.lacking_tags
         if lower == "language" or (all_tags and not wrong):
             target.metadata[key] = value
-    if muxer in ("mp4", "mov") and (title := target.metadata.get("title")):
-        target.metadata["handler_name"] = title  # their only place for a track's title
-    if muxer == "mov" and (language := target.metadata.get("language")):
-        target.metadata["language"] = QUICKTIME_LANGUAGES.get(language, language)
+    if row.title_tag and (title := target.metadata.get("title")):
+        target.metadata[row.title_tag] = title
+    if language := target.metadata.get("language"):
+        target.metadata["language"] = row.languages.get(language, language)
     target.disposition = source.disposition
 
 
@@ -112,8 +89,7 @@ def _template(source: Stream, muxer: str) -> Iterator[Stream]:
     what is not hidden. NUT has no field for it.
     """
     delay = getattr(source.codec_context, "initial_padding", 0)
-    own = source.codec_context.name == "opus"  # whose delay belongs to the codec
-    if not delay or own or muxer not in ("matroska", "webm"):
+    if not delay or not container_row(muxer).writes_delay or _has_own_delay(source):
         yield source
         return
     memory = io.BytesIO()
@@ -126,6 +102,10 @@ def _template(source: Stream, muxer: str) -> Iterator[Stream]:
     memory.seek(0)
     with open_input(memory) as reopened:
         yield reopened.streams[0]
+
+
+def _has_own_delay(source: Stream) -> bool:
+    return audio_row(source.codec_context.name).own_delay
 
 
 class Copier:
@@ -143,12 +123,12 @@ class Copier:
         self._timeline = timeline
         self._shift = timeline.shift_in(self._unit)
         self._spans = source.type == "subtitle"
-        # MP4 wants each packet later than the one before. Matroska does not, and where its
-        # milliseconds are longer than packets (TrueHD) the steps would add up.
-        strict = output.format.name in ("mp4", "mov") and not self._spans
+        row = container_row(output.format.name)
+        # Elsewhere, where Matroska's milliseconds are longer than packets (TrueHD), steps add up.
+        strict = row.increasing and not self._spans
         self._least_step = self._one_tick(source) if strict else 0
-        # MP4 hides what lies before zero. There it stays, for decoders to start from.
-        self._hides = output.format.name in ("mp4", "mov") and source.type == "audio"
+        # What lies before zero is hidden there. It stays, for decoders to start from.
+        self._hides = row.edit_lists and source.type == "audio"
         self._hidden: list[av.Packet[Stream]] = []
         self._held: av.Packet[Stream] | None = None
         self._shown: av.Packet[Stream] | None = None
@@ -358,9 +338,8 @@ class AudioShape:
         encoder.layout = self.layout
         encoder.format = self.sample_format
         encoder.time_base = Fraction(1, self.rate)
-        if codec in KBIT_PER_CHANNEL:
-            channels = av.AudioLayout(self.layout).nb_channels
-            encoder.bit_rate = 1000 * KBIT_PER_CHANNEL[codec] * channels
+        if kbit := audio_row(codec).kbit_per_channel:
+            encoder.bit_rate = 1000 * kbit * av.AudioLayout(self.layout).nb_channels
 
 
 def audio_shape(decoder: av.AudioCodecContext, codec: str) -> AudioShape | None:
@@ -371,7 +350,8 @@ def audio_shape(decoder: av.AudioCodecContext, codec: str) -> AudioShape | None:
     """
     channels = decoder.layout.nb_channels
     layouts = (decoder.layout.name, USUAL_LAYOUTS.get(channels, "stereo"), "stereo")
-    rates = (OPUS_RATE,) if codec == "libopus" else (decoder.sample_rate or 48000, 48000)
+    only = audio_row(codec).rate
+    rates = (only,) if only else (decoder.sample_rate or 48000, 48000)
     sample_format = _sample_format(codec, decoder.format.name if decoder.format else "fltp")
     for layout in layouts:
         for rate in rates:

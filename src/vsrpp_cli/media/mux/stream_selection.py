@@ -17,11 +17,12 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from vsrpp_cli.errors import InputError, StrictError
+from vsrpp_cli.media.container_table import container_row
 from vsrpp_cli.media.decode.decoding import open_container
 from vsrpp_cli.media.mux.presence import Presence, presence
 from vsrpp_cli.media.mux.stream_copy import audio_shape
+from vsrpp_cli.media.mux.stream_table import SPOKEN, audio_row, is_lossless, is_text
 from vsrpp_cli.media.mux.time_code import (
-    HOLDS_TRACK,
     is_time_code,
     time_code_of,
     time_code_rate,
@@ -30,42 +31,6 @@ from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.source import FrameSource, OnProgress
 from vsrpp_cli.media.types import EncodeSettings, Scan, SourceInfo, StreamChoice, StreamInfo
 from vsrpp_cli.options import UpscaleOptions
-
-TITLES = {"mp4": "MP4", "mov": "MOV", "matroska": "Matroska", "webm": "WebM"}
-
-LOSSLESS_AUDIO = ("flac", "alac", "wavpack", "tta", "truehd", "mlp", "ape", "pcm", "shorten")
-CODEC_NAMES = {"mp3float": "mp3", "pgssub": "PGS", "dvdsub": "VobSub", "dvbsub": "DVB"}
-"""What people call those that FFmpeg names otherwise."""
-
-AUDIO_CODECS = {
-    "mp4": ("alac", "aac"),
-    "mov": ("alac", "aac"),
-    "matroska": ("flac", "libopus"),
-    "webm": ("libopus", "libopus"),
-}
-"""What audio becomes where it cannot be copied: lossless sources, and all others."""
-
-DEEP_PCM = ("pcm_s32", "pcm_f")
-"""PCM of more bits than ALAC has."""
-MISREAD_PCM = ("pcm_s24", *DEEP_PCM)
-"""PCM that FFmpeg below version 6, and what is built on it, reads from MP4 as 16 bits (loud noise)
-or not at all: the box that tells the bits (ISO/IEC 23003-5) is younger."""
-
-TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text", "ttml")
-SUBTITLE_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "srt", "webm": "webvtt"}
-"""What text subtitles become where they cannot be copied."""
-
-HOLDS_ATTACHMENTS = ("matroska",)
-HOLDS_COVER = ("matroska", "mp4")
-HOLDS_CHAPTERS = ("matroska", "webm", "mp4", "mov")
-
-COMMON_TAGS = (
-    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
-    *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-    *("network", "keywords", "episode_sort", "season_number", "media_type", "hd_video"),
-    *("compilation", "track", "disc", "tmpo", "creation_time", "language"),
-)
-"""What MP4 has a place for as players know it (FFmpeg's movenc.c, `mov_write_ilst_tag`)."""
 
 NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 """Metadata of the source file (in lower case) that would be wrong on the output."""
@@ -143,7 +108,7 @@ def _choose(
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{info.path}: cannot be read: {error.strerror}") from error
     if chapters:
-        found.append(_of_file("chapters", options.chapters, settings, HOLDS_CHAPTERS))
+        found.append(_of_file("chapters", wanted=options.chapters))
     cover = any(choice.kind == "cover" and choice.action == "copy" for choice in found)
     found.append(_metadata(options, settings, odd_tags(metadata, settings.container), cover=cover))
     return tuple(found)
@@ -155,33 +120,30 @@ def _heard(stream: StreamInfo) -> bool:
     )
 
 
-def _of_file(
-    kind: str, wanted: bool, settings: EncodeSettings, holders: tuple[str, ...]
-) -> StreamChoice:
+def _of_file(kind: str, *, wanted: bool) -> StreamChoice:
     if not wanted:
         return StreamChoice(source_index=None, kind=kind, action="drop", reason=_as_asked(kind))
-    if settings.container not in holders:
-        reason = f"{TITLES[settings.container]} holds no {kind}"
-        return StreamChoice(source_index=None, kind=kind, action="drop", reason=reason, loss=True)
     return StreamChoice(source_index=None, kind=kind, action="copy")
 
 
 def _metadata(
     options: UpscaleOptions, settings: EncodeSettings, odd: list[str], *, cover: bool
 ) -> StreamChoice:
-    choice = _of_file("metadata", options.metadata, settings, tuple(TITLES))
+    choice = _of_file("metadata", wanted=options.metadata)
     if choice.action == "drop" or not odd or not cover:
         return choice
     # FFmpeg writes either the tags everyone knows and the cover, or tags of any name.
-    reason = f"{TITLES[settings.container]} with cover art cannot hold the tags {', '.join(odd)}"
+    title = container_row(settings.container).title
+    reason = f"{title} with cover art cannot hold the tags {', '.join(odd)}"
     return replace(choice, reason=reason, loss=True)
 
 
 def odd_tags(metadata: dict[str, str], muxer: str) -> list[str]:
     """Return the names of the tags for which the container has no place of their own."""
-    if muxer not in ("mp4", "mov"):
+    places = container_row(muxer).named_tags
+    if places is None:
         return []
-    return sorted(k for k in metadata if k.lower() not in (*COMMON_TAGS, *NOT_GLOBAL))
+    return sorted(k for k in metadata if k.lower() not in (*places, *NOT_GLOBAL))
 
 
 def _as_asked(kind: str) -> str:
@@ -198,7 +160,7 @@ def named(stream: StreamInfo) -> str:
 
 def spoken(stream: StreamInfo) -> str:
     """Return what people call the codec of a stream."""
-    return CODEC_NAMES.get(stream.codec, stream.codec)
+    return SPOKEN.get(stream.codec, stream.codec)
 
 
 def _dropped(stream: StreamInfo, reason: str) -> StreamChoice:
@@ -226,8 +188,8 @@ class _Chooser:
         self._source, self._info, self._settings = source, info, settings
         self._there = there
         self._options = options
-        self._muxer = settings.container
-        self._title = TITLES[settings.container]
+        self._container = container_row(settings.container)
+        self._title = self._container.title
 
     def choose(self, stream: StreamInfo) -> StreamChoice:
         """Return what becomes of a stream."""
@@ -254,7 +216,7 @@ class _Chooser:
             return choice
         if absent := self._absent(stream):
             return absent
-        if packet is not None and can_copy(source, self._muxer, packet):
+        if packet is not None and self._can_copy(stream, packet):
             return replace(choice, action="copy")
         about = source.metadata.get("handler_name", "").strip() or source.name or "unknown"
         named = replace(stream, codec=about, language=None)
@@ -269,7 +231,7 @@ class _Chooser:
             reason = _as_asked("metadata")
         elif self._settings.cut_start:
             reason = "the time code is left out: it names the first frame, which is cut off"
-        elif self._muxer in HOLDS_TRACK:
+        elif self._container.time_code_tracks:
             loss = time_code_rate(self._source, self._info, self._settings) is None
             reason = "the time code track is written anew"
             if loss:
@@ -277,6 +239,9 @@ class _Chooser:
         elif any(is_time_code(s) for s in self._source.streams.data):
             reason = f"the time code track becomes a tag: {self._title} has no such tracks"
         return StreamChoice(source_index=None, kind="data", action="drop", loss=loss, reason=reason)
+
+    def _can_copy(self, stream: StreamInfo, packet: bytes | None) -> bool:
+        return can_copy(self._source.streams[stream.index], self._container.muxer, packet)
 
     def _absent(self, stream: StreamInfo) -> StreamChoice | None:
         """Leave out a track of which there is nothing: that is no loss."""
@@ -292,11 +257,11 @@ class _Chooser:
             return replace(choice, action="drop", reason=_as_asked("audio"))
         if absent := self._absent(stream):
             return absent
-        misread = self._muxer == "mp4" and stream.codec.startswith(MISREAD_PCM)
-        if not misread and can_copy(self._source.streams[stream.index], self._muxer, packet):
+        misread = stream.codec.startswith(self._container.misread_audio)
+        if not misread and self._can_copy(stream, packet):
             return choice
-        lossless = stream.codec.startswith(LOSSLESS_AUDIO)
-        codec = AUDIO_CODECS[self._muxer][0 if lossless else 1]
+        lossless = is_lossless(stream.codec)
+        codec = self._container.audio[0 if lossless else 1]
         decoder = cast(
             "av.AudioCodecContext | None", self._source.streams[stream.index].codec_context
         )
@@ -306,16 +271,17 @@ class _Chooser:
         if shape is None:
             return _dropped(stream, f"{self._title} cannot hold it, and {codec} cannot encode it")
         mixed = av.AudioLayout(shape.layout).nb_channels < decoder.layout.nb_channels
-        cut = codec == "alac" and stream.codec.startswith(DEEP_PCM)
-        how = f"{' in stereo' if mixed else ''}{' of 24 bits' if cut else ''}"
+        row = audio_row(codec)
+        cut = stream.codec.startswith(row.cut)
+        how = f"{' in stereo' if mixed else ''}{f' of {row.bits} bits' if cut else ''}"
         return replace(
             choice,
             action="transcode",
             codec=codec,
-            loss=mixed or cut or not (lossless and codec in ("alac", "flac")),
+            loss=mixed or cut or not (lossless and row.lossless),
             reason=f"{named(stream)} becomes {codec}{how}: "
             + (
-                f"many players read {spoken(stream)} in MP4 wrongly"
+                f"many players read {spoken(stream)} in {self._title} wrongly"
                 if misread
                 else f"{self._title} cannot hold {spoken(stream)}"
             ),
@@ -327,16 +293,13 @@ class _Chooser:
             return replace(choice, action="drop", reason=_as_asked("subtitles"))
         if absent := self._absent(stream):
             return absent
-        if can_copy(self._source.streams[stream.index], self._muxer, None):
+        if self._can_copy(stream, None):
             return choice
-        codec = SUBTITLE_CODECS.get(self._muxer)
-        if codec is None or stream.codec not in TEXT_SUBTITLES:
-            return _dropped(
-                stream,
-                f"{self._title} cannot hold {spoken(stream)} subtitles",
-            )
+        if not is_text(stream.codec):
+            return _dropped(stream, f"{self._title} cannot hold {spoken(stream)} subtitles")
         if not _can_decode(self._source.streams[stream.index]):
             return _dropped(stream, f"{stream.codec} subtitles cannot be decoded here")
+        codec = self._container.text_subtitles
         return replace(
             choice,
             action="transcode",
@@ -345,7 +308,7 @@ class _Chooser:
         )
 
     def _attachment(self, stream: StreamInfo) -> StreamChoice:
-        if self._muxer in HOLDS_ATTACHMENTS:
+        if self._container.attachments:
             return StreamChoice(source_index=stream.index, kind="attachment", action="copy")
         return _dropped(stream, f"{self._title} holds no attachments")
 
@@ -353,10 +316,10 @@ class _Chooser:
         choice = StreamChoice(source_index=stream.index, kind="cover", action="copy")
         if not self._options.metadata:
             return replace(choice, action="drop", reason=_as_asked("metadata"))
-        if self._muxer not in HOLDS_COVER:
+        if not self._container.covers:
             return _dropped(stream, f"{self._title} holds no cover art")
-        if self._muxer == "mp4" and stream.codec not in ("mjpeg", "png", "bmp"):
-            return _dropped(stream, f"MP4 takes no {stream.codec} cover art")
+        if stream.codec not in (self._container.cover_codings or (stream.codec,)):
+            return _dropped(stream, f"{self._title} takes no {stream.codec} cover art")
         return choice
 
 

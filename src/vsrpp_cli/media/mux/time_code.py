@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-HOLDS_TRACK = ("mp4", "mov")
-
 
 def time_code_of(source: InputContainer, info: SourceInfo) -> str | None:
     """Return the time code of the first frame; None where there is none."""

@@ -15,11 +15,13 @@ from av.container import InputContainer
 from vsrpp_cli.errors import PictureError, VerificationError
 from vsrpp_cli.media.color.codepoints import FULL
 from vsrpp_cli.media.color.convert import code_points, has_alpha
+from vsrpp_cli.media.container_table import container_row
 from vsrpp_cli.media.decode.side_data import (
     display_matrix,
     spherical_mapping,
     stereo_layout,
 )
+from vsrpp_cli.media.encode.encoder_table import encoder_row
 from vsrpp_cli.media.mux.timeline import timeline
 from vsrpp_cli.media.opening import fraction, open_input
 from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo
@@ -122,8 +124,8 @@ def _duration(
     stream = file.streams.video[0]
     line = timeline(scan, settings, source.time_base)
     begin, end = scan.pts[0], scan.pts[-1] + scan.last_duration
-    # Matroska states no durations of streams: what libavformat shows there is the whole file's.
-    if stream.duration is not None and stream.time_base and settings.container in ("mp4", "mov"):
+    stated = container_row(settings.container).track_durations
+    if stated and stream.duration is not None and stream.time_base:
         found, wanted = stream.duration * stream.time_base, (end - begin) * source.time_base
     elif file.duration is not None:
         # Of the whole file, in which sound may last longer.
@@ -229,7 +231,6 @@ def _first_frame(
     for name, found, wanted in compared:
         if found != wanted:
             yield f"the output's {name} is {found} instead of {wanted}"
-    # FFmpeg's own VP9 decoder leaves transparency out.
-    name = frame.format.name
-    if settings.keep_alpha and settings.codec != "libvpx-vp9" and not has_alpha(frame.format):
-        yield f"the output has lost its transparency ({name})"
+    decoded = not encoder_row(settings.codec).format.alpha_beside
+    if settings.keep_alpha and decoded and not has_alpha(frame.format):
+        yield f"the output has lost its transparency ({frame.format.name})"

@@ -7,24 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import DiskFullError
+from vsrpp_cli.media.encode.encoder_table import encoder_row
+from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.types import EncodeSettings
 from vsrpp_cli.runs.plans.plan import Plan
 
 MARGIN = 64 << 20
 """Bytes that stay free: for the journal, the plan, and whoever else uses the disk."""
-
-BITS_PER_PIXEL = {
-    "libx264": 0.10,
-    "libx265": 0.06,
-    "libsvtav1": 0.05,
-    "libvpx-vp9": 0.06,
-    "prores_ks": 3.0,
-    "ffv1": 10.0,
-    "png": 14.0,
-}
-"""Of upscaled natural video at the default quality, on the generous side."""
-
-OTHER_BITS_PER_PIXEL = 0.15
 
 
 @dataclass(frozen=True)
@@ -38,9 +27,9 @@ class Done:
 
 def output_bytes(settings: EncodeSettings, frames: int) -> int:
     """Return the estimated size of the encoded video in bytes."""
-    bits = BITS_PER_PIXEL.get(settings.codec, OTHER_BITS_PER_PIXEL)
+    row = image_row(settings.codec) if settings.kind == "frames" else encoder_row(settings.codec)
     deep = 2 if settings.kind == "frames" and "16" in settings.pix_fmt else 1
-    return int(settings.width * settings.height * frames * bits * deep / 8)
+    return int(settings.width * settings.height * frames * row.bits_per_pixel * deep / 8)
 
 
 def needed(plan: Plan, *, work: Path, output: Path, done: Done = Done()) -> dict[Path, int]:

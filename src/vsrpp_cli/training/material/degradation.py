@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,14 @@ from vsrpp_cli.training.recipe import Mixture
 
 MEASURED = (18.0, 23.0, 28.0)
 """CRF of the held-out clips, in turn, where a recipe's degradation is real."""
+
+
+OTHER_CODECS: dict[str, Callable[[Mixture], tuple[float, float]]] = {
+    "mpeg2video": lambda mixture: mixture.quantiser,
+    "mpeg4": lambda mixture: mixture.quantiser,
+    "libvpx-vp9": lambda mixture: mixture.vp9_crf,
+}
+"""What may come last instead of H.264, and between which strengths."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +120,8 @@ def draw_encodings(rng: np.random.Generator, mixture: Mixture) -> list[Encoding]
 
 def _last_encoding(rng: np.random.Generator, mixture: Mixture) -> Encoding:
     if rng.random() < mixture.other_codecs:
-        codec = str(rng.choice(["mpeg2video", "mpeg4", "libvpx-vp9"]))
-        low, high = mixture.vp9_crf if codec == "libvpx-vp9" else mixture.quantiser
+        codec = str(rng.choice(list(OTHER_CODECS)))
+        low, high = OTHER_CODECS[codec](mixture)
         return Encoding(codec, low * (high / low) ** rng.random())
     full = rng.random() < mixture.full_chroma
     return Encoding(

@@ -1,0 +1,94 @@
+"""The image formats, one row each: with which codecs, in which pixel formats, how well."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Layouts = tuple[str, str, str, str]
+"""Pixel formats for colour, colour with transparency, grey, and grey with transparency."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRow:
+    """One image format. Codecs and pixel formats have FFmpeg's names."""
+
+    format: str
+    suffix: str
+    """Of files that are written."""
+    decoder: str
+    decoder_options: Mapping[str, str] = field(default_factory=dict)
+    encoder: str
+    encoder_options: Mapping[str, str] = field(default_factory=dict)
+    """What the user gives comes on top. As good as the format can."""
+    layouts: Layouts
+    """For 8 bits a component."""
+    deep_layouts: Layouts | None = None
+    """For 16 bits, where it has them; it has grey then, too."""
+    alpha: bool = True
+    """Whether it holds transparency."""
+    full_range: bool = True
+    """Whether pictures in YCbCr use the full range."""
+    lossless: bool = False
+    """Whether files have lost nothing, whoever wrote them."""
+    bits_per_pixel: float = 0.15
+    """Of upscaled natural pictures, on the generous side."""
+
+
+ROWS = (
+    ImageRow(
+        format="png",
+        suffix=".png",
+        decoder="png",
+        encoder="png",
+        encoder_options={"compression_level": "4", "pred": "mixed"},
+        layouts=("rgb24", "rgba", "gray", "ya8"),
+        deep_layouts=("rgb48be", "rgba64be", "gray16be", "ya16be"),
+        lossless=True,
+        bits_per_pixel=14.0,
+    ),
+    ImageRow(
+        format="jpeg",
+        suffix=".jpg",
+        decoder="mjpeg",
+        # Without this half a JPEG passes for a whole one; other decoders refuse what is cut off.
+        decoder_options={"err_detect": "explode"},
+        encoder="mjpeg",
+        # At its best: quantiser 1, no chroma subsampling.
+        encoder_options={"qmin": "1", "qmax": "1", "flags": "+qscale", "global_quality": "118"},
+        layouts=("yuvj444p",) * 4,
+        alpha=False,
+    ),
+    ImageRow(
+        format="tiff",
+        suffix=".tif",
+        decoder="tiff",
+        encoder="tiff",
+        encoder_options={"compression_algo": "deflate"},
+        layouts=("rgb24", "rgba", "gray", "ya8"),
+        deep_layouts=("rgb48le", "rgba64le", "gray16le", "rgba64le"),
+        lossless=True,
+    ),
+    ImageRow(
+        format="bmp",
+        suffix=".bmp",
+        decoder="bmp",
+        encoder="bmp",
+        layouts=("bgr24", "bgra", "bgr24", "bgra"),
+        lossless=True,
+    ),
+    ImageRow(
+        format="webp",
+        suffix=".webp",
+        decoder="webp",
+        encoder="libwebp",
+        encoder_options={"lossless": "1", "quality": "60"},
+        layouts=("bgra",) * 4,
+        full_range=False,
+    ),
+)
+
+_BY_FORMAT = {row.format: row for row in ROWS}
+
+
+def image_row(name: str) -> ImageRow:
+    """Return the row of an image format; `name` is one of `IMAGE_SUFFIXES`' values."""
+    return _BY_FORMAT[name]
