@@ -33,6 +33,8 @@ COMMANDS = {
     "compare": "Compare two videos: PSNR, SSIM, a picture side by side.",
     "train": "Train or fine-tune a model from ordinary videos.",
     "doctor": "Show versions, devices, encoders and caches.",
+    "bench": "Measure how fast this machine is.",
+    "completion": "Print or install completion for bash, zsh or fish.",
 }
 """Commands and their short help; each lives in a module of its name and is imported when run."""
 

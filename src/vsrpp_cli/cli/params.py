@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from vsrpp_cli.cli import suggestions
 from vsrpp_cli.cli.command import F, Heading, option
 from vsrpp_cli.cli.config import load_config
 from vsrpp_cli.errors import UsageError
@@ -110,11 +111,13 @@ config_option = run(
     callback=load_config, help="Read defaults from a TOML file whose keys are option names.",
 )  # fmt: skip
 
+DEVICES = suggestions.among(("auto", "cpu", "cuda", "mps"))
+
 ensemble_option = model(
     "--ensemble", is_flag=True,
     help="Average eight flipped and turned passes: slightly better, eight times slower.",
 )  # fmt: skip
-device_option = computing("--device", default="auto", show_default=True,
+device_option = computing("--device", default="auto", show_default=True, shell_complete=DEVICES,
                           help="auto, cpu, cuda, cuda:N or mps.")  # fmt: skip
 threads_option = computing("--threads", type=COUNT,
                            help="CPU threads of the network.  [default: all cores]")  # fmt: skip
@@ -133,11 +136,11 @@ verify_option = output(
 keep_work_option = run("--keep-work", is_flag=True, help="Keep the work folder after the run.")
 
 compute_options = _stack([
-    model("-m", "--model", default="auto", show_default=True,
+    model("-m", "--model", default="auto", show_default=True, shell_complete=suggestions.models,
           help="Name (see vsrpp models list), file, hf:OWNER/REPO/FILE, or a chain: A,B."),
     ensemble_option,
     offline_option,
-    computing("--device", default="auto", show_default=True,
+    computing("--device", default="auto", show_default=True, shell_complete=DEVICES,
               help="auto, cpu, cuda, cuda:N or mps; several GPUs with commas."),
     precision_option,
     computing("--fp16", "precision", flag_value="fp16", help="Same as --precision fp16."),
@@ -190,10 +193,11 @@ selection_options = _stack([size_options, part_options])
 
 output_options = _stack([
     overwrite_option,
-    output("--codec", metavar="ENCODER",
+    output("--codec", metavar="ENCODER", shell_complete=suggestions.encoders,
            help="libx264, libx265, libsvtav1, ...  [default: from OUTPUT's suffix]"),
     output("--crf", type=float, help="Constant quality; lower is better.  [default: 16]"),
-    output("--preset", help="Speed of the encoder.  [default: medium]"),
+    output("--preset", shell_complete=suggestions.presets,
+           help="Speed of the encoder.  [default: medium]"),
     output("--pix-fmt", help="E.g. yuv420p, yuv420p10le.  [default: from the input]"),
     output("--encoder-option", "encoder_options", type=KEY_VALUE, multiple=True,
            metavar="KEY=VALUE", help="Pass an option to the encoder; may be repeated."),

@@ -40,7 +40,7 @@ def examine() -> dict[str, Any]:
     from vsrpp_cli.inference.machine.gpus import why_no_gpu
 
     return {
-        "versions": _versions(),
+        "versions": versions(),
         "machine": _machine(),
         "devices": _devices(),
         "no_gpu": why_no_gpu(),
@@ -69,7 +69,8 @@ def _texts(facts: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of this program and of what it computes with."""
     found = {"vsrpp": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from vsrpp_cli.cli import params
+from vsrpp_cli.cli import params, suggestions
 from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.events import progress_option, write_result
 from vsrpp_cli.cli.progress import JsonLines
@@ -33,6 +33,7 @@ vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
     "--model",
     "models",
     multiple=True,
+    shell_complete=suggestions.models,
     default=("compact",),
     show_default=True,
     help="Name, path or chain with commas; may be repeated.",

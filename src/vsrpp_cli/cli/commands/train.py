@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from vsrpp_cli.cli import params
+from vsrpp_cli.cli import params, suggestions
 from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.events import progress_option
 from vsrpp_cli.errors import UnknownNameError
@@ -41,7 +41,7 @@ def find_recipe(text: str) -> Path:
 
 
 @click.command("train", cls=Command, examples=EXAMPLES)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=suggestions.recipes)
 @option(
     "--data",
     type=click.Path(path_type=Path),
