@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support.commands import vsrpp
-from vsrpp_cli.cli.bench import _row
+from vsrpp_cli.cli.commands.bench import _row
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.evaluation.bench import Result
 

@@ -23,8 +23,8 @@ from vsrpp_cli.checkpoints.download import is_cached
 from vsrpp_cli.checkpoints.load import load_network, new_network
 from vsrpp_cli.checkpoints.registry import ModelRow, lookup
 from vsrpp_cli.errors import VsrppError
-from vsrpp_cli.inference.device import device_name
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.machine.device import device_name
 from vsrpp_cli.inference.session import compute_spec, make_engine, plan_geometry
 from vsrpp_cli.inference.window import Picture
 from vsrpp_cli.network.base import VideoNetwork

@@ -83,7 +83,7 @@ def command(
 
 
 def _sizes(device: str) -> "tuple[Size, ...]":
-    from vsrpp_cli.inference.device import resolve_devices
+    from vsrpp_cli.inference.machine.device import resolve_devices
 
     return SIZES["cpu" if resolve_devices(device)[0].type == "cpu" else "cuda"]
 
@@ -111,7 +111,7 @@ def _row(found: "list[Result]", processor: str) -> str:
 
 
 def _record(found: "list[Result]", processor: str) -> dict[str, Any]:
-    from vsrpp_cli.cli.doctor import versions
+    from vsrpp_cli.cli.commands.doctor import versions
 
     results = [{**asdict(result), "fps": round(result.fps, 3)} for result in found]
     facts = {"schema": SCHEMA, "processor": processor, "versions": versions()}
