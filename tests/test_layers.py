@@ -1,13 +1,16 @@
 """The layers of the design: a module imports from lower layers, its own row or its own package."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import vsrpp_cli
+from support.places import ROOT as PLACES
 
 ROOT = Path(vsrpp_cli.__file__).parent
 
@@ -26,6 +29,25 @@ LAYERS = [
 ]
 BESIDES = ({"errors", "options", "records", "version"}, {"cli", "__main__"})
 """Single modules that stand beside each other rather than above."""
+
+MEDIA_ROOMS = [
+    {"types", "suffixes"},
+    {"opening", "resample"},
+    {"color"},
+    {"decode"},
+    {"images"},
+    {"source", "compression"},
+    {"encode"},
+    {"mux"},
+    {"output"},
+]
+"""Inside `media`: a module imports from rooms before its own or from its own."""
+
+MOST_MODULES = 13
+"""In one folder, its `__init__` left out."""
+
+LONGEST_BODY, MEDIAN_BODY, LONG_BODY = 60, 5, 17
+"""Lines of functions' bodies, docstrings left out: of any, of half, of nine in ten."""
 
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
@@ -104,3 +126,77 @@ def test_help_does_not_import_torch(command):
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "vsrpp" in done.stdout
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the full names of all modules of this package that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vsrpp_cli"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in NAMES else str(node.module))
+    return found
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("vsrpp_cli", *(part for part in parts if part != "__init__")))
+
+
+NAMES = {_name(path): path for path in MODULES}
+
+
+def test_rooms_of_media_use_those_before_them():
+    place = {name: number for number, row in enumerate(MEDIA_ROOMS) for name in row}
+    upward = []
+    for name, path in NAMES.items():
+        room = name.split(".")[2:3]
+        if not name.startswith("vsrpp_cli.media.") or not room:
+            continue
+        for used in _imports(path):
+            other = used.split(".")[2:3]
+            if used.startswith("vsrpp_cli.media.") and other != room:
+                upward += [(name, used)] * (place[other[0]] >= place[room[0]])
+    assert not upward
+
+
+def test_no_circle_of_imports():
+    waiting = {name: _imports(path) & NAMES.keys() - {name} for name, path in NAMES.items()}
+    while free := [name for name, uses in waiting.items() if not uses & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    assert not waiting
+
+
+def test_no_folder_holds_too_many_modules():
+    folders = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert {f: n for f, n in folders.items() if n > MOST_MODULES} == {}
+
+
+def _bodies() -> list[tuple[int, str]]:
+    found = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node, clean=False) else node.body
+                if body:
+                    lines = (body[-1].end_lineno or 0) - body[0].lineno + 1
+                    found.append((lines, f"{path.relative_to(ROOT)}: {node.name}"))
+    return sorted(found)
+
+
+def test_functions_are_short():
+    bodies = _bodies()
+    assert bodies[-1][0] <= LONGEST_BODY, bodies[-1]
+    assert bodies[len(bodies) // 2][0] <= MEDIAN_BODY
+    assert bodies[len(bodies) * 9 // 10][0] <= LONG_BODY
+
+
+def test_the_architecture_page_names_files_that_exist():
+    page = PLACES / "docs" / "architecture.md"
+    named = set(re.findall(r"`([a-z_0-9/]+/[a-z_0-9]+\.py)`", page.read_text()))
+    assert len(named) > 30
+    assert {
+        name for name in named if not (ROOT / name).is_file() and not (PLACES / name).is_file()
+    } == set()
