@@ -31,7 +31,7 @@ BESIDES = ({"errors", "options", "records", "version"}, {"cli", "__main__"})
 """Single modules that stand beside each other rather than above."""
 
 MEDIA_ROOMS = [
-    {"types", "suffixes", "coding_table"},
+    {"types", "suffixes", "coding_table", "container_table", "demuxer_table"},
     {"opening", "resample"},
     {"color"},
     {"decode"},
