@@ -34,7 +34,7 @@ def presets(ctx: click.Context, param: click.Parameter, begun: str) -> list[Comp
 
 def recipes(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Offer the shipped recipes, and files."""
-    from vsrpp_cli.cli.commands.train import shipped_recipes
+    from vsrpp_cli.training.shipped_recipes import shipped_recipes
 
     found = among(shipped_recipes())(ctx, param, begun)
     return found or [CompletionItem(begun, type="file")]

@@ -1,6 +1,5 @@
 """`vsrpp train`."""
 
-from importlib import resources
 from pathlib import Path
 
 import click
@@ -8,36 +7,13 @@ import click
 from vsrpp_cli.cli import params, suggestions
 from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.events import progress_option
-from vsrpp_cli.errors import UnknownNameError
+from vsrpp_cli.training.shipped_recipes import find_recipe
 
 EXAMPLES = """
 vsrpp train finetune --data footage/ -o mine
 vsrpp train compact --data footage/ --data photographs/ -o small
 torchrun --nproc-per-node 4 -m vsrpp_cli train reds --data REDS/ -o big
 """
-
-
-def shipped_recipes() -> list[str]:
-    """Return the names of the recipes inside the package."""
-    folder = resources.files("vsrpp_cli.training") / "recipes"
-    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
-
-
-def find_recipe(text: str) -> Path:
-    """Return the path of a recipe given as a path or as the name of a shipped one.
-
-    Raises:
-        UnknownNameError: it is neither.
-    """
-    if Path(text).is_file():
-        return Path(text)
-    name = text.removesuffix(".toml")
-    if name in shipped_recipes():
-        with resources.as_file(resources.files("vsrpp_cli.training") / "recipes") as folder:
-            return folder / f"{name}.toml"
-    raise UnknownNameError(
-        f"there is no recipe {text!r}: give a file, or one of {', '.join(shipped_recipes())}"
-    )
 
 
 @click.command("train", cls=Command, examples=EXAMPLES)
