@@ -49,6 +49,13 @@ def test_what_is_no_record_is_refused(data):
         from_json(Scan, data)
 
 
+@pytest.mark.parametrize("word", ["film", "", None, 1])
+def test_a_word_that_is_none_of_those_there_are_is_refused_with_its_field(word):
+    data = to_json(ENCODE) | {"kind": word}
+    with pytest.raises(ValueError, match=f"kind is {word!r}, but must be one of video, frames"):
+        from_json(EncodeSettings, data)
+
+
 def test_half_a_million_timestamps_pass_quickly():
     scan = Scan(pts=tuple(range(0, 500_000 * 1001, 1001)), last_duration=1001)
     started = time.process_time()

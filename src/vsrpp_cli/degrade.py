@@ -13,6 +13,7 @@ too: exact, differentiable, any device.
 
 from collections.abc import Callable
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -80,18 +81,20 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
 
 Downsample = Callable[[Tensor, int], Tensor]
 
-KINDS: dict[str, Downsample] = {"bi": bicubic_downsample, "bd": blur_downsample}
+Kind = Literal["bi", "bd"]
+
+KINDS: dict[Kind, Downsample] = {"bi": bicubic_downsample, "bd": blur_downsample}
 """Degradations by the names that options and protocols use."""
 
 
-def downsampler(kind: str) -> Downsample:
-    """Return the degradation called `kind` (`bi` or `bd`); UnknownNameError if there is none."""
+def downsampler(kind: Kind) -> Downsample:
+    """Return the degradation called `kind`; UnknownNameError if there is none."""
     if kind not in KINDS:
         raise UnknownNameError(f"degradation {kind!r}: must be one of {', '.join(KINDS)}")
     return KINDS[kind]
 
 
-def degrade_8bit(frame: NDArray[np.uint8], kind: str, factor: int = SCALE) -> NDArray[np.uint8]:
+def degrade_8bit(frame: NDArray[np.uint8], kind: Kind, factor: int = SCALE) -> NDArray[np.uint8]:
     """Return `frame` (..., H, W) of 8-bit values degraded and rounded as the benchmarks' PNGs were.
 
     Raises:
@@ -102,13 +105,13 @@ def degrade_8bit(frame: NDArray[np.uint8], kind: str, factor: int = SCALE) -> ND
 
 
 def degrade_rgb(
-    rgb: NDArray[np.float32], kind: str, *, factor: int = SCALE, levels: int | None = None
+    rgb: NDArray[np.float32], kind: Kind, *, factor: int = SCALE, levels: int | None = None
 ) -> NDArray[np.float32]:
     """Return one frame degraded.
 
     Args:
         rgb: shape (3, H, W) in [0, 1].
-        kind: `bi` or `bd`.
+        kind: of degradation.
         factor: how many times smaller.
         levels: the largest code value (255, 65535) where the source holds RGB code values and
             the result is to be rounded to them, halves upwards as MATLAB does; None to leave it.
@@ -132,7 +135,7 @@ def quantised(values: Matrix, levels: int) -> Matrix:
     return np.clip(np.floor(values + 0.5), 0, levels)
 
 
-def _degraded(values: Matrix, kind: str, factor: int) -> Matrix:
+def _degraded(values: Matrix, kind: Kind, factor: int) -> Matrix:
     height, width = values.shape[-2:]
     if min(height, width) < factor:
         raise InputError(f"a frame of {width}x{height} is too small to be made {factor}x smaller")

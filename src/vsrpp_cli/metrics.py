@@ -9,6 +9,7 @@ the mean over its frames, a data set's the mean over its sequences.
 
 import math
 from functools import cache
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from vsrpp_cli.errors import UsageError
 
-CHANNELS = ("y", "rgb")
+Channels = Literal["y", "rgb"]
+"""Luma alone, or all three."""
+CHANNELS: tuple[Channels, ...] = get_args(Channels)
 Y_WEIGHTS = (65.481, 128.553, 24.966)
 """Of R, G and B in [0, 1]; 16 is added (ITU-R BT.601, limited range)."""
 WINDOW = 11
@@ -42,13 +45,13 @@ def luma(picture: Picture) -> NDArray[np.float64]:
     return np.tensordot(weights, picture.astype(np.float64), 1) + 16.0
 
 
-def psnr(first: Picture, second: Picture, *, channels: str = "y", border: int = 0) -> float:
+def psnr(first: Picture, second: Picture, *, channels: Channels = "y", border: int = 0) -> float:
     """Return the peak signal-to-noise ratio in dB; infinity for equal pictures.
 
     Args:
         first: shape (3, H, W), RGB, 0 ... 255.
         second: the same shape.
-        channels: `y` or `rgb`.
+        channels: what is compared.
         border: pixels left out on every side.
 
     Raises:
@@ -59,7 +62,7 @@ def psnr(first: Picture, second: Picture, *, channels: str = "y", border: int = 
     return 20 * math.log10(255 / math.sqrt(error)) if error > 0 else math.inf
 
 
-def ssim(first: Picture, second: Picture, *, channels: str = "y", border: int = 0) -> float:
+def ssim(first: Picture, second: Picture, *, channels: Channels = "y", border: int = 0) -> float:
     """Return the structural similarity, at most 1; arguments and errors as of `psnr`.
 
     At least 11 pixels must be left on each side.
@@ -75,7 +78,7 @@ def ssim(first: Picture, second: Picture, *, channels: str = "y", border: int = 
 
 
 def _planes(
-    first: Picture, second: Picture, channels: str, border: int, least: int
+    first: Picture, second: Picture, channels: Channels, border: int, least: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what is compared of both pictures, shape (1 or 3, H', W')."""
     if channels not in CHANNELS:
@@ -92,7 +95,7 @@ def _planes(
     return _chosen(first, channels, border), _chosen(second, channels, border)
 
 
-def _chosen(picture: Picture, channels: str, border: int) -> NDArray[np.float64]:
+def _chosen(picture: Picture, channels: Channels, border: int) -> NDArray[np.float64]:
     height, width = picture.shape[-2:]
     inside = picture[:, border : height - border, border : width - border]
     return luma(inside)[None] if channels == "y" else inside.astype(np.float64)

@@ -8,12 +8,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from typing import Literal, get_args
 
 from vsrpp_cli.errors import UsageError
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
-PROGRESS = ("auto", "bar", "json", "none")
-DEINTERLACE = ("auto", "off", "bwdif")
+Precision = Literal["fp32", "fp16", "bf16"]
+"""What frames are computed in."""
+PrecisionWish = Literal["auto", "fp32", "fp16", "bf16"]
+Deinterlace = Literal["auto", "off", "bwdif"]
+Scenes = Literal["auto", "off"]
+Resume = Literal["auto", "must", "restart"]
+ProgressStyle = Literal["auto", "bar", "json", "none"]
+
+PRECISIONS: tuple[PrecisionWish, ...] = get_args(PrecisionWish)
+PROGRESS: tuple[ProgressStyle, ...] = get_args(ProgressStyle)
+DEINTERLACE: tuple[Deinterlace, ...] = get_args(Deinterlace)
 BATCH_NAME = "{stem}_x4{suffix}"
 """How a batch names its outputs unless told otherwise."""
 MIN_TILE = 64
@@ -36,7 +45,7 @@ class UpscaleOptions:
     """Registry name, path, `hf:OWNER/REPO/FILE[@REVISION]`, or several of them with commas."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N`, several of these with commas, or `mps`."""
-    precision: str = "auto"
+    precision: PrecisionWish = "auto"
     threads: int | None = None
     """CPU threads of the network; None for all cores this process may use."""
     chunk: int | None = None
@@ -45,7 +54,7 @@ class UpscaleOptions:
     """Frames of context on each side of a chunk; None for the model's own default."""
     segment: int | None = None
     """Frames a segment; None for about 250 or a minute's work."""
-    scenes: str = "auto"
+    scenes: Scenes = "auto"
     tile: str = "auto"
     """`auto`, `off`, `N` or `WxH`, in input pixels."""
     tile_overlap: int | None = None
@@ -76,7 +85,7 @@ class UpscaleOptions:
     encoder_options: tuple[tuple[str, str], ...] = ()
     fps: Fraction | None = None
     """Frame rate of a folder of frames; such an input has no timestamps of its own."""
-    deinterlace: str = "auto"
+    deinterlace: Deinterlace = "auto"
     video_track: int | None = None
     """Which of the video tracks, counted from 0; None for the first that is not cover art."""
     audio: bool = True
@@ -86,8 +95,8 @@ class UpscaleOptions:
 
     strict: bool = field(default=False, metadata=BESIDE)
     verify: bool = field(default=True, metadata=BESIDE)
-    resume: str = field(default="auto", metadata=BESIDE)
-    """`auto`, `must` (`--resume`) or `restart` (`--restart`)."""
+    resume: Resume = field(default="auto", metadata=BESIDE)
+    """Go on with interrupted work where there is some, `must` be some, or `restart`."""
     work_dir: str | None = field(default=None, metadata=BESIDE)
     keep_work: bool = field(default=False, metadata=BESIDE)
     offline: bool = field(default=False, metadata=BESIDE)
@@ -99,9 +108,9 @@ class UpscaleOptions:
     def __post_init__(self) -> None:
         """Check every value that can be checked without looking at the machine or the input."""
         _one_of("--precision", self.precision, PRECISIONS)
-        _one_of("--scenes", self.scenes, ("auto", "off"))
+        _one_of("--scenes", self.scenes, get_args(Scenes))
         _one_of("--deinterlace", self.deinterlace, DEINTERLACE)
-        _one_of("resume", self.resume, ("auto", "must", "restart"))
+        _one_of("resume", self.resume, get_args(Resume))
         _at_least("--threads", self.threads, 1)
         _at_least("--workers", self.workers, 1)
         _at_least("--chunk", self.chunk, MIN_CHUNK)

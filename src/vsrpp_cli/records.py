@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON values and back, for plans, journals and reports.
 
-Handles what those records hold: str, int, float, bool, None, `Fraction`, tuples, dicts with string
-keys, unions with None, and other dataclasses.
+Handles what those records hold: str, int, float, bool, None, `Fraction`, words (`Literal`), tuples,
+dicts with string keys, unions with None, and other dataclasses.
 """
 
 import dataclasses
@@ -80,21 +80,31 @@ def _fields(kind: type) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 
 
-def _parse(kind: Any, data: Any) -> Any:
+def _parse(kind: Any, data: Any, place: str = "") -> Any:
+    """Return `data` as a value of type `kind`; `place` names the field, with those around it."""
     origin = typing.get_origin(kind)
     if origin in (types.UnionType, typing.Union):
         if data is None:
             return None
         (kind,) = (arg for arg in typing.get_args(kind) if arg is not types.NoneType)
-        return _parse(kind, data)
+        return _parse(kind, data, place)
+    if origin is typing.Literal:
+        if data not in typing.get_args(kind):
+            words = ", ".join(map(str, typing.get_args(kind)))
+            raise ValueError(f"{place} is {data!r}, but must be one of {words}")
+        return data
     if origin is tuple:
         args = typing.get_args(kind)
         if args[-1] is Ellipsis:
-            return tuple(data) if args[0] in (int, str) else tuple(_parse(args[0], x) for x in data)
-        return tuple(_parse(arg, item) for arg, item in zip(args, data, strict=True))
+            return (
+                tuple(data)
+                if args[0] in (int, str)
+                else tuple(_parse(args[0], x, place) for x in data)
+            )
+        return tuple(_parse(arg, item, place) for arg, item in zip(args, data, strict=True))
     if origin is dict:
         value_kind = typing.get_args(kind)[1]
-        return {key: _parse(value_kind, item) for key, item in data.items()}
+        return {key: _parse(value_kind, item, place) for key, item in data.items()}
     if kind is Fraction:
         return Fraction(data)
     if kind is float:
@@ -103,7 +113,9 @@ def _parse(kind: Any, data: Any) -> Any:
         known = _fields(typing.cast("type", kind))
         if unknown := set(data) - set(known):
             raise ValueError(f"unknown fields {sorted(unknown)} in {kind}")
-        return typing.cast("Any", kind)(**{k: _parse(known[k], v) for k, v in data.items()})
+        return typing.cast("Any", kind)(
+            **{k: _parse(known[k], v, f"{place}.{k}".lstrip(".")) for k, v in data.items()}
+        )
     if kind is not Any and not isinstance(data, kind):
         raise ValueError(f"{data!r} is not a {kind}")
     return data

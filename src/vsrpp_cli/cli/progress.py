@@ -52,7 +52,7 @@ class Display:
     def say(self, text: str) -> None:
         """Show a line of text."""
 
-    def tell(self, kind: str, text: str) -> None:  # noqa: ARG002 - of interest to programs
+    def tell(self, kind: str | None, text: str) -> None:  # noqa: ARG002 - of interest to programs
         """Show a line of text about a kind of thing: `item`, `model`, `resume` or `stop`."""
         self.say(text)
 
@@ -224,7 +224,7 @@ class JsonLines(Display):
         """Write a note of no kind in particular."""
         self.tell("text", text)
 
-    def tell(self, kind: str, text: str) -> None:
+    def tell(self, kind: str | None, text: str) -> None:
         """Write a note."""
         write_event("note", kind=kind, text=text)
 

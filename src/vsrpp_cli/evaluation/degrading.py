@@ -12,7 +12,7 @@ from vsrpp_cli.degrade import SCALE, degrade_rgb, downsampler
 from vsrpp_cli.durable import disk_errors, fsync_tree
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.evaluation.web import KIND as WEB
-from vsrpp_cli.evaluation.web import Web
+from vsrpp_cli.evaluation.web import Degradation, Web
 from vsrpp_cli.inference.machine.device import default_threads
 from vsrpp_cli.media.encode.encoder_table import X264
 from vsrpp_cli.media.encode.output_size import quarter_turned
@@ -46,7 +46,7 @@ class Degraded:
 def degrade_input(
     path: Path,
     output: Path,
-    kind: str,
+    kind: Degradation,
     options: UpscaleOptions,
     *,
     factor: int = SCALE,
@@ -132,7 +132,7 @@ def _sized(info: SourceInfo, options: UpscaleOptions, factor: int) -> UpscaleOpt
     return replace(options, width=width, height=height, scale=None)
 
 
-def _web(kind: str, options: UpscaleOptions, blur: float, noise: float) -> Web | None:
+def _web(kind: Degradation, options: UpscaleOptions, blur: float, noise: float) -> Web | None:
     """Return the strength of `web`, None for another degradation.
 
     Raises:
@@ -185,7 +185,7 @@ class _Small:
     """Makes one frame small."""
 
     info: SourceInfo
-    kind: str
+    kind: Degradation
     factor: int
     web: Web | None
 
@@ -199,6 +199,7 @@ class _Small:
         return Frame(frame.pts, self._degraded(frame.rgb, levels), alpha)
 
     def _degraded(self, planes: NDArray[np.float32], levels: int | None) -> NDArray[np.float32]:
+        assert self.kind != WEB
         return degrade_rgb(planes, self.kind, factor=self.factor, levels=levels)
 
 

@@ -21,10 +21,10 @@ from vsrpp_cli.evaluation.results import Evaluation, MethodResult, SequenceResul
 from vsrpp_cli.evaluation.sequences import Sequence as Footage
 from vsrpp_cli.evaluation.sequences import find_sequences, named_sequence, read_8bit
 from vsrpp_cli.evaluation.web import KIND as WEB
-from vsrpp_cli.evaluation.web import Web, degrade_web
+from vsrpp_cli.evaluation.web import Degradation, Web, degrade_web
 from vsrpp_cli.inference.session import ComputeSpec, Session, compute_spec
-from vsrpp_cli.metrics import Picture, psnr, ssim, to_8bit
-from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.metrics import Channels, Picture, psnr, ssim, to_8bit
+from vsrpp_cli.options import PrecisionWish, UpscaleOptions
 
 TRUTH = "truth"
 
@@ -39,16 +39,16 @@ class EvaluateOptions:
     models: tuple[str, ...] = ("compact",)
     """As `upscale --model` takes them; each may be a chain with commas."""
     protocol: str | None = None
-    degradation: str | None = None
-    """`bi`, `bd` or `web`; None for the protocol's usual one, or `bi`."""
+    degradation: Degradation | None = None
+    """None for the protocol's usual one, or `bi`."""
     crf: float | None = None
     blur: float | None = None
     noise: float | None = None
     """Of `web`, see `Web`; None for its defaults."""
     low: Path | None = None
     """Folder with ready-made small sequences of the same names, instead of a degradation."""
-    channels: str | None = None
-    """`y` or `rgb`; None for the protocol's, or `y`."""
+    channels: Channels | None = None
+    """None for the protocol's, or `y`."""
     border: int = 0
     """Pixels left out on each side."""
     ordinary: bool = False
@@ -61,7 +61,7 @@ class EvaluateOptions:
     """Whether to measure temporal consistency."""
     save_frames: Path | None = None
     device: str = "auto"
-    precision: str = "auto"
+    precision: PrecisionWish = "auto"
     threads: int | None = None
     ensemble: bool = False
     guard: bool = True
@@ -73,11 +73,11 @@ class _Setting:
     """What the options come to for all sequences."""
 
     protocol: Protocol | None
-    kind: str
+    kind: Degradation
     web: Web | None
     """The strength of `web`; None for another degradation."""
     low: Path | None
-    channels: str
+    channels: Channels
     border: int
     scale: int
     frames: int | None
@@ -134,7 +134,7 @@ def evaluate(
     )
 
 
-def _web(options: EvaluateOptions, kind: str) -> Web | None:
+def _web(options: EvaluateOptions, kind: Degradation) -> Web | None:
     """Return the strength of `web`, None for another degradation.
 
     Raises:
@@ -152,7 +152,7 @@ def _web(options: EvaluateOptions, kind: str) -> Web | None:
     return None
 
 
-def _named(kind: str, web: Web | None) -> str:
+def _named(kind: Degradation, web: Web | None) -> str:
     if web is None:
         return kind
     parts = [f"crf {web.crf:g}"]
@@ -192,7 +192,7 @@ def _networks(
 def _resolved(
     options: EvaluateOptions,
     protocol: Protocol | None,
-    kind: str,
+    kind: Degradation,
     web: Web | None,
     networks: Sequence[Network],
 ) -> _Setting:
@@ -258,6 +258,7 @@ def _low_frames(
     if setting.low is None and setting.web is not None:
         low = degrade_web(truth, setting.web, setting.scale)
     elif setting.low is None:
+        assert setting.kind != WEB
         low = [degrade_8bit(frame, setting.kind, setting.scale) for frame in truth]
     else:
         place = named_sequence(setting.low, footage.name)

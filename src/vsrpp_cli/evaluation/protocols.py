@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from vsrpp_cli.checkpoints.registry import ModelRow, Score
+from vsrpp_cli.degrade import Kind
 from vsrpp_cli.errors import UnknownNameError
+from vsrpp_cli.metrics import Channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +15,8 @@ class Protocol:
     name: str
     title: str
     """As the published tables call it."""
-    channels: str
-    """`y` or `rgb`."""
-    kinds: tuple[str, ...]
+    channels: Channels
+    kinds: tuple[Kind, ...]
     """Degradations with published results, the usual one first."""
     border: int = 0
     sequences: tuple[str, ...] = ()

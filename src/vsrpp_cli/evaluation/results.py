@@ -6,8 +6,10 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from vsrpp_cli.metrics import Channels
+from vsrpp_cli.options import Precision
 from vsrpp_cli.records import finite, to_json
 
 
@@ -51,12 +53,11 @@ class Evaluation:
     dataset: str
     protocol: str | None
     degradation: str
-    channels: str
+    channels: Channels
     border: int
-    chunks: str
-    """`whole` or `ordinary`."""
+    chunks: Literal["whole", "ordinary"]
     device: str
-    precision: str
+    precision: Precision
     threads: int
     methods: tuple[MethodResult, ...]
     notes: tuple[str, ...] = ()

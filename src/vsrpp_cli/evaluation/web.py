@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsrpp_cli.degrade import SCALE, degrade_8bit, gaussian_blur
+from vsrpp_cli.degrade import SCALE, Kind, degrade_8bit, gaussian_blur
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.media.encode.recompress import Encoding, recompress
 from vsrpp_cli.metrics import Picture
 
-KIND = "web"
+Degradation = Literal[Kind, "web"]
+
+KIND: Final = "web"
 """The name of this degradation, beside those of `vsrpp_cli.degrade`."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.inference.machine.device import DTYPES, choose_kernels
 from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.options import Precision
 from vsrpp_cli.streaming.chunk_run import ChunkRun, OnWork
 from vsrpp_cli.streaming.stages import Stages
 from vsrpp_cli.streaming.state import BranchState, joined
@@ -43,26 +44,26 @@ class Chain:
         """Return the states of a chunk that nothing precedes."""
         return (None,) * len(self._originals)
 
-    def stages(self, precision: str) -> list[Stages]:
+    def stages(self, precision: Precision) -> list[Stages]:
         """Return the networks' stages with their weights in `precision`, on the device."""
         if precision not in self._ready:
             self._ready[precision] = [self._prepared(net, precision) for net in self._originals]
         return self._ready[precision]
 
-    def kernels(self, precision: str) -> list[str]:
+    def kernels(self, precision: Precision) -> list[Kernels]:
         """Return the implementations in use, each once."""
         return list(dict.fromkeys(self._kernels_of(n, precision) for n in self._originals))
 
-    def _kernels_of(self, network: VideoNetwork, precision: str) -> Kernels:
+    def _kernels_of(self, network: VideoNetwork, precision: Precision) -> Kernels:
         if precision == self._compiled:
             return "compiled"
         return choose_kernels(self._device, precision, network.config)
 
-    def batches(self, precision: str) -> bool:
+    def batches(self, precision: Precision) -> bool:
         """Tell whether several clips can share a run: kernels of our own take one at a time."""
         return not any(stages.one_clip for stages in self.stages(precision))
 
-    def _prepared(self, network: VideoNetwork, precision: str) -> Stages:
+    def _prepared(self, network: VideoNetwork, precision: Precision) -> Stages:
         # A copy, for the float32 original may be needed to check or to recompute.
         return prepare(
             copy.deepcopy(network),
@@ -81,7 +82,7 @@ class ChainRun(Iterator[Tensor]):
         clip: Tensor,
         keep: range,
         states: States,
-        precision: str,
+        precision: Precision,
         storage: Storage | None = None,
         on_work: OnWork | None = None,
         work: float = 1.0,
@@ -130,7 +131,7 @@ class ChainRun(Iterator[Tensor]):
         return (*self._earlier_states, self._last.state)
 
 
-def converted(states: States, precision: str, storage: Storage) -> States:
+def converted(states: States, precision: Precision, storage: Storage) -> States:
     """Return states with their features in another precision; flows and frame stay float32."""
     dtype = DTYPES[precision]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from vsrpp_cli.errors import RunError
 from vsrpp_cli.inference.chain import Chain, States
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
-from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.events import Event, EventKind
 from vsrpp_cli.inference.fallback import Ladder, is_out_of_memory
 from vsrpp_cli.inference.guard import Guard
 from vsrpp_cli.inference.guarded import Batch, Finish, Pass
@@ -26,6 +26,7 @@ from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.kernels import pages
 from vsrpp_cli.network.base import VideoNetwork
+from vsrpp_cli.options import Precision
 from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
 from vsrpp_cli.planning.chunks import Chunk, shorten, split_evenly
 from vsrpp_cli.planning.tiles import Tile, grid, padded
@@ -43,7 +44,7 @@ class Engine:
         networks: Sequence[VideoNetwork],
         *,
         device: torch.device,
-        precision: str,
+        precision: Precision,
         threads: int | None = None,
         tile: tuple[int, int] | None = None,
         tile_overlap: int = 16,
@@ -293,7 +294,7 @@ class Engine:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
 
-    def _note(self, kind: str, text: str, chunk: Chunk | None = None, **details: str) -> None:
+    def _note(self, kind: EventKind, text: str, chunk: Chunk | None = None, **details: str) -> None:
         kept = None if chunk is None else (chunk.keep_start, chunk.keep_stop)
         self.events.append(Event(kind=kind, text=text, chunk=kept, details=details))
 

@@ -1,14 +1,16 @@
 """What happened while computing that a user should know."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+EventKind = Literal["guard", "drift", "memory", "slow"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """One entry of a run's report."""
 
-    kind: str
+    kind: EventKind
     """What it is about.
 
     `guard`: a chunk recomputed; `drift`: brightness or colour moved; `memory`: a smaller geometry

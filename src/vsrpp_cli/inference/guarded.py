@@ -15,6 +15,7 @@ from vsrpp_cli.errors import GuardError
 from vsrpp_cli.inference.chain import Chain, ChainRun, States, converted, only, together
 from vsrpp_cli.inference.guard import Guard, look
 from vsrpp_cli.inference.transfer import Downloads
+from vsrpp_cli.options import Precision
 from vsrpp_cli.streaming.chunk_run import OnWork
 from vsrpp_cli.streaming.storage import Storage
 
@@ -46,7 +47,7 @@ class Pass:
         self,
         chain: Chain,
         batch: Batch,
-        precision: str,
+        precision: Precision,
         storage: Storage,
         *,
         downloads: Downloads,

@@ -26,7 +26,7 @@ from vsrpp_cli.inference.machine.device import (
 from vsrpp_cli.inference.machine.memory import default_limit
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import AnyConfig
-from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.options import Precision, UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry, Wishes, Work, choose_geometry
 
 
@@ -35,7 +35,7 @@ class ComputeSpec:
     """On what, and how exactly, the networks run."""
 
     device: str
-    precision: str
+    precision: Precision
     threads: int
     ensemble: bool = False
     guard: bool = True

@@ -13,7 +13,7 @@ from vsrpp_cli.errors import InputError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.session import Session, compute_spec
 from vsrpp_cli.inference.window import LookAhead, Picture
-from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.options import PrecisionWish, UpscaleOptions
 from vsrpp_cli.planning.chunks import open_chunks
 
 
@@ -32,7 +32,7 @@ class Upscaler:
         model: str = "auto",
         *,
         device: str = "auto",
-        precision: str = "auto",
+        precision: PrecisionWish = "auto",
         offline: bool = False,
         **options: Any,
     ) -> None:

@@ -7,6 +7,7 @@ size asked for. Borders are replicated.
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal
 
 import numba
 import numpy as np
@@ -28,21 +29,23 @@ def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]] = {
+Kernel = Literal["bicubic", "lanczos"]
+
+KERNELS: dict[Kernel, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]] = {
     "bicubic": (_cubic, 2),
     "lanczos": (_lanczos, 3),
 }
 """Function of the distance in samples, and how far it reaches."""
 
 
-def resize(picture: FloatArray, height: int, width: int, kernel: str = "lanczos") -> FloatArray:
+def resize(picture: FloatArray, height: int, width: int, kernel: Kernel = "lanczos") -> FloatArray:
     """Return `picture` (..., H, W) at another size, clipped to [0, 1].
 
     Args:
         picture: values in [0, 1].
         height: of the result, pixels.
         width: of the result, pixels.
-        kernel: `bicubic` or `lanczos`.
+        kernel: what pixels are weighted by.
     """
     if picture.shape[-2:] == (height, width):
         return picture
@@ -51,12 +54,12 @@ def resize(picture: FloatArray, height: int, width: int, kernel: str = "lanczos"
     return np.clip(result, 0, 1, out=result).reshape(*picture.shape[:-2], height, width)
 
 
-def _plane(plane: FloatArray, height: int, width: int, kernel: str) -> FloatArray:
+def _plane(plane: FloatArray, height: int, width: int, kernel: Kernel) -> FloatArray:
     across = _rows(np.ascontiguousarray(plane.T), width, kernel)
     return _rows(np.ascontiguousarray(across.T), height, kernel)
 
 
-def _rows(plane: FloatArray, rows: int, kernel: str) -> FloatArray:
+def _rows(plane: FloatArray, rows: int, kernel: Kernel) -> FloatArray:
     result = np.zeros((rows, plane.shape[1]), np.float32)
     _add_weighted(plane, *filter_bank(len(plane), rows, kernel), result)
     return result
@@ -76,7 +79,7 @@ def _add_weighted(
 
 
 @lru_cache(maxsize=8)
-def filter_bank(size: int, wanted: int, kernel: str) -> tuple[NDArray[np.int64], FloatArray]:
+def filter_bank(size: int, wanted: int, kernel: Kernel) -> tuple[NDArray[np.int64], FloatArray]:
     """Return which of `size` samples each of `wanted` draws on, and by which weights.
 
     Returns:

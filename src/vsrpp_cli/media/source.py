@@ -9,6 +9,7 @@ from vsrpp_cli.errors import UsageError
 from vsrpp_cli.media.decode.reader import VideoSource
 from vsrpp_cli.media.images.source import ImageSource, is_image_input
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
+from vsrpp_cli.options import Deinterlace
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the number of frames looked at so far, and of all of them where that is known."""
@@ -53,7 +54,7 @@ def open_source(
     *,
     video_track: int | None = None,
     fps: Fraction | None = None,
-    deinterlace: str = "auto",
+    deinterlace: Deinterlace = "auto",
     threads: int | None = None,
 ) -> FrameSource:
     """Open an input of any kind.

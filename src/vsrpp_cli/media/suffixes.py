@@ -1,6 +1,10 @@
 """Which files are taken for images and for videos, by their suffixes in lower case."""
 
-IMAGE_SUFFIXES = {
+from typing import Literal
+
+ImageFormat = Literal["png", "jpeg", "tiff", "bmp", "webp"]
+
+IMAGE_SUFFIXES: dict[str, ImageFormat] = {
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",

@@ -6,10 +6,19 @@ values, `Fraction`s, tuples and each other.
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+Kind = Literal["video", "frames"]
+"""Of an input or an output: a video, or a folder of frames, which may be a single image."""
+StreamKind = Literal["video", "audio", "subtitle", "data", "attachment"]
+Part = Literal[StreamKind, "cover", "chapters", "metadata"]
+"""What an output may have besides its pictures, or an input."""
+Action = Literal["copy", "transcode", "drop"]
+FieldOrder = Literal["progressive", "top", "bottom", "mixed"]
+Timing = Literal["stream", "file", "fps", "assumed"]
 
 
 class Frame(NamedTuple):
@@ -71,8 +80,7 @@ class StreamInfo:
     """One stream of the source other than the video track being upscaled."""
 
     index: int
-    kind: str
-    """`video`, `audio`, `subtitle`, `data` or `attachment`."""
+    kind: StreamKind
     codec: str
     language: str | None = None
     title: str | None = None
@@ -87,8 +95,7 @@ class SourceInfo:
     """
 
     path: str
-    kind: str
-    """`video` or `frames`."""
+    kind: Kind
     container: str
     """FFmpeg's name of the demuxer (`mov,mp4,...`, `matroska,webm`), or the image suffix."""
     stream_index: int
@@ -112,8 +119,8 @@ class SourceInfo:
     begin: Fraction | None = None
     """Seconds at which the earliest of its streams begins, as the container claims."""
     frame_estimate: int | None
-    interlaced: str = "progressive"
-    """`progressive`, `top` (top field first), `bottom`, or `mixed`."""
+    interlaced: FieldOrder = "progressive"
+    """Which field comes first, if frames are made of fields."""
     hdr: HdrMetadata | None = None
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Pixels that the container cuts off the decoded pictures: left, right, top, bottom."""
@@ -124,7 +131,7 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the user: what was guessed, odd, or will be lost."""
-    timing: str = "stream"
+    timing: Timing = "stream"
     """Where pts come from: the `stream`; for frames `file` (timestamps.txt), `fps` (told by the
     user) or `assumed`."""
     filters: tuple[str, ...] = ()
@@ -202,8 +209,7 @@ class Scan:
 class EncodeSettings:
     """Everything a segment writer needs, resolved once when the run is planned."""
 
-    kind: str
-    """`video` or `frames`."""
+    kind: Kind
     container: str
     """FFmpeg's muxer of the final file (`mp4`, `mov`, `matroska`, ...), or the image suffix."""
     codec: str
@@ -249,10 +255,8 @@ class StreamChoice:
     """What becomes of one source stream (or chapters, metadata, ...) in the output."""
 
     source_index: int | None
-    kind: str
-    """`audio`, `subtitle`, `attachment`, `cover`, `data`, `video`, `chapters`, `metadata`."""
-    action: str
-    """`copy`, `transcode` or `drop`."""
+    kind: Part
+    action: Action
     codec: str | None = None
     """The codec transcoded to."""
     loss: bool = False

@@ -12,7 +12,7 @@ from math import ceil, prod
 from typing import Protocol
 
 from vsrpp_cli.errors import OutOfMemoryError, UsageError
-from vsrpp_cli.options import tile_size
+from vsrpp_cli.options import Precision, tile_size
 from vsrpp_cli.planning.tiles import axis_length, check, padded, spans
 
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
@@ -143,8 +143,7 @@ class Work:
     """Size of the input frames in pixels."""
     networks: tuple[NetworkSize, ...]
     """The chain of networks, in order."""
-    precision: str
-    """`fp32`, `fp16` or `bf16`."""
+    precision: Precision
     weights: int
     """Bytes of the files of weights."""
     ensemble: bool = False

@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import VsrppError
 from vsrpp_cli.records import to_bytes
+
+Status = Literal["waiting", "planned", "running", "done", "skipped", "failed", "interrupted"]
+"""Of a run or of one item of many; `skipped` was done before."""
 
 STOPPED = (130, 143)
 """Exit codes of what was stopped and can be gone on with."""
@@ -22,8 +25,7 @@ def exit_code(error: BaseException) -> int:
 class Account(ABC):
     """How it went; plain values only."""
 
-    status: str = "running"
-    """`running`, `planned`, `done`, `interrupted` or `failed`."""
+    status: Status = "running"
     error: str = ""
     """The message, where it failed."""
     error_kind: str = ""

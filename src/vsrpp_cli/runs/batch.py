@@ -30,7 +30,7 @@ from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
-from vsrpp_cli.runs.account import Account, exit_code
+from vsrpp_cli.runs.account import Account, Status, exit_code
 from vsrpp_cli.runs.batch_items import Item
 from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.plans.planner import open_input, resolve_models
@@ -43,8 +43,8 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 JOURNAL = ".vsrpp-batch.jsonl"
 
-DONE, SKIPPED, FAILED, INTERRUPTED = "done", "skipped", "failed", "interrupted"
-WAITING, PLANNED = "waiting", "planned"
+COUNTED: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")
+"""The ways in which items end that are counted."""
 
 OnItem = Callable[[int, int, Item], OnProgress]
 """Called with the number of an item (from 1), how many there are, and the item; what it returns is
@@ -59,8 +59,7 @@ class Outcome:
 
     input: str
     output: str
-    status: str = WAITING
-    """`done`, `skipped` (was done before), `failed`, `interrupted`, `waiting` or `planned`."""
+    status: Status = "waiting"
     error: str = ""
     error_kind: str = ""
     """The name of the error's class."""
@@ -81,33 +80,33 @@ class BatchReport(Account):
     def made(self) -> None:
         """Nothing: each item has an output of its own."""
 
-    def count(self, *statuses: str) -> int:
+    def count(self, *statuses: Status) -> int:
         """Return how many items ended in one of these ways."""
         return sum(outcome.status in statuses for outcome in self.outcomes)
 
     @property
     def failure(self) -> BatchError | None:
         """The error that the batch as a whole is, if items failed."""
-        if not (failed := self.count(FAILED)):
+        if not (failed := self.count("failed")):
             return None
         return BatchError(f"{failed} of {len(self.outcomes)} items failed")
 
     @classmethod
-    def of(cls, items: Sequence[Item], status: str, notes: Sequence[str] = ()) -> "BatchReport":
+    def of(cls, items: Sequence[Item], status: Status, notes: Sequence[str] = ()) -> "BatchReport":
         """Return an account in which nothing has been done yet."""
         outcomes = [Outcome(input=i.relative, output=str(i.output), status=status) for i in items]
         return cls(outcomes=outcomes, notes=list(notes))
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        counts = {status: self.count(status) for status in (DONE, SKIPPED, FAILED, INTERRUPTED)}
+        counts: dict[str, int] = {status: self.count(status) for status in COUNTED}
         ending = {f.name: getattr(self, f.name) for f in fields(Account)}
         items = [asdict(outcome) for outcome in self.outcomes]
         return {**ending, **counts, "notes": self.notes, "items": items}
 
     def table(self, *, failures_only: bool = False) -> list[str]:
         """Return one line an item for people, and one of headings."""
-        shown = [o for o in self.outcomes if o.status == FAILED or not failures_only]
+        shown = [o for o in self.outcomes if o.status == "failed" or not failures_only]
         rows = [("result", "frames", "time", "item"), *(_row(o) for o in shown)]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         return [
@@ -132,7 +131,7 @@ def _row(outcome: Outcome) -> tuple[str, str, str, str]:
     frames = str(outcome.report.frames) if outcome.report and outcome.report.frames else ""
     spent = f"{outcome.seconds:.1f} s" if outcome.seconds else ""
     text = f"{outcome.input} -> {outcome.output}"
-    if outcome.status == FAILED:
+    if outcome.status == "failed":
         named = outcome.input in outcome.error
         text = outcome.error if named else f"{outcome.input}: {outcome.error}"
     return outcome.status, frames, spent, text
@@ -173,7 +172,7 @@ def run_batch(
     models = [] if asks_for_auto(options.model) else _models(options, device, None)
     batch = _Batch(outputs, options, device, models, stop or StopToken())
     notes = [model.note for model in models if model.note]
-    report = BatchReport.of(items, WAITING, notes)
+    report = BatchReport.of(items, "waiting", notes)
     for index, item in enumerate(items):
         try:
             batch.stop_if_asked()
@@ -182,7 +181,7 @@ def run_batch(
         except _ENDINGS as ending:
             ending.report = report
             raise
-    report.status = DONE
+    report.status = "done"
     return report
 
 
@@ -226,10 +225,10 @@ class _Batch:
         try:
             with self._stop.stopping_now():
                 outcome.report = self._upscale(item, on_progress)
-            outcome.status = DONE if outcome.report else SKIPPED
+            outcome.status = "done" if outcome.report else "skipped"
         except VsrppError as error:
             ending = isinstance(error, _ENDINGS)
-            outcome.status, outcome.error = INTERRUPTED if ending else FAILED, str(error)
+            outcome.status, outcome.error = "interrupted" if ending else "failed", str(error)
             outcome.exit_code, outcome.error_kind = exit_code(error), type(error).__name__
             outcome.report = error.report if isinstance(error.report, Report) else None
             if ending:
@@ -237,7 +236,7 @@ class _Batch:
         # Whatever else one input brings about must not cost the others their turn.
         except Exception as error:
             logging.getLogger(__name__).debug("%s", item.input, exc_info=True)
-            outcome.status, outcome.exit_code = FAILED, 1
+            outcome.status, outcome.exit_code = "failed", 1
             outcome.error_kind = type(error).__name__
             outcome.error = f"{outcome.error_kind}: {error}"
         finally:

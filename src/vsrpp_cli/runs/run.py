@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.checkpoints.load import read_config
@@ -38,7 +38,7 @@ from vsrpp_cli.runs.plans.planner import make_plan, open_input, resolve_models, 
 from vsrpp_cli.runs.plans.rehearsal import rehearse
 from vsrpp_cli.runs.plans.relocation import relocated
 from vsrpp_cli.runs.plans.speed import seconds_per_frame
-from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
+from vsrpp_cli.runs.progress import NoteKind, OnProgress, Phase, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.work import disk
@@ -76,11 +76,11 @@ class Run:
             spent = time.perf_counter() - started
             self.report.seconds[name] = round(self.report.seconds.get(name, 0.0) + spent, 3)
 
-    def say(self, phase: str, done: int, total: int | None, text: str = "") -> None:
+    def say(self, phase: Phase, done: int, total: int | None, text: str = "") -> None:
         """Tell whoever watches how far the run is."""
         self.on_progress(Progress(phase=phase, done=done, total=total, text=text))
 
-    def remark(self, kind: str, text: str) -> None:
+    def remark(self, kind: NoteKind, text: str) -> None:
         """Tell whoever watches of something worth knowing; see `Progress.kind`."""
         self.on_progress(Progress(phase="note", done=0, total=None, text=text, kind=kind))
 
@@ -466,7 +466,7 @@ class _PhaseClock:
         self._run, self._plan = run, plan
         self._phase = ExitStack()
 
-    def __call__(self, phase: str) -> None:
+    def __call__(self, phase: Literal["join", "verify"]) -> None:
         self.stop()
         self._phase.enter_context(self._run.phase(phase))
         self._run.say(phase, 0, self._plan.frames if phase == "verify" else None)

@@ -8,6 +8,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
+
+from vsrpp_cli.training.recipe import StageKind
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Row:
     """Steps done."""
     seconds: float
     """Of training, however often it was interrupted."""
-    stage: str
+    stage: StageKind
     rate: float
     loss: float
     """What was minimised."""
@@ -66,7 +69,7 @@ def read(path: Path) -> list[Row]:
 
 def _parse(line: list[str]) -> Row:
     numbers = [math.nan if text == "" else float(text) for text in line[3:]]
-    return Row(int(line[0]), float(line[1]), line[2], *numbers)
+    return Row(int(line[0]), float(line[1]), cast("StageKind", line[2]), *numbers)
 
 
 def truncate(path: Path, step: int) -> None:

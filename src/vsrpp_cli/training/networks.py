@@ -9,6 +9,7 @@ from vsrpp_cli.inference.machine.device import choose_kernels
 from vsrpp_cli.kernels.training.convolutions import WinogradChains
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.training.forward import cast, flow_pyramid, restore
+from vsrpp_cli.training.recipe import StageKind, TrainingPrecision
 
 
 class TrainedNetwork(nn.Module):
@@ -19,13 +20,13 @@ class TrainedNetwork(nn.Module):
     asked for.
     """
 
-    def __init__(self, network: BasicVSRPP, *, precision: str) -> None:
+    def __init__(self, network: BasicVSRPP, *, precision: TrainingPrecision) -> None:
         super().__init__()
         self.network = network
         self.precision = precision
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
-    def forward(self, low: Tensor, kind: str) -> tuple[Tensor | None, list[Tensor]]:
+    def forward(self, low: Tensor, kind: StageKind) -> tuple[Tensor | None, list[Tensor]]:
         """Run a step's forward pass.
 
         Args:

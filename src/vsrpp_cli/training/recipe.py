@@ -5,14 +5,16 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.records import from_json
 from vsrpp_cli.training.material.prepare import PreparationSettings
 
-DEGRADATIONS = ("bi", "bd", "real")
-SCHEDULES = ("constant", "cosine")
-PRECISIONS = ("fp32", "bf16")
+Degradation = Literal["bi", "bd", "real"]
+Schedule = Literal["constant", "cosine"]
+TrainingPrecision = Literal["fp32", "bf16"]
+StageKind = Literal["restore", "flow"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Mixture:
 class DataRecipe:
     """How clips are drawn from a pack and degraded."""
 
-    degradation: str = "bi"
+    degradation: Degradation = "bi"
     """``bi``, ``bd`` or ``real`` (blur, noise and compression, as `mixture` says)."""
     mixture: Mixture = field(default_factory=Mixture)
     synthetic: float = 0.0
@@ -97,7 +99,7 @@ class OptimiserRecipe:
     """Largest norm of the gradient."""
     warm_up: int = 100
     """Steps over which the rate grows to its full value."""
-    schedule: str = "constant"
+    schedule: Schedule = "constant"
     """``constant``, or ``cosine`` over all steps of the recipe."""
     floor: float = 0.02
     """Rate at the end of a cosine or of a decay, as a share of the full rate."""
@@ -127,7 +129,7 @@ class LossRecipe:
 class Stage:
     """A part of the schedule with sizes of its own."""
 
-    kind: str = "restore"
+    kind: StageKind = "restore"
     """``restore`` trains the whole network, ``flow`` the flow network alone on known motion."""
     steps: int = 1000
     rate: float = 1e-4
@@ -153,7 +155,7 @@ class Recipe:
     name: str = "unnamed"
     description: str = ""
     seed: int = 0
-    precision: str = "fp32"
+    precision: TrainingPrecision = "fp32"
     """``fp32``, or ``bf16``: weights and features of convolutions in bfloat16."""
     save_every: int = 200
     """Steps between two saved states."""
@@ -210,17 +212,6 @@ def parse_recipe(text: str, name: str) -> Recipe:
 
 def check(recipe: Recipe) -> None:
     """Raise UsageError where a value of the recipe is impossible."""
-    choices = (
-        ("data.degradation", recipe.data.degradation, DEGRADATIONS),
-        ("optimiser.schedule", recipe.optimiser.schedule, SCHEDULES),
-        ("precision", recipe.precision, PRECISIONS),
-        *(("stages.kind", stage.kind, ("restore", "flow")) for stage in recipe.stages),
-    )
-    for name, value, allowed in choices:
-        if value not in allowed:
-            raise UsageError(
-                f"recipe: {name} is {value!r}, but must be one of {', '.join(allowed)}"
-            )
     step = 1 << (recipe.model.flow_levels - 1)
     for stage in recipe.stages:
         if stage.patch % step:

@@ -25,7 +25,7 @@ from vsrpp_cli.training.curves import Row
 from vsrpp_cli.training.material.sampler import Batch, Pack, Sampler
 from vsrpp_cli.training.networks import TrainedNetwork
 from vsrpp_cli.training.processes import Processes
-from vsrpp_cli.training.recipe import Recipe, Stage
+from vsrpp_cli.training.recipe import Recipe, Stage, StageKind
 from vsrpp_cli.training.state import Average, export, load_state, save_state
 from vsrpp_cli.training.validation import validate
 
@@ -289,7 +289,7 @@ class Trainer:
             step = max(0, step - stage.steps)
         return done
 
-    def _model(self, kind: str, fixed: bool) -> nn.Module:
+    def _model(self, kind: StageKind, fixed: bool) -> nn.Module:
         """Return the network, wrapped for several processes; anew when what is trained changes."""
         if self._wrapped is None or self._wrapped[0] != (kind, fixed):
             for name, parameter in self.network.named_parameters():
@@ -319,7 +319,9 @@ class Trainer:
             return share * _cosine(within / stage.steps, recipe.floor)
         return share
 
-    def _loss(self, model: nn.Module, batch: Batch, kind: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _loss(
+        self, model: nn.Module, batch: Batch, kind: StageKind
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is minimised, Charbonnier's loss (nan without), and the flow's error."""
         restored, flows = model(batch.low, kind)
         recipe = self.recipe.loss

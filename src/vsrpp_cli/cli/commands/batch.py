@@ -119,12 +119,12 @@ class _OneLineEach(logging.Formatter):
 
 
 def _planned(found: "Found") -> "BatchReport":
-    from vsrpp_cli.runs.batch import PLANNED, BatchReport
+    from vsrpp_cli.runs.batch import BatchReport
 
     for line in [*(f"{item.input} -> {item.output}" for item in found.items), *found.notes]:
         echo(line)
-    account = BatchReport.of(found.items, PLANNED, found.notes)
-    account.status = PLANNED
+    account = BatchReport.of(found.items, "planned", found.notes)
+    account.status = "planned"
     return account
 
 

@@ -14,6 +14,7 @@ from vsrpp_cli.cli.text import echo
 if TYPE_CHECKING:
     from vsrpp_cli.evaluation.comparison.compare import Comparison
     from vsrpp_cli.evaluation.comparison.inputs import Inputs
+    from vsrpp_cli.metrics import Channels
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -78,7 +79,7 @@ def command(
     frames: int | None,
     as_json: bool,
     quiet: bool,
-    channels: str,
+    channels: "Channels",
     border: int,
     **shown: Any,
 ) -> None:
@@ -106,7 +107,7 @@ def command(
         _tell(found)
 
 
-def _measured(inputs: "Inputs", *, quiet: bool, channels: str, border: int) -> "Comparison":
+def _measured(inputs: "Inputs", *, quiet: bool, channels: "Channels", border: int) -> "Comparison":
     from tqdm import tqdm
 
     from vsrpp_cli.evaluation.comparison.compare import compare

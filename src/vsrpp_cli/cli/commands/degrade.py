@@ -1,7 +1,7 @@
 """`vsrpp degrade`: low-resolution input from ground truth."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,9 @@ from vsrpp_cli.cli import params
 from vsrpp_cli.cli.command import option
 from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.text import echo
+
+if TYPE_CHECKING:
+    from vsrpp_cli.evaluation.web import Degradation
 
 EXAMPLES = """
 vsrpp degrade film.mp4 film_small.mp4
@@ -55,7 +58,7 @@ def command(
     *,
     input: Path,
     output: Path,
-    kind: str,
+    kind: "Degradation",
     factor: int,
     blur: float,
     noise: float,

@@ -17,7 +17,7 @@ from vsrpp_cli.evaluation.comparison.places import (
     scene_of,
     score,
 )
-from vsrpp_cli.metrics import psnr, ssim
+from vsrpp_cli.metrics import Channels, psnr, ssim
 from vsrpp_cli.records import finite
 
 SLICE_FRAMES = 240
@@ -58,7 +58,7 @@ class Comparison:
     """All that measuring some inputs against the first of them has found."""
 
     inputs: Inputs
-    channels: str
+    channels: Channels
     border: int
     results: list[Likeness]
     """One for each input but the first."""
@@ -110,7 +110,7 @@ class Comparison:
 
 
 def compare(
-    inputs: Inputs, *, channels: str = "y", border: int = 0, on_frame: OnFrame | None = None
+    inputs: Inputs, *, channels: Channels = "y", border: int = 0, on_frame: OnFrame | None = None
 ) -> Comparison:
     """Measure all inputs but the first against the first.
 

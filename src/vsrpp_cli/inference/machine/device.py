@@ -12,7 +12,7 @@ from vsrpp_cli.backends.select import Kernels
 from vsrpp_cli.errors import DeviceError, UsageError
 from vsrpp_cli.inference.machine.cgroups import ROOT, settings
 from vsrpp_cli.network.config import AnyConfig
-from vsrpp_cli.options import PRECISIONS
+from vsrpp_cli.options import PRECISIONS, Precision, PrecisionWish
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -70,8 +70,8 @@ def resolve_devices(text: str) -> tuple[torch.device, ...]:
     return devices
 
 
-def resolve_precision(text: str, device: torch.device) -> str:
-    """Return the precision (`fp32`, `fp16` or `bf16`) to compute in.
+def resolve_precision(text: PrecisionWish, device: torch.device) -> Precision:
+    """Return the precision to compute in.
 
     `auto` is float16 on a GPU; on a CPU bfloat16 if it has instructions for that, else float32.
     A precision that is asked for by name is taken, however slow it is here.
@@ -100,7 +100,7 @@ def has_fast_bfloat16() -> bool:
     return bool(able.get("amx_bf16") or able.get("avx512_bf16") or able.get("bf16"))
 
 
-def choose_kernels(device: torch.device, precision: str, config: AnyConfig) -> Kernels:
+def choose_kernels(device: torch.device, precision: Precision, config: AnyConfig) -> Kernels:
     """Return which implementation of a network's parts is the fastest here, uncompiled."""
     vectors = config.channels % 16 == 0 and config.hr_channels % 16 == 0
     if device.type != "cpu" or precision == "fp16" or not vectors:

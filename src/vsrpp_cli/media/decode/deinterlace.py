@@ -11,6 +11,8 @@ from av.video.frame import VideoFrame
 
 from vsrpp_cli.media.color import pixels
 from vsrpp_cli.media.color.convert import is_planar_yuv, luma, planar
+from vsrpp_cli.media.types import FieldOrder
+from vsrpp_cli.options import Deinterlace
 
 MAX_HEIGHT = 1152
 """There is no interlaced video with more lines."""
@@ -116,8 +118,7 @@ def deinterlaced(frames: Iterable[VideoFrame], filters: Iterable[str]) -> Iterat
 class Verdict:
     """What to do about interlacing in a file."""
 
-    kind: str
-    """`progressive`, `top`, `bottom` or `mixed`."""
+    kind: FieldOrder
     filters: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -160,11 +161,11 @@ class FieldStatistics:
             )
             self._fits.append(min(sums[:2]) / max(sums[2], 1.0))
 
-    def decide(self, mode: str) -> Verdict:
+    def decide(self, mode: Deinterlace) -> Verdict:
         """Return what to do.
 
         Args:
-            mode: `auto`, `off` or `bwdif`.
+            mode: what the user asked for.
         """
         kind, parity = self._kind()
         notes = [*self._telecine()] if kind != "progressive" else []
@@ -181,12 +182,12 @@ class FieldStatistics:
         which = "interlaced" if self.flagged else "all"
         return Verdict(kind, (_bwdif(parity, which),), tuple(notes))
 
-    def _kind(self) -> tuple[str, str]:
+    def _kind(self) -> tuple[FieldOrder, str]:
         """Return the kind, and bwdif's name of the order of fields, `auto` for the flags'."""
         top, bottom = self.verdicts.count(TOP), self.verdicts.count(BOTTOM)
         interlaced = top + bottom
         determined = interlaced + self.verdicts.count(PROGRESSIVE)
-        name = "bottom" if bottom > top else "top"
+        name: FieldOrder = "bottom" if bottom > top else "top"
         # What the lines say is surer than flags, which encoders set without looking.
         sure = interlaced >= MIN_EVIDENCE and max(top, bottom) >= 4 * min(top, bottom)
         parity = {"top": "tff", "bottom": "bff"}[name] if sure else "auto"

@@ -31,7 +31,7 @@ from vsrpp_cli.media.decode.side_data import (
 from vsrpp_cli.media.decode.timestamp_repair import usual_step
 from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import fraction
-from vsrpp_cli.media.types import ColorSpec, SourceInfo, StreamInfo
+from vsrpp_cli.media.types import ColorSpec, FieldOrder, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second of a track that says nothing about it."""
@@ -66,7 +66,13 @@ HEIF_BRANDS = ("mif1", "mif2", "heic", "heix", "avif")
 """Of files with pictures as items (ISO/IEC 23008-12)."""
 AUXILIARY = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
 """What HEIC and AVIF files call a picture that holds another's transparency."""
-FIELD_ORDERS = {1: "progressive", 2: "top", 3: "bottom", 4: "top", 5: "bottom"}
+FIELD_ORDERS: dict[int, FieldOrder] = {
+    1: "progressive",
+    2: "top",
+    3: "bottom",
+    4: "top",
+    5: "bottom",
+}
 """FFmpeg's AVFieldOrder; of the last two only the coded order differs from the displayed one."""
 
 
@@ -303,7 +309,7 @@ def _estimate(
     return round(duration * rate) if duration and rate else None
 
 
-def _field_order(stream: VideoStream, frame: VideoFrame) -> str:
+def _field_order(stream: VideoStream, frame: VideoFrame) -> FieldOrder:
     claimed = FIELD_ORDERS.get(stream.codec_context.field_order, "progressive")
     if frame.interlaced_frame:
         return claimed if claimed != "progressive" else "top"

@@ -26,6 +26,7 @@ from vsrpp_cli.media.decode.timestamp_repair import Repaired, usual_step
 from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.resample import FloatArray, resize
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
+from vsrpp_cli.options import Deinterlace
 
 OnProgress = Callable[[int, int | None], None]
 
@@ -63,7 +64,7 @@ class VideoSource:
         path: str | os.PathLike[str],
         *,
         video_track: int | None = None,
-        deinterlace: str = "auto",
+        deinterlace: Deinterlace = "auto",
         threads: int | None = None,
     ) -> None:
         self.path = os.fspath(path)

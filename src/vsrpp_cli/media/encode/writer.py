@@ -26,7 +26,7 @@ from vsrpp_cli.media.color.convert import rgb_to_frame, tag
 from vsrpp_cli.media.encode.codec import configure, open_codec
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.opening import open_output
-from vsrpp_cli.media.resample import resize
+from vsrpp_cli.media.resample import Kernel, resize
 from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
 
 SEGMENT_SUFFIX = ".mkv"
@@ -170,7 +170,7 @@ class SegmentWriter:
 
 
 def fit(
-    picture: NDArray[np.float32], width: int, height: int, kernel: str = "lanczos"
+    picture: NDArray[np.float32], width: int, height: int, kernel: Kernel = "lanczos"
 ) -> NDArray[np.float32]:
     """Return `picture`, shape (..., H, W) in [0, 1], as (..., height, width) in [0, 1].
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vsrpp_cli.media.suffixes import ImageFormat
+
 Layouts = tuple[str, str, str, str]
 """Pixel formats for colour, colour with transparency, grey, and grey with transparency."""
 
@@ -11,7 +13,7 @@ Layouts = tuple[str, str, str, str]
 class ImageRow:
     """One image format. Codecs and pixel formats have FFmpeg's names."""
 
-    format: str
+    format: ImageFormat
     suffix: str
     """Of files that are written."""
     decoder: str
@@ -86,7 +88,7 @@ ROWS = (
     ),
 )
 
-_BY_FORMAT = {row.format: row for row in ROWS}
+_BY_FORMAT: dict[str, ImageRow] = {row.format: row for row in ROWS}
 
 
 def image_row(name: str) -> ImageRow:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vsrpp_cli.errors import InputError
+from vsrpp_cli.media.suffixes import ImageFormat
 
 PRIMARIES = {1: "bt709", 9: "bt2020", 11: "smpte431", 12: "smpte432"}
 TRANSFERS = {1: "bt709", 8: "linear", 13: "iec61966-2-1", 16: "smpte2084", 18: "arib-std-b67"}
@@ -23,8 +24,8 @@ TRANSFERS = {1: "bt709", 8: "linear", 13: "iec61966-2-1", 16: "smpte2084", 18: "
 class ImageHeader:
     """The facts about one image file that decide how it is handled."""
 
-    format: str
-    """`png`, `jpeg`, `tiff`, `bmp` or `webp`: by content, whatever the file is called."""
+    format: ImageFormat
+    """By content, whatever the file is called."""
     width: int
     height: int
     """Size in pixels as the picture is to be seen, that is after `orientation`."""

@@ -25,7 +25,7 @@ from vsrpp_cli.media.images.pixels import encoder_format, read_image
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.media.images.timestamps_file import Timestamps, read_timestamps, usual_rate
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
-from vsrpp_cli.media.types import ColorSpec, Frame, Scan, SourceInfo
+from vsrpp_cli.media.types import ColorSpec, Frame, Scan, SourceInfo, Timing
 
 ASSUMED_RATE = Fraction(25)
 """Frames per second where neither `--fps` nor `timestamps.txt` says (as FFmpeg assumes)."""
@@ -136,8 +136,7 @@ class FrameTimes:
 
     times: Timestamps
     rate: Fraction | None
-    origin: str
-    """`file`, `fps` or `assumed`, as in `SourceInfo.timing`."""
+    origin: Timing
     notes: tuple[str, ...] = ()
 
 

@@ -47,7 +47,7 @@ from vsrpp_cli.media.mux.stream_table import IMAGE_TYPES
 from vsrpp_cli.media.mux.time_code import time_code_of, time_code_rate
 from vsrpp_cli.media.mux.timeline import Timeline, timeline
 from vsrpp_cli.media.opening import fraction, open_input, open_output
-from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Scan, SourceInfo, StreamChoice
+from vsrpp_cli.media.types import EncodeSettings, OutputPlan, Part, Scan, SourceInfo, StreamChoice
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -257,7 +257,7 @@ class _Joiner:
             if rate is not None:
                 stream.codec_context.framerate = rate
 
-    def _keeps(self, kind: str) -> bool:
+    def _keeps(self, kind: Part) -> bool:
         return any(c.kind == kind and c.action != "drop" for c in self._streams)
 
     def _add_others(

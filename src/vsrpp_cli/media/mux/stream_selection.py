@@ -29,7 +29,7 @@ from vsrpp_cli.media.mux.time_code import (
 )
 from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.source import FrameSource, OnProgress
-from vsrpp_cli.media.types import EncodeSettings, Scan, SourceInfo, StreamChoice, StreamInfo
+from vsrpp_cli.media.types import EncodeSettings, Part, Scan, SourceInfo, StreamChoice, StreamInfo
 from vsrpp_cli.options import UpscaleOptions
 
 NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
@@ -120,7 +120,7 @@ def _heard(stream: StreamInfo) -> bool:
     )
 
 
-def _of_file(kind: str, *, wanted: bool) -> StreamChoice:
+def _of_file(kind: Part, *, wanted: bool) -> StreamChoice:
     if not wanted:
         return StreamChoice(source_index=None, kind=kind, action="drop", reason=_as_asked(kind))
     return StreamChoice(source_index=None, kind=kind, action="copy")

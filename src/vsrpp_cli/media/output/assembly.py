@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from vsrpp_cli.errors import EncoderError, PictureError, VerificationError
 from vsrpp_cli.media.mux.joined import Joined, Portion, StreamRefusedError
@@ -16,7 +17,7 @@ from vsrpp_cli.media.mux.stream_selection import named
 from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo, StreamChoice
 
-OnPhase = Callable[[str], None]
+OnPhase = Callable[[Literal["join", "verify"]], None]
 """Called with `join` and `verify` where they begin."""
 
 Streams = tuple[StreamChoice, ...]

@@ -15,6 +15,7 @@ from vsrpp_cli.errors import ResumeRefusedError
 from vsrpp_cli.inference.session import ComputeSpec
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
+from vsrpp_cli.options import Deinterlace
 from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import from_json, to_json
@@ -40,7 +41,7 @@ class Decoding:
 
     video_track: int | None
     fps: Fraction | None
-    deinterlace: str
+    deinterlace: Deinterlace
 
     def open(self, path: Path) -> FrameSource:
         """Open the source.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vsrpp_cli.degrade import bicubic_downsample, blur_downsample, gaussian_blur
 from vsrpp_cli.media.encode.recompress import Encoding, recompress
-from vsrpp_cli.training.recipe import Mixture
+from vsrpp_cli.training.recipe import Degradation, Mixture
 
 MEASURED = (18.0, 23.0, 28.0)
 """CRF of the held-out clips, in turn, where a recipe's degradation is real."""
@@ -29,8 +29,8 @@ OTHER_CODECS: dict[str, Callable[[Mixture], tuple[float, float]]] = {
 class Degrade:
     """Makes low-resolution clips; which kind, and how much smaller (4, or 1 for same size)."""
 
-    kind: str
-    """``bi``, ``bd``, or ``real``: blur, BI, noise and compression as `mixture` has them."""
+    kind: Degradation
+    """In ``real``: blur, BI, noise and compression as `mixture` has them."""
     scale: int = 4
     mixture: Mixture = field(default_factory=Mixture)
 
