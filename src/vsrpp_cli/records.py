@@ -89,19 +89,9 @@ def _parse(kind: Any, data: Any, place: str = "") -> Any:
         (kind,) = (arg for arg in typing.get_args(kind) if arg is not types.NoneType)
         return _parse(kind, data, place)
     if origin is typing.Literal:
-        if data not in typing.get_args(kind):
-            words = ", ".join(map(str, typing.get_args(kind)))
-            raise ValueError(f"{place} is {data!r}, but must be one of {words}")
-        return data
+        return _word(typing.get_args(kind), data, place)
     if origin is tuple:
-        args = typing.get_args(kind)
-        if args[-1] is Ellipsis:
-            return (
-                tuple(data)
-                if args[0] in (int, str)
-                else tuple(_parse(args[0], x, place) for x in data)
-            )
-        return tuple(_parse(arg, item, place) for arg, item in zip(args, data, strict=True))
+        return _tuple(typing.get_args(kind), data, place)
     if origin is dict:
         value_kind = typing.get_args(kind)[1]
         return {key: _parse(value_kind, item, place) for key, item in data.items()}
@@ -110,12 +100,29 @@ def _parse(kind: Any, data: Any, place: str = "") -> Any:
     if kind is float:
         return float(data)
     if dataclasses.is_dataclass(kind):
-        known = _fields(typing.cast("type", kind))
-        if unknown := set(data) - set(known):
-            raise ValueError(f"unknown fields {sorted(unknown)} in {kind}")
-        return typing.cast("Any", kind)(
-            **{k: _parse(known[k], v, f"{place}.{k}".lstrip(".")) for k, v in data.items()}
-        )
+        return _record(typing.cast("type", kind), data, place)
     if kind is not Any and not isinstance(data, kind):
         raise ValueError(f"{data!r} is not a {kind}")
     return data
+
+
+def _word(words: tuple[Any, ...], data: Any, place: str) -> Any:
+    if data not in words:
+        raise ValueError(f"{place} is {data!r}, but must be one of {', '.join(map(str, words))}")
+    return data
+
+
+def _tuple(kinds: tuple[Any, ...], data: Any, place: str) -> tuple[Any, ...]:
+    if kinds[-1] is not Ellipsis:
+        return tuple(_parse(kind, item, place) for kind, item in zip(kinds, data, strict=True))
+    if kinds[0] in (int, str):  # half a million timestamps, in one step
+        return tuple(data)
+    return tuple(_parse(kinds[0], item, place) for item in data)
+
+
+def _record(kind: type, data: Any, place: str) -> Any:
+    known = _fields(kind)
+    if unknown := set(data) - set(known):
+        raise ValueError(f"unknown fields {sorted(unknown)} in {kind}")
+    inside = f"{place}." if place else ""
+    return kind(**{name: _parse(known[name], v, inside + name) for name, v in data.items()})
