@@ -5,6 +5,7 @@ Names of models, devices and encoders are resolved later, where they are known.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
@@ -25,6 +26,8 @@ PROGRESS: tuple[ProgressStyle, ...] = get_args(ProgressStyle)
 DEINTERLACE: tuple[Deinterlace, ...] = get_args(Deinterlace)
 BATCH_NAME = "{stem}_x4{suffix}"
 """How a batch names its outputs unless told otherwise."""
+CLUSTER = re.compile(r"ray|auto|(ray://)?[^\s/:]+:\d+")
+"""What names a Ray cluster."""
 MIN_TILE = 64
 MIN_CHUNK = 2
 
@@ -103,6 +106,11 @@ class UpscaleOptions:
     workers: int | None = field(default=None, metadata=BESIDE)
     """Processes that compute segments at the same time, spread over the devices; None for one a
     GPU, and one on a CPU."""
+    cluster: str | None = field(default=None, metadata=BESIDE)
+    """The Ray cluster that computes: `ray` for one on this machine, `auto`, `HOST:PORT` or
+    `ray://HOST:PORT`; None for none."""
+    mixed: bool = field(default=False, metadata=BESIDE)
+    """Whether workers of a cluster may compute that would give other frames."""
     overwrite: bool = field(default=False, metadata=BESIDE)
 
     def __post_init__(self) -> None:
@@ -123,6 +131,12 @@ class UpscaleOptions:
         _at_least("--frames", self.frames, 1)
         _at_least("--video-track", self.video_track, 0)
         tile_size(self.tile)
+        if self.cluster is not None and not CLUSTER.fullmatch(self.cluster):
+            raise UsageError(
+                f"--cluster {self.cluster!r}: must be ray, auto, HOST:PORT or ray://HOST:PORT"
+            )
+        if self.mixed and self.cluster is None:
+            raise UsageError("--mixed is about the workers of a --cluster: give one")
         self._check_combinations()
 
     def _check_combinations(self) -> None:

@@ -209,6 +209,13 @@ output_options = _stack([
     verify_option,
 ])  # fmt: skip
 
+cluster_options = _stack([
+    computing("--cluster", metavar="ray|auto|HOST:PORT",
+              help="Compute on a Ray cluster; ray starts one on this machine for the run."),
+    computing("--mixed", is_flag=True,
+              help="Accept cluster workers with other software or another processor."),
+])  # fmt: skip
+
 run_options = _stack([
     run("--resume", "resume", flag_value="must", default="auto",
         help="Fail unless there is interrupted work to continue."),

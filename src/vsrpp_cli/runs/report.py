@@ -32,7 +32,7 @@ class Report(Account):
     """Frames kept that this process computed; the rest was there from before."""
     computed_per_kept: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time of the phases `scan`, `rehearse`, `load`, `compute`, `join`, `verify`."""
+    """Wall time of `scan`, `rehearse`, `connect`, `load`, `compute`, `join` and `verify`."""
     rehearsal: list[str] = field(default_factory=list)
     """What the rehearsal before the run found that cannot be kept; also among the notes."""
     chunks_recomputed: int = 0

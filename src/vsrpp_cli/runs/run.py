@@ -31,6 +31,8 @@ from vsrpp_cli.media.output.assembly import Assembled, Assembly
 from vsrpp_cli.media.output.publish import finish_publishing, publish
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
+from vsrpp_cli.runs.cluster.connection import connected
+from vsrpp_cli.runs.cluster.crew import Crew
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
 from vsrpp_cli.runs.names import temporary_output, unverified_output
 from vsrpp_cli.runs.plans.plan import Plan, changes, software_changes
@@ -50,7 +52,7 @@ from vsrpp_cli.runs.work.segment import (
     remove_partial,
 )
 from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
-from vsrpp_cli.runs.workers import processes, serial
+from vsrpp_cli.runs.workers import cluster, processes, serial
 
 
 @dataclass
@@ -83,6 +85,12 @@ class Run:
     def remark(self, kind: NoteKind, text: str) -> None:
         """Tell whoever watches of something worth knowing; see `Progress.kind`."""
         self.on_progress(Progress(phase="note", done=0, total=None, text=text, kind=kind))
+
+    def note_event(self, text: str) -> None:
+        """Let the report have an event, and tell whoever watches, once."""
+        if text not in self.report.events:
+            self.report.events.append(text)
+            self.remark("computing", text)
 
 
 def upscale(
@@ -294,7 +302,11 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
         return new
     before = sum(segment.frames for segment in done.values())
     count = _Counter(run, plan.frames, before, missing)
-    with run.phase("compute"), closing(_workers(run, plan, missing, count)) as computed:
+    with (
+        run.phase("compute"),
+        _crew(run) as crew,
+        closing(_workers(run, plan, missing, count, crew)) as computed,
+    ):
         for segment in computed:
             new[segment.index] = segment
             run.report.frames_computed += segment.frames
@@ -308,9 +320,25 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
     return new
 
 
+@contextmanager
+def _crew(run: Run) -> Iterator[Crew | None]:
+    """Have the workers of the cluster that the run is to take, if it is to take one."""
+    if run.options.cluster is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        with run.phase("connect"):
+            ray = stack.enter_context(connected(run.options.cluster))
+        yield stack.enter_context(Crew(ray, workers=run.options.workers, mixed=run.options.mixed))
+
+
 def _workers(
-    run: Run, plan: Plan, missing: list[int], on_frames: OnFrames
+    run: Run, plan: Plan, missing: list[int], on_frames: OnFrames, crew: Crew | None
 ) -> Generator[Finished, None, None]:
+    if crew is not None:
+        return cluster.run(
+            plan, run.folder, missing, crew, run.stop, on_frames, on_remark=run.note_event
+        )
     devices = resolve_devices(run.options.device)
     workers = min(run.options.workers or len(devices), len(missing))
     fitting = workers_that_fit(plan.geometry, run.options.memory_limit or default_limit())
@@ -318,8 +346,8 @@ def _workers(
         run.report.events.append(f"{workers} workers do not fit into memory: {fitting} run")
         workers = fitting
     if workers > 1:
-        crew = processes.crew(devices, workers, plan.compute.threads)
-        return processes.run(plan, run.folder, missing, crew, run.stop, on_frames)
+        places = processes.crew(devices, workers, plan.compute.threads)
+        return processes.run(plan, run.folder, missing, places, run.stop, on_frames)
     with run.phase("load"):
         engine = serial.load_engine(plan)
     return serial.run(plan, run.folder, missing, engine, run.stop, on_frames)
@@ -360,10 +388,7 @@ def _how_to_go_on(run: Run, plan: Plan) -> str:
 
 def _note_events(run: Run, segment: Finished) -> None:
     for event in segment.events:
-        text = str(event["text"])
-        if text not in run.report.events:
-            run.report.events.append(text)
-            run.remark("computing", text)
+        run.note_event(str(event["text"]))
         run.report.chunks_recomputed += event.get("kind") == "guard"
 
 

@@ -54,6 +54,7 @@ TRACEBACKS = 2
     help="Names of the outputs, from {stem}, {suffix} and {name} of the input.",
 )
 @params.compute_options
+@params.cluster_options
 @params.geometry_options
 @params.selection_options
 @params.output_options

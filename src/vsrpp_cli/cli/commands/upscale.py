@@ -31,6 +31,7 @@ vsrpp upscale frames/ frames_x4/ --fps 24          # a folder of PNG, TIFF, JPEG
 @click.argument("input", type=click.Path())
 @click.argument("output", type=click.Path())
 @params.compute_options
+@params.cluster_options
 @params.geometry_options
 @params.selection_options
 @params.output_options

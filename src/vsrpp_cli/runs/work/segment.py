@@ -62,6 +62,8 @@ class Computed:
 
     partial: Path
     record: dict[str, Any]
+    measured: tuple[int, str] | None = None
+    """Size and digest where it was computed, if that was elsewhere."""
 
 
 class Upscaling(Protocol):
@@ -179,6 +181,7 @@ def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
 
     Raises:
         DiskFullError: there is no room; nothing of the segment is left to take up more.
+        WorkerError: what stands here is not what was computed elsewhere.
     """
     return _commit(
         segment_path(plan, folder, computed.record["index"]), computed, folder.journal.append
@@ -204,6 +207,8 @@ def _commit(target: Path, computed: Computed, note: Callable[[dict[str, Any]], N
         with disk_errors(target):
             fsync_tree(computed.partial)
             size, digest = measure(computed.partial)
+            if computed.measured not in (None, (size, digest)):
+                raise WorkerError(f"{computed.partial} is not what its worker wrote")
             remove(target)
             replace_durably(computed.partial, target)
         record = {**computed.record, "name": target.name, "size": size, "digest": digest}

@@ -1,0 +1,1 @@
+"""Runs on a Ray cluster: workers on its nodes, and the driver, who alone commits."""

@@ -1,0 +1,98 @@
+"""Which segments of a run wait, who computes which, and which have lost too many workers.
+
+Decides only; knows neither Ray nor clocks, and takes the same time however long the run is.
+"""
+
+from collections import deque
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+TRIES = 4
+"""How often a segment may fail, or end its worker, before it ends the run."""
+
+SLOW = 1.5
+"""A segment under way so many times longer than usual may be given out a second time."""
+
+REMEMBERED = 101
+"""Segments whose speed says what is usual."""
+
+
+@dataclass
+class _Attempts:
+    """The workers that compute one segment, and since when: seconds of any clock."""
+
+    since: float
+    workers: list[Hashable] = field(default_factory=list)
+
+
+class Board:
+    """The segments of one run.
+
+    Args:
+        frames: of each segment that is to be computed, in the order to give them out.
+    """
+
+    def __init__(self, frames: Mapping[int, int]) -> None:
+        self._frames = dict(frames)
+        self._waiting = deque(frames)
+        self._under_way: dict[int, _Attempts] = {}
+        self._failures: dict[int, int] = {}
+        self._speeds: deque[float] = deque(maxlen=REMEMBERED)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody computes anything."""
+        return not self._under_way
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to compute."""
+        return self.idle and not self._waiting
+
+    def take(self, worker: Hashable, now: float) -> int | None:
+        """Give out a segment: one that waits, else one that somebody else is slow with."""
+        index = self._waiting.popleft() if self._waiting else self._slow(now)
+        if index is not None:
+            self._under_way.setdefault(index, _Attempts(now)).workers.append(worker)
+        return index
+
+    def _slow(self, now: float) -> int | None:
+        """Return the segment that is furthest behind what is usual, unless two are at it."""
+        if not self._speeds:
+            return None
+        usual = median(self._speeds)
+        lags = {
+            index: (now - attempts.since) / (usual * self._frames[index])
+            for index, attempts in self._under_way.items()
+            if len(attempts.workers) == 1
+        }
+        slowest = max(lags, key=lambda index: lags[index], default=None)
+        return slowest if slowest is not None and lags[slowest] > SLOW else None
+
+    def give_back(self, worker: Hashable, index: int, *, failed: bool) -> bool:
+        """Take note that a worker ends without a result; return whether there is still hope.
+
+        Args:
+            worker: who had it.
+            index: of the segment.
+            failed: whether the segment may be what ended the worker, as it is not when a whole
+                node is lost.
+        """
+        attempts = self._under_way.get(index)
+        if attempts is None or worker not in attempts.workers:
+            return True  # somebody else has finished it
+        attempts.workers.remove(worker)
+        if not attempts.workers:
+            del self._under_way[index]
+            self._waiting.appendleft(index)
+        self._failures[index] = self._failures.get(index, 0) + failed
+        return self._failures[index] < TRIES
+
+    def finish(self, index: int, now: float) -> list[Hashable] | None:
+        """Take note of a result; return who else is at it, or None if one was there before."""
+        attempts = self._under_way.pop(index, None)
+        if attempts is None:
+            return None
+        self._speeds.append(max(now - attempts.since, 1e-6) / self._frames[index])
+        return attempts.workers

@@ -1,0 +1,84 @@
+"""Workers on all nodes of a cluster, for one run or for many at once.
+
+All that concerns them happens in one event loop in a thread of its own, in which each worker has a
+coroutine. Nothing there touches journals: results are told to the runs, which commit them in their
+own threads.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+from vsrpp_cli.errors import WorkerError
+from vsrpp_cli.runs.cluster.dispatch import Dispatch, last_line
+from vsrpp_cli.runs.cluster.job import Job
+from vsrpp_cli.runs.cluster.staff import Staff
+
+
+class Crew:
+    """The workers of one cluster: a context manager, whose methods any thread may call.
+
+    Args:
+        ray: the module, connected.
+        workers: at most so many; None for all the cluster has room for.
+        mixed: whether workers are taken whose frames may differ from those of the plan's machine.
+    """
+
+    def __init__(self, ray: Any, *, workers: int | None = None, mixed: bool = False) -> None:
+        self._ray, self._workers, self._mixed = ray, workers, mixed
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="crew", daemon=True)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._staff: Staff | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def begin(self, job: Job) -> None:
+        """Have a run's segments computed; the first run decides what workers are to have."""
+        self._loop.call_soon_threadsafe(self._begin, job)
+
+    def abandon(self, job: Job) -> None:
+        """Compute nothing more for a run, and forget it."""
+        asyncio.run_coroutine_threadsafe(self._abandon(job), self._loop).result()
+
+    def _begin(self, job: Job) -> None:
+        if self._staff is None:
+            self._dispatch = Dispatch(self._ray, mixed=self._mixed)
+            self._staff = Staff(self._ray, self._dispatch, job.needs(self._workers))
+            self._dispatch.begin(job)
+            self._keep(self._dispatch.watch)
+            self._keep(self._staff.manage)
+        else:
+            self._dispatch.begin(job)
+
+    def _keep(self, coroutine: Callable[[], Awaitable[None]]) -> None:
+        """Run what never ends by itself; if it fails, so do all runs."""
+
+        async def kept() -> None:
+            try:
+                await coroutine()
+            except Exception as error:
+                for job in list(self._dispatch.jobs):
+                    self._dispatch.fail(job, WorkerError(f"lost the cluster: {last_line(error)}"))
+                raise
+
+        self._tasks.append(self._loop.create_task(kept()))
+
+    async def _abandon(self, job: Job) -> None:
+        self._dispatch.abandon(job)
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._staff is not None:
+            await self._staff.close()

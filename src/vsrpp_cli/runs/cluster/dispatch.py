@@ -1,0 +1,211 @@
+"""The runs under way on a cluster, and which segment a worker computes next."""
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from vsrpp_cli.errors import ResourceError, VsrppError, WorkerError
+from vsrpp_cli.runs.cluster.board import TRIES
+from vsrpp_cli.runs.cluster.colleague import Colleague
+from vsrpp_cli.runs.cluster.job import Job
+from vsrpp_cli.runs.plan import software_changes
+from vsrpp_cli.runs.workfolder import remove
+
+TICK = 1.0
+"""Seconds between looks at what nobody tells of: slow segments, a wish to stop, progress."""
+
+ASKED = 10
+"""Workers asked at each tick how far they are: what that costs does not grow with the cluster."""
+
+
+class RefusedError(Exception):
+    """What a worker computes would differ from what every run under way has."""
+
+
+class Dispatch:
+    """Runs, in the order they came, and the workers that compute for them.
+
+    All methods are called in one event loop.
+
+    Args:
+        ray: the module, connected.
+        mixed: whether workers may compute whose software or instruction set is not the plan's.
+    """
+
+    def __init__(self, ray: Any, *, mixed: bool) -> None:
+        self._ray, self._mixed = ray, mixed
+        self.jobs: list[Job] = []
+        self._orders: dict[str, Any] = {}
+        self._workers: dict[Colleague, None] = {}
+        self._memory: Counter[str] = Counter()
+        """Bytes that segments under way on each node may use."""
+        self._changed = asyncio.Event()
+
+    def begin(self, job: Job) -> None:
+        """Take on a run."""
+        self._orders[job.order.key] = self._ray.put(job.order)
+        self.jobs.append(job)
+        self._changed.set()
+
+    def abandon(self, job: Job) -> None:
+        """Let go of a run, whatever is left of it."""
+        job.closed = True
+        if job in self.jobs:
+            self.jobs.remove(job)
+            del self._orders[job.order.key]
+        for worker in self._workers:
+            if worker.job is job:
+                worker.leave_off()
+            worker.forget(job)
+        self._changed.set()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """Tell a run that it cannot be done."""
+        job.tell(error)
+        self.abandon(job)
+
+    def why_refused(self, node: str) -> str:
+        """Return what is wrong with a node that no run takes."""
+        reasons = (job.refused[node] for job in self.jobs if node in job.refused)
+        return next(reasons, "")
+
+    async def watch(self) -> None:
+        """Notice what nobody tells of, and ask some of the workers how far they are."""
+        while True:
+            self._end_jobs()
+            busy = [worker for worker in self._workers if worker.job is not None]
+            await asyncio.gather(*map(self._ask_progress, islice(busy, ASKED)))
+            self._to_the_end(busy[:ASKED])
+            self._changed.set()
+            await asyncio.sleep(TICK)
+
+    def _end_jobs(self) -> None:
+        for job in [job for job in self.jobs if job.over]:
+            self.abandon(job)
+            job.end()
+
+    async def _ask_progress(self, worker: Colleague) -> None:
+        job, index = worker.job, worker.index
+        with suppress(self._ray.exceptions.RayError):
+            frames = await worker.progress()
+            if job is not None and (worker.job, worker.index) == (job, index):
+                job.tell_progress(index, frames)
+
+    def _to_the_end(self, asked: list[Colleague]) -> None:
+        """Let others be asked before these are asked again."""
+        for worker in asked:
+            if worker in self._workers:
+                self._workers[worker] = self._workers.pop(worker)
+
+    async def work(self, worker: Colleague) -> None:
+        """Give a worker one segment after another, for as long as it lives.
+
+        Raises:
+            RefusedError: there is no run that it may compute for.
+            RayError: it is lost; its segment is given out again.
+        """
+        self._workers[worker] = None
+        try:
+            while True:
+                await self._do(worker, *await self._next(worker))
+        finally:
+            del self._workers[worker]
+
+    async def _next(self, worker: Colleague) -> tuple[Job, int]:
+        """Wait for a segment that the worker may compute, and take it."""
+        while True:
+            for job in self.jobs:
+                if self._may(worker, job):
+                    index = job.board.take(worker, time.monotonic())
+                    if index is not None:
+                        return job, index
+            if self.jobs and all(worker.seat.node in job.refused for job in self.jobs):
+                raise RefusedError
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _may(self, worker: Colleague, job: Job) -> bool:
+        if not job.gives or worker.seat.node in job.refused or self._is_refused(worker, job):
+            return False
+        used = self._memory[worker.seat.node]
+        return not used or used + job.plan.geometry.memory <= worker.seat.node_memory
+
+    def _is_refused(self, worker: Colleague, job: Job) -> bool:
+        """Look whether a worker would give other frames than the plan promises, and say so."""
+        differing = "; ".join(software_changes(job.plan, worker.facts.software))
+        if not differing:
+            return False
+        same_program = job.plan.software["vsrpp"] == worker.facts.software["vsrpp"]
+        if self._mixed and same_program:
+            job.remark(f"{worker.facts.host} computes too, where {differing}")
+            return False
+        job.refused[worker.seat.node] = differing
+        job.remark(f"{worker.facts.host} was refused: {differing}")
+        return True
+
+    async def _do(self, worker: Colleague, job: Job, index: int) -> None:
+        memory, node = job.plan.geometry.memory, worker.seat.node
+        worker.job, worker.index = job, index
+        self._memory[node] += memory
+        try:
+            await self._compute(worker, job, index)
+        except VsrppError as error:
+            await self._failed(worker, job, index, error)
+        except Exception as error:  # the worker is lost, or in no state to go on
+            self._give_back(worker, job, index, error, failed=await self._is_alive(node))
+            raise
+        finally:
+            worker.job = None
+            self._memory[node] -= memory
+            self._end_jobs()
+            self._changed.set()
+
+    async def _compute(self, worker: Colleague, job: Job, index: int) -> None:
+        unseen = await worker.accept(job, self._orders[job.order.key])
+        if unseen:
+            raise WorkerError(f"{worker.facts.host} does not see {', '.join(unseen)}")
+        computed = await worker.compute(job, index)
+        if computed is None:
+            job.board.give_back(worker, index, failed=False)
+            return
+        others = job.board.finish(index, time.monotonic())
+        if others is None or job.closed:
+            remove(computed.partial)
+            return
+        job.arrived(computed)
+        for other in self._workers:
+            if other in others and other.job is job and other.index == index:
+                other.leave_off()
+
+    async def _failed(self, worker: Colleague, job: Job, index: int, error: VsrppError) -> None:
+        """Try again what a lack of room or memory on one machine has ended; fail for all else."""
+        if not isinstance(error, ResourceError):
+            self.fail(job, error)
+            return
+        self._give_back(worker, job, index, error, failed=True)
+        await asyncio.sleep(TICK)
+
+    def _give_back(
+        self, worker: Colleague, job: Job, index: int, error: Exception, *, failed: bool
+    ) -> None:
+        hope = job.board.give_back(worker, index, failed=failed)
+        if job.closed:
+            return
+        reason = error if isinstance(error, VsrppError) else last_line(error)
+        job.remark(f"segment {index} was lost on {worker.facts.host}: {reason}")
+        if not hope:
+            kind = type(error) if isinstance(error, VsrppError) else WorkerError
+            self.fail(job, kind(f"segment {index} failed {TRIES} times, at last with: {reason}"))
+
+    async def _is_alive(self, node: str) -> bool:
+        nodes = await asyncio.to_thread(self._ray.nodes)
+        return any(n["Alive"] for n in nodes if n["NodeID"] == node)
+
+
+def last_line(error: BaseException) -> str:
+    """Return what of an error of Ray's is most to the point."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

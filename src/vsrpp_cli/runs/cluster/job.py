@@ -1,0 +1,115 @@
+"""A run as the driver's crew sees it: its segments, and what it is to be told of them."""
+
+import queue
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vsrpp_cli.runs.cluster.board import Board
+from vsrpp_cli.runs.cluster.order import Order
+from vsrpp_cli.runs.cluster.seats import Needs
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.segment import Computed, remove_partial
+from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.workfolder import WorkFolder
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a user should know."""
+
+    text: str
+
+
+News = Computed | Remark | Exception | float
+"""What a job tells: a float is frames' worth of work done since the last one."""
+
+
+class Job:
+    """One run. Its news are made in the crew's thread and read in the run's.
+
+    Args:
+        plan: the run.
+        folder: its work folder, held by the caller.
+        indices: the segments to compute.
+        stop: when set, no further segment is given out.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: WorkFolder, indices: Sequence[int], stop: StopToken
+    ) -> None:
+        self.plan, self.folder, self._stop = plan, folder, stop
+        self._frames = {
+            k: plan.segments[k].keep_stop - plan.segments[k].keep_start for k in indices
+        }
+        self.board = Board(self._frames)
+        self.order = self._make_order()
+        self.closed = False
+        self.refused: dict[str, str] = {}
+        """Nodes whose workers would give other frames, and why."""
+        self._remarks: set[str] = set()
+        self._told = dict.fromkeys(indices, 0.0)
+        self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
+
+    def _make_order(self) -> Order:
+        """Leave a marker that `remove_partial` removes, as it does what workers leave."""
+        token = secrets.token_hex(8)
+        marker = f"driver.part-{token}"
+        (self.folder.segments / marker).write_text(marker, encoding="utf-8")
+        return Order(token, self.plan, str(self.folder.path.absolute()), marker)
+
+    def needs(self, workers: int | None) -> Needs:
+        """Return what its workers are to have."""
+        kind = self.plan.compute.device.partition(":")[0]
+        return Needs(kind, self.plan.compute.threads, self.plan.geometry.memory, workers)
+
+    @property
+    def gives(self) -> bool:
+        """Whether segments may be given out."""
+        return not self.closed and not self._stop.requested
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will be computed."""
+        return self.board.empty or (self.board.idle and self._stop.requested)
+
+    def tell(self, news: News) -> None:
+        """Tell the run something."""
+        self._news.put(news)
+
+    def remark(self, text: str) -> None:
+        """Tell what a user should know, once."""
+        if text not in self._remarks:
+            self._remarks.add(text)
+            self.tell(Remark(text))
+
+    def tell_progress(self, index: int, frames: float) -> None:
+        """Tell how much of a segment is done; what was told before a worker was lost still counts.
+
+        Args:
+            index: of the segment.
+            frames: done of it, in frames' worth of work.
+        """
+        more = min(frames, self._frames[index]) - self._told[index]
+        if more > 0:
+            self._told[index] += more
+            self.tell(more)
+
+    def arrived(self, computed: Computed) -> None:
+        """Tell of a segment that stands in the work folder and waits to be committed."""
+        index = computed.record["index"]
+        self.tell_progress(index, self._frames[index])
+        self.tell(computed)
+
+    def end(self) -> None:
+        """Tell that there will be no more news."""
+        self._news.put(None)
+
+    def news(self) -> Iterator[News]:
+        """Yield news until the end, waiting for them."""
+        while (news := self._news.get()) is not None:
+            yield news
+
+    def clean_up(self) -> None:
+        """Remove the marker and what lost workers have left."""
+        remove_partial(self.folder)

@@ -1,0 +1,56 @@
+"""Workers on a Ray cluster: they compute, this process commits, as with processes."""
+
+from collections.abc import Callable, Generator, Sequence
+
+from vsrpp_cli.inference.progress import OnFrames
+from vsrpp_cli.runs.cluster.crew import Crew
+from vsrpp_cli.runs.cluster.job import Job, Remark
+from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.segment import Computed, Finished, commit
+from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.workfolder import WorkFolder
+
+
+def run(
+    plan: Plan,
+    folder: WorkFolder,
+    indices: Sequence[int],
+    crew: Crew,
+    stop: StopToken,
+    on_frames: OnFrames,
+    *,
+    on_remark: Callable[[str], None],
+) -> Generator[Finished, None, None]:
+    """Compute the segments on a cluster, committing and yielding each as it arrives.
+
+    When told to stop, no further segment is given out; those under way are finished.
+
+    Args:
+        plan: the run.
+        folder: its work folder, which this process holds.
+        indices: the segments.
+        crew: the workers.
+        stop: ends the run early.
+        on_frames: told of progress.
+        on_remark: told what a user should know of workers: one sentence each.
+
+    Raises:
+        WorkerError: a segment ended its worker again and again, or there are no workers.
+        ResumeRefusedError: all workers would give other frames.
+        VsrppError: what a worker raised.
+    """
+    job = Job(plan, folder, indices, stop)
+    crew.begin(job)
+    try:
+        for news in job.news():
+            if isinstance(news, Computed):
+                yield commit(plan, folder, news)
+            elif isinstance(news, Remark):
+                on_remark(news.text)
+            elif isinstance(news, Exception):
+                raise news
+            else:
+                on_frames(news)
+    finally:
+        crew.abandon(job)
+        job.clean_up()

@@ -1,0 +1,43 @@
+"""A Ray cluster of several nodes on this machine, and what may happen to it."""
+
+import os
+import signal
+from contextlib import contextmanager
+
+import psutil
+
+WORKER = "ray::RemoteWorker"
+"""What Ray calls the processes of our workers."""
+
+
+@contextmanager
+def small_cluster(nodes=2):
+    """Yield a cluster whose head has no cores and whose other nodes have one each."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=1)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def workers():
+    """Return the processes of our workers on this machine."""
+    processes = psutil.process_iter(["cmdline"])
+    return [p for p in processes if (p.info["cmdline"] or [""])[0].startswith(WORKER)]
+
+
+def remove_a_node(cluster):
+    """Take a node that is not the head away, at once and with all that runs there."""
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+
+
+def kill_a_worker(number=signal.SIGKILL):
+    """Send a signal to one of the workers, and return its process."""
+    process = workers()[0]
+    process.send_signal(number)
+    return process
