@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import psutil
@@ -41,3 +43,31 @@ def kill_a_worker(number=signal.SIGKILL):
     process = workers()[0]
     process.send_signal(number)
     return process
+
+
+HIDING = 'for place in $HIDDEN; do mount -t tmpfs none "$place" || exit 1; done; exec "$@"'
+"""A shell's script: in a mount namespace of its own, put empty file systems over places."""
+
+
+def can_hide():
+    """Whether this system lets us have mount namespaces."""
+    command = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /mnt"]
+    return sys.platform == "linux" and subprocess.run(command, check=False).returncode == 0
+
+
+@contextmanager
+def node_that_does_not_see(cluster, *hidden, cache):
+    """Have a node with one core for which `hidden` folders are empty; `cache` is its own."""
+    environment = {**os.environ, "HIDDEN": " ".join(map(str, hidden)), "VSRPP_CACHE": str(cache)}
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+    node = subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", HIDING, "sh", *start, f"--address={cluster.address}"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield node
+    finally:
+        node.terminate()
+        node.wait()

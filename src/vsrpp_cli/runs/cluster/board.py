@@ -89,6 +89,10 @@ class Board:
         self._failures[index] = self._failures.get(index, 0) + failed
         return self._failures[index] < TRIES
 
+    def is_wanted(self, index: int) -> bool:
+        """Whether a segment that was given out has no result yet."""
+        return index in self._under_way
+
     def finish(self, index: int, now: float) -> list[Hashable] | None:
         """Take note of a result; return who else is at it, or None if one was there before."""
         attempts = self._under_way.pop(index, None)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from vsrpp_cli.errors import VsrppError
+from vsrpp_cli.runs.cluster.carrier import Carrier
 from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.cluster.order import Facts
 from vsrpp_cli.runs.cluster.remote_worker import RemoteWorker
@@ -21,15 +22,15 @@ class Colleague:
     Its methods raise Ray's errors when the worker is lost, and what the worker returned as error.
     """
 
-    def __init__(self, ray: Any, seat: Seat) -> None:
+    def __init__(self, ray: Any, seat: Seat, carrier: Carrier) -> None:
         place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node, soft=False)
-        self._ray, self.seat = ray, seat
+        self._ray, self.seat, self._carrier = ray, seat, carrier
         self._actor = (
             ray.remote(RemoteWorker)
             .options(scheduling_strategy=place, max_concurrency=THREADS, **seat.resources)
             .remote(seat.device, seat.threads)
         )
-        self._accepted: dict[str, list[str]] = {}
+        self._sees_folder: dict[str, bool] = {}
         self.job: Job | None = None
         """Whose segment it computes."""
         self.index = -1
@@ -39,16 +40,26 @@ class Colleague:
         """Wait for it to be there, and ask what it is."""
         self.facts: Facts = await self._ask("facts")
 
-    async def accept(self, job: Job, order: Any) -> list[str]:
-        """Let it make ready for a job; return what it does not see of it.
+    async def accept(self, job: Job, order: Any) -> None:
+        """Let it make ready for a job, and have what it does not see.
 
         Args:
             job: the run.
             order: reference to its order.
         """
-        if job.order.key not in self._accepted:
-            self._accepted[job.order.key] = await self._ask("accept", order)
-        return self._accepted[job.order.key]
+        if job.order.key not in self._sees_folder:
+            seen = await self._carrier.supply(self._ask, self.seat.node, order, job.plan)
+            self._sees_folder[job.order.key] = seen
+
+    async def fetch(self, job: Job, computed: Computed) -> Computed:
+        """Return a segment as it stands in the work folder, where it is brought if need be."""
+        if self._sees_folder[job.order.key]:
+            return computed
+        return await self._carrier.fetch(self._ask, computed, job.folder)
+
+    def discard(self, computed: Computed) -> None:
+        """Let it remove a segment that nobody wants."""
+        self._actor.discard.remote(computed.partial)
 
     async def compute(self, job: Job, index: int) -> Computed | None:
         """Let it compute a segment; None if it was told to leave off."""
@@ -61,12 +72,13 @@ class Colleague:
 
     def leave_off(self) -> None:
         """Tell it that what it computes is not needed any more."""
-        self._actor.leave_off.remote(self.index)
+        if self.job is not None:
+            self._actor.leave_off.remote(self.job.order.key, self.index)
 
-    def forget(self, job: Job) -> None:
-        """Tell it that a job is over."""
-        if self._accepted.pop(job.order.key, None) is not None:
-            self._actor.forget.remote(job.order.key)
+    async def forget(self, job: Job) -> None:
+        """Let it remove what it has of a job that is over."""
+        if self._sees_folder.pop(job.order.key, None) is not None:
+            await self._ask("forget", job.order.key)
 
     def dismiss(self) -> None:
         """End it, whatever it is doing."""

@@ -75,6 +75,7 @@ class Crew:
 
     async def _abandon(self, job: Job) -> None:
         self._dispatch.abandon(job)
+        await self._dispatch.settle()
 
     async def _close(self) -> None:
         for task in self._tasks:

@@ -12,10 +12,14 @@ from vsrpp_cli.runs.cluster.board import TRIES
 from vsrpp_cli.runs.cluster.colleague import Colleague
 from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.plan import software_changes
+from vsrpp_cli.runs.segment import Computed
 from vsrpp_cli.runs.workfolder import remove
 
 TICK = 1.0
 """Seconds between looks at what nobody tells of: slow segments, a wish to stop, progress."""
+
+FAREWELL = 2.0
+"""Seconds that a run waits at its end for workers to clean up."""
 
 ASKED = 10
 """Workers asked at each tick how far they are: what that costs does not grow with the cluster."""
@@ -42,6 +46,7 @@ class Dispatch:
         self._workers: dict[Colleague, None] = {}
         self._memory: Counter[str] = Counter()
         """Bytes that segments under way on each node may use."""
+        self._farewells: list[asyncio.Future[None]] = []
         self._changed = asyncio.Event()
 
     def begin(self, job: Job) -> None:
@@ -59,8 +64,17 @@ class Dispatch:
         for worker in self._workers:
             if worker.job is job:
                 worker.leave_off()
-            worker.forget(job)
+            self._farewells.append(asyncio.ensure_future(worker.forget(job)))
         self._changed.set()
+
+    async def settle(self) -> None:
+        """Give workers a moment to clean up after runs that are over."""
+        farewells, self._farewells = self._farewells, []
+        if farewells:
+            _, late = await asyncio.wait(farewells, timeout=FAREWELL)
+            for farewell in late:
+                farewell.cancel()
+            await asyncio.gather(*farewells, return_exceptions=True)
 
     def fail(self, job: Job, error: Exception) -> None:
         """Tell a run that it cannot be done."""
@@ -164,12 +178,22 @@ class Dispatch:
             self._changed.set()
 
     async def _compute(self, worker: Colleague, job: Job, index: int) -> None:
-        unseen = await worker.accept(job, self._orders[job.order.key])
-        if unseen:
-            raise WorkerError(f"{worker.facts.host} does not see {', '.join(unseen)}")
+        await worker.accept(job, self._orders[job.order.key])
         computed = await worker.compute(job, index)
         if computed is None:
             job.board.give_back(worker, index, failed=False)
+        elif job.closed or not job.board.is_wanted(index):
+            worker.discard(computed)
+        else:
+            await self._deliver(worker, job, computed)
+
+    async def _deliver(self, worker: Colleague, job: Job, computed: Computed) -> None:
+        """Tell a run of a segment when it stands in the work folder."""
+        index = computed.record["index"]
+        try:
+            computed = await worker.fetch(job, computed)
+        except VsrppError as error:  # there is no room here
+            self.fail(job, error)
             return
         others = job.board.finish(index, time.monotonic())
         if others is None or job.closed:

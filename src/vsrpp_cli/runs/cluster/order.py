@@ -1,5 +1,7 @@
 """What the driver and its workers on other nodes tell each other."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from vsrpp_cli.runs.plan import Plan
@@ -27,3 +29,19 @@ class Facts:
     """As in a plan: what the promise of identical frames depends on."""
     device: str
     """What the device is called."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a worker says to an order."""
+
+    lacking: tuple[str, ...]
+    """Paths of the plan that it neither sees nor has received: it cannot begin without them."""
+    sees_folder: bool
+    """Whether it writes segments into the driver's work folder itself."""
+
+
+def source_key(plan: Plan) -> str:
+    """Return what names the content of the plan's input."""
+    text = json.dumps(plan.source_fingerprint, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

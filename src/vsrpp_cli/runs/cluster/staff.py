@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vsrpp_cli.errors import DeviceError, ResumeRefusedError, WorkerError
+from vsrpp_cli.runs.cluster.carrier import Carrier
 from vsrpp_cli.runs.cluster.colleague import Colleague
 from vsrpp_cli.runs.cluster.dispatch import Dispatch, RefusedError, last_line
 from vsrpp_cli.runs.cluster.seats import Needs, Seat, seats, share_of_cores
@@ -32,6 +33,7 @@ class Staff:
 
     def __init__(self, ray: Any, dispatch: Dispatch, needs: Needs) -> None:
         self._ray, self._dispatch, self._needs = ray, dispatch, needs
+        self._carrier = Carrier()
         self._seated: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._given_up: dict[str, str] = {}
         """Nodes that nobody is hired on any more, and why."""
@@ -43,8 +45,9 @@ class Staff:
         """Have a worker at each seat of the cluster, as nodes come and go."""
         nodes = await asyncio.to_thread(self._ray.nodes)
         self._needs = replace(self._needs, threads=share_of_cores(nodes, self._needs))
-        if not seats(nodes, self._needs):
-            self._end(DeviceError(f"no node of the cluster has {self._needs.text}"))
+        if not seats(nodes, self._needs) and self._needs.workers is None:
+            text = f"no node of the cluster has {self._needs.text}: --workers N waits for N of them"
+            self._end(DeviceError(text))
         while True:
             self._fill(seats(nodes, self._needs))
             await asyncio.sleep(LOOK)
@@ -71,7 +74,7 @@ class Staff:
     async def _employ(self, seat: Seat) -> None:
         """Hire a worker and let it work; leave its seat when it is lost, after a while."""
         place = seat.node, seat.number
-        worker = Colleague(self._ray, seat)
+        worker = Colleague(self._ray, seat, self._carrier)
         try:
             await self._work(worker, place)
         except RefusedError:

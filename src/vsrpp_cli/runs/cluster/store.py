@@ -1,0 +1,74 @@
+"""What a node has received of inputs and checkpoints, named by content; its workers share it.
+
+It stays when a run ends, so that going on with a run sends nothing twice, and goes when nobody has
+used it for some days.
+"""
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from vsrpp_cli.durable import disk_errors
+from vsrpp_cli.runs.cluster.parcels import Parcel, lay_out, write_piece
+
+KEPT = 3 * 24 * 3600.0
+"""Seconds for which something is kept that nobody uses."""
+
+
+class Store:
+    """A folder of a node.
+
+    Raises:
+        DiskFullError, UsageError: methods that write, where there is no room or permission.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._expected: dict[str, Parcel] = {}
+
+    def find(self, key: str, name: str) -> Path | None:
+        """Return where what is named `name` stands that was kept under a key."""
+        path = self.root / key / name
+        with suppress(OSError):
+            os.utime(self.root / key)
+        return path if (self.root / key).is_dir() else None
+
+    def expect(self, key: str, parcel: Parcel) -> None:
+        """Make room for a parcel."""
+        self._expected[key] = parcel
+        with disk_errors(self.root):
+            shutil.rmtree(self._arriving(key), ignore_errors=True)
+            self._arriving(key).mkdir(parents=True)
+            lay_out(self._arriving(key), parcel)
+
+    def take_in(self, key: str, number: int, data: bytes) -> None:
+        """Take a piece of it."""
+        with disk_errors(self.root, len(data)):
+            write_piece(self._arriving(key), self._expected[key], number, data)
+
+    def keep(self, key: str) -> None:
+        """Take note that all pieces are there."""
+        del self._expected[key]
+        try:
+            self._arriving(key).rename(self.root / key)
+        except OSError:  # another run has brought the same meanwhile
+            shutil.rmtree(self._arriving(key), ignore_errors=True)
+
+    def scratch(self, key: str) -> Path:
+        """Return a folder for what this process makes for a run, creating it where needed."""
+        place = self.root / f"{key}.made-{os.getpid()}"
+        with disk_errors(self.root):
+            place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def _arriving(self, key: str) -> Path:
+        return self.root / f"{key}.part-{os.getpid()}"
+
+    def tidy(self) -> None:
+        """Remove what nobody has used for long, and what lost workers have left."""
+        with suppress(OSError):
+            for path in self.root.iterdir():
+                if time.time() - path.stat().st_mtime > KEPT:
+                    shutil.rmtree(path, ignore_errors=True)
