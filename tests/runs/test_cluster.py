@@ -11,7 +11,7 @@ from support.faults import Victim
 from support.rays import kill_a_worker, remove_a_node, small_cluster
 from vsrpp_cli.errors import Interrupted, ResumeRefusedError
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.planner import software
+from vsrpp_cli.runs.plans.planner import software
 from vsrpp_cli.runs.run import upscale
 from vsrpp_cli.runs.stop import StopToken
 
@@ -125,7 +125,7 @@ def test_a_driver_that_is_killed_is_gone_on_with(cluster, material, tmp_path):
 
 def test_workers_with_other_software_are_refused_or_named(run, monkeypatch, tmp_path):
     other = {**software(), "cpu": "another"}
-    monkeypatch.setattr("vsrpp_cli.runs.planner.software", lambda: other)
+    monkeypatch.setattr("vsrpp_cli.runs.plans.planner.software", lambda: other)
     monkeypatch.setattr("vsrpp_cli.runs.run.software", lambda: other)
     with pytest.raises(ResumeRefusedError, match="cpu was another, is"):
         run()

@@ -23,7 +23,7 @@ from vsrpp_cli.runs.cluster.parcels import (
     write_piece,
 )
 from vsrpp_cli.runs.cluster.store import KEPT, Store
-from vsrpp_cli.runs.planner import plan_only
+from vsrpp_cli.runs.plans.planner import plan_only
 from vsrpp_cli.runs.run import upscale
 
 OPTIONS = {"threads": 1, "segment": 3, "chunk": 3, "overlap": 0}

@@ -20,9 +20,9 @@ from vsrpp_cli.runs.cluster.parcels import (
     read_piece,
     write_piece,
 )
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segment import Computed
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.work.segment import Computed
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 AHEAD = 2
 """Pieces on their way to or from one worker at once."""

@@ -10,7 +10,7 @@ from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.cluster.order import Facts
 from vsrpp_cli.runs.cluster.remote_worker import RemoteWorker
 from vsrpp_cli.runs.cluster.seats import Seat
-from vsrpp_cli.runs.segment import Computed
+from vsrpp_cli.runs.work.segment import Computed
 
 THREADS = 4
 """Methods of a worker that may run at once: one computes, the others are short."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vsrpp_cli.errors import DeviceError, UsageError
-from vsrpp_cli.inference.device import available_cores
+from vsrpp_cli.inference.machine.device import available_cores
 
 LOCAL = "ray"
 """Means a cluster on this machine, for the run only."""

@@ -11,9 +11,9 @@ from vsrpp_cli.errors import ResourceError, VsrppError, WorkerError
 from vsrpp_cli.runs.cluster.board import TRIES
 from vsrpp_cli.runs.cluster.colleague import Colleague
 from vsrpp_cli.runs.cluster.job import Job
-from vsrpp_cli.runs.plan import software_changes
-from vsrpp_cli.runs.segment import Computed
-from vsrpp_cli.runs.workfolder import remove
+from vsrpp_cli.runs.plans.plan import software_changes
+from vsrpp_cli.runs.work.segment import Computed
+from vsrpp_cli.runs.work.workfolder import remove
 
 TICK = 1.0
 """Seconds between looks at what nobody tells of: slow segments, a wish to stop, progress."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from vsrpp_cli.runs.cluster.board import Board
 from vsrpp_cli.runs.cluster.order import Order
 from vsrpp_cli.runs.cluster.seats import Needs
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segment import Computed, remove_partial
+from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.work.segment import Computed, remove_partial
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from vsrpp_cli.runs.plan import Plan
+from vsrpp_cli.runs.plans.plan import Plan
 
 
 @dataclass(frozen=True)

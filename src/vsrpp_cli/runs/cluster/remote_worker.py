@@ -21,17 +21,17 @@ import torch
 from vsrpp_cli.checkpoints.cache import cache_root, sha256_of
 from vsrpp_cli.durable import disk_errors
 from vsrpp_cli.errors import VsrppError
-from vsrpp_cli.inference.device import device_name
 from vsrpp_cli.inference.engine import Engine
+from vsrpp_cli.inference.machine.device import device_name
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.cluster.order import Accepted, Facts, Order, source_key
 from vsrpp_cli.runs.cluster.parcels import Parcel, pack_whole, read_piece
 from vsrpp_cli.runs.cluster.store import Store
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.planner import software
-from vsrpp_cli.runs.segment import Computed, compute, measure
+from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.plans.planner import software
+from vsrpp_cli.runs.work.segment import Computed, compute, measure
+from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
 from vsrpp_cli.runs.workers.serial import load_engine
-from vsrpp_cli.runs.workfolder import WorkFolder, remove
 
 
 class _LeftOff(Exception):  # noqa: N818 - not a failure

@@ -5,10 +5,10 @@ from collections.abc import Callable, Generator, Sequence
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.runs.cluster.crew import Crew
 from vsrpp_cli.runs.cluster.job import Job, Remark
-from vsrpp_cli.runs.plan import Plan
-from vsrpp_cli.runs.segment import Computed, Finished, commit
+from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.workfolder import WorkFolder
+from vsrpp_cli.runs.work.segment import Computed, Finished, commit
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def run(
