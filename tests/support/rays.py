@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -28,9 +28,15 @@ def small_cluster(nodes=2):
 
 
 def workers():
-    """Return the processes of our workers on this machine."""
-    processes = psutil.process_iter(["cmdline"])
-    return [p for p in processes if (p.info["cmdline"] or [""])[0].startswith(WORKER)]
+    """Return the processes of our workers on the nodes that this process has started."""
+    names = [(process, _title(process)) for process in psutil.Process().children(recursive=True)]
+    return [process for process, name in names if name.startswith(WORKER)]
+
+
+def _title(process):
+    with suppress(psutil.Error):
+        return next(iter(process.cmdline()), "")
+    return ""
 
 
 def remove_a_node(cluster):
