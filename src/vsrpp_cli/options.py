@@ -30,6 +30,7 @@ CLUSTER = re.compile(r"ray|auto|(ray://)?[^\s/:]+:\d+")
 """What names a Ray cluster."""
 MIN_TILE = 64
 MIN_CHUNK = 2
+SCHEDULERS = ("slurm", "kubernetes", "script")
 
 
 BESIDE = {"pixels": False}

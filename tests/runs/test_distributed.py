@@ -3,13 +3,20 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from support.clips import tiny_checkpoint, write_clip
 from support.commands import frame_hashes
 from support.events import assert_events, events_of
+from vsrpp_cli.checkpoints import registry
+from vsrpp_cli.checkpoints.cache import place_of, sha256_of
 from vsrpp_cli.cli.main import execute
+from vsrpp_cli.runs.distributed import open_folder
+from vsrpp_cli.runs.path_map import PathMap, mapped
+from vsrpp_cli.runs.plans.relocation import relocated
 from vsrpp_cli.runs.work import segment
 
 
@@ -54,6 +61,76 @@ def test_what_moved_must_still_be_the_same(moved, capsys, name):
     other[name](moved / name)
     assert vsrpp("worker", moved / "out" / "o.mp4.vsrpp", 0) == 2
     assert name in capsys.readouterr().err
+
+
+def test_a_copy_of_the_tree_is_finished_beside_itself(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "copy")
+    folder = tmp_path / "copy" / "out" / "o.mp4.vsrpp"
+    assert vsrpp("worker", folder, 0, 1) == 0
+    assert vsrpp("join", folder) == 0
+    assert frame_hashes(tmp_path / "copy" / "out" / "o.mp4") == whole[1]
+    assert not (whole[0] / "out" / "o.mp4").exists()
+
+
+def test_files_are_found_where_the_user_says(whole, moved, tmp_path, capsys):
+    old = whole[0]
+    places = {"in.mp4": tmp_path / "films", "tiny.pth": tmp_path / "models"}
+    for name, place in places.items():
+        place.mkdir()
+        (moved / name).rename(place / name)
+    work = tmp_path / "scratch" / "o.mp4.vsrpp"
+    shutil.move(moved / "out" / "o.mp4.vsrpp", work)
+    model = ("--path-map", f"{old}/tiny.pth={places['tiny.pth']}/tiny.pth")
+    assert vsrpp("worker", work, 0, *model) == 3
+    assert f"{old}/in.mp4: no such file or folder; give --path-map" in capsys.readouterr().err
+    films = ("--path-map", f"{old}={places['in.mp4']}")
+    assert vsrpp("worker", work, 0, *films) == 4
+    told = capsys.readouterr().err
+    assert f"{places['in.mp4']}/tiny.pth: the weights of" in told
+    assert vsrpp("worker", work, 0, 1, *films, *model) == 0
+    (tmp_path / "done").mkdir()
+    assert vsrpp("join", work, *films, "--path-map", f"{old}/out={tmp_path / 'done'}") == 0
+    assert frame_hashes(tmp_path / "done" / "o.mp4") == whole[1]
+
+
+def test_a_file_counts_by_its_content_not_by_its_name(whole, tmp_path, capsys):
+    place = tmp_path / "here"
+    shutil.copytree(whole[0], place)
+    folder = place / "out" / "o.mp4.vsrpp"
+    write_clip(place / "in.mp4", 7)
+    assert vsrpp("worker", folder, 0) == 0  # the one that the plan names is still there
+    assert vsrpp("worker", folder, 1, "--path-map", f"{whole[0]}={place}") == 2
+    told = capsys.readouterr().err
+    assert f"{place / 'in.mp4'} is not the file that the plan was made for" in told
+
+
+def test_weights_are_found_where_this_machine_keeps_its_own(whole):
+    folder, plan = open_folder(str(whole[0] / "out" / "o.mp4.vsrpp"))
+    row = registry.embedded_model()
+    elsewhere = replace(
+        plan.models[0],
+        path="/opt/venv/weights/compact.safetensors",
+        sha256=sha256_of(place_of(row)),
+    )
+    found = relocated(replace(plan, models=(elsewhere,)), folder.path)
+    assert found.models[0].path == str(place_of(row))
+
+
+def test_the_map_that_says_most_counts():
+    maps = [PathMap(Path("/a"), Path("/1")), PathMap(Path("/a/b"), Path("/2"))]
+    assert mapped("/a/b/c.mp4", maps) == "/2/c.mp4"
+    assert mapped("/a/bb/c.mp4", maps) == "/1/bb/c.mp4"
+    assert mapped("/a/b", maps) == "/2"
+    assert mapped("/aa", maps) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("/a", "must be OLD=NEW"), ("=/", "must be OLD=NEW"), ("/a=/none", "/none is not here")],
+)
+def test_maps_that_mean_nothing_are_refused(whole, capsys, text, message):
+    assert vsrpp("worker", whole[0] / "out" / "o.mp4.vsrpp", 0, "--path-map", text) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_worker_refuses_what_other_software_planned(whole, tmp_path, capsys):

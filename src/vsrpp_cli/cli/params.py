@@ -21,6 +21,7 @@ from vsrpp_cli.options import (
     rational,
     seconds,
 )
+from vsrpp_cli.runs.path_map import parse_path_map
 
 
 class Parsed(click.ParamType[Any]):
@@ -66,6 +67,7 @@ RATIO = Parsed("ratio", rational)
 SECONDS = Parsed("time", seconds)
 BYTES = Parsed("size", byte_size)
 KEY_VALUE = Parsed("key=value", _key_value)
+PATH_MAP = Parsed("old=new", parse_path_map)
 WORKERS = Parsed("auto|number", _workers)
 
 
@@ -132,6 +134,11 @@ overwrite_option = output("-y", "--yes", "overwrite", is_flag=True,
 verify_option = output(
     "--no-verify", "verify", is_flag=True, flag_value=False, default=True,
     help="Do not decode the finished file to check it.",
+)  # fmt: skip
+path_map_option = option(
+    "--path-map", "maps", type=PATH_MAP, multiple=True, metavar="OLD=NEW",
+    heading=Heading.MACHINES,
+    help="Look for the plan's files below OLD in NEW on this machine; may be repeated.",
 )  # fmt: skip
 keep_work_option = run("--keep-work", is_flag=True, help="Keep the work folder after the run.")
 

@@ -1,26 +1,35 @@
 """Carrying out a written plan piece by piece, as `vsrpp worker` and `vsrpp join` do."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import ResumeRefusedError, UsageError
 from vsrpp_cli.inference.machine.device import available_devices, resolve_device
+from vsrpp_cli.runs.path_map import PathMap
 from vsrpp_cli.runs.plans.plan import Plan, software_changes
 from vsrpp_cli.runs.plans.planner import software
-from vsrpp_cli.runs.plans.relocation import relocated
+from vsrpp_cli.runs.plans.relocation import check_models, check_source, relocated
 from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import join, naming_bytes
 from vsrpp_cli.runs.scheduler import shared_out
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.work.segment import finished_segments, worker
+from vsrpp_cli.runs.work.segment import finished_segments, named_segments, worker
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
 
+POLL = 5.0
+"""Seconds between two looks at what workers have done, which may be a thousand small files."""
 
-def open_folder(path: str) -> tuple[WorkFolder, Plan]:
+
+def open_folder(path: str, maps: Sequence[PathMap] = ()) -> tuple[WorkFolder, Plan]:
     """Return the work folder at `path`, which may also name its `plan.json`, and the plan.
+
+    Args:
+        path: of the folder.
+        maps: what folders of the plan are called on this machine.
 
     Raises:
         UsageError: there is no plan.
@@ -29,7 +38,7 @@ def open_folder(path: str) -> tuple[WorkFolder, Plan]:
     folder = WorkFolder(place if place.is_dir() else place.parent)
     if not folder.plan.exists():
         raise UsageError(f"{path} holds no plan: make one with vsrpp plan --write")
-    return folder, relocated(Plan.read(folder.plan), folder.path)
+    return folder, relocated(Plan.read(folder.plan), folder.path, maps)
 
 
 @dataclass(frozen=True)
@@ -42,18 +51,25 @@ class Share:
     """Its segments, each once."""
 
 
-def share(path: str, numbers: Sequence[int], tasks: int | None = None) -> Share:
+def share(
+    path: str,
+    numbers: Sequence[int],
+    tasks: int | None = None,
+    *,
+    maps: Sequence[PathMap] = (),
+) -> Share:
     """Return the segments of some of the tasks that a plan is shared out to.
 
     Args:
         path: the work folder.
         numbers: of the tasks.
         tasks: how many there are in all; None where each segment is one.
+        maps: what folders of the plan are called on this machine.
 
     Raises:
         UsageError: there is no plan, or it has no such task.
     """
-    folder, plan = open_folder(path)
+    folder, plan = open_folder(path, maps)
     return Share(folder, plan, shared_out(numbers, tasks, len(plan.segments)))
 
 
@@ -71,6 +87,7 @@ def compute(
     Raises:
         UsageError: the run itself holds the folder, or the device is of another kind.
         ResumeRefusedError: this machine's software would give other frames than the plan's.
+        InputError, ModelUnavailableError: input or model are not on this machine.
         Terminated, Interrupted: segments are left because the worker was told to stop.
     """
     folder, plan = mine.folder, mine.plan
@@ -80,6 +97,8 @@ def compute(
             "differ: give all workers the same, or plan anew with --restart"
         )
     place = _place(plan, device)
+    check_source(plan)
+    check_models(plan)
     with folder.locked(shared=True), naming_bytes(plan, folder, Path(plan.output.path)):
         yield from _computed(mine, _missing(mine, say), place, stop)
 
@@ -132,16 +151,43 @@ def _computed(mine: Share, missing: list[int], device: str, stop: StopToken) -> 
         yield Progress(phase="compute", done=done, total=total, segment=following)
 
 
+def wait_for_workers(path: str, say: Callable[[str], None]) -> None:
+    """Return when all segments are said to be done; look again every few seconds.
+
+    Args:
+        path: the work folder.
+        say: takes a line of text; told how far it is.
+
+    Raises:
+        UsageError: there is no plan.
+    """
+    folder, plan = open_folder(path)
+    total, told = len(plan.segments), -1
+    while (count := len(named_segments(folder))) < total:
+        if count != told:
+            say(f"waiting for workers: {count} of {total} segments are done")
+            told = count
+        time.sleep(POLL)
+
+
 def finish(
-    path: str, *, verify: bool, keep_work: bool, overwrite: bool, on_progress: OnProgress = ignore
+    path: str,
+    *,
+    verify: bool,
+    keep_work: bool,
+    overwrite: bool,
+    maps: Sequence[PathMap] = (),
+    on_progress: OnProgress = ignore,
 ) -> Report:
     """Join, verify and publish; then remove the work folder unless `keep_work`.
 
     Raises:
         UsageError: segments are missing, or the output exists and `overwrite` is false.
+        InputError, ResumeRefusedError: the source is not here, or is another file.
         VerificationError: the result is not what the plan says.
     """
-    folder, plan = open_folder(path)
+    folder, plan = open_folder(path, maps)
+    check_source(plan)
     with folder.locked():
         report = join(plan, folder, decode=verify, overwrite=overwrite, on_progress=on_progress)
         if not keep_work:

@@ -1,9 +1,12 @@
 """`vsrpp join`: the end of a run whose segments were computed by workers."""
 
+from functools import partial
+from typing import Any
+
 import click
 
 from vsrpp_cli.cli import params
-from vsrpp_cli.cli.command import Command
+from vsrpp_cli.cli.command import Command, Heading, option
 from vsrpp_cli.cli.events import progress_option
 from vsrpp_cli.cli.progress import make_display, tell_result
 
@@ -14,16 +17,23 @@ vsrpp join film_x4.mp4.vsrpp
 
 @click.command("join", cls=Command, examples=EXAMPLES)
 @click.argument("plan", type=click.Path(exists=True))
+@option(
+    "--wait",
+    is_flag=True,
+    heading=Heading.MACHINES,
+    help="Wait until workers have computed all segments.",
+)
+@params.path_map_option
 @params.overwrite_option
 @params.verify_option
 @params.keep_work_option
 @progress_option
-def command(*, plan: str, verify: bool, keep_work: bool, overwrite: bool, progress: str) -> None:
+def command(*, plan: str, wait: bool, progress: str, **values: Any) -> None:
     """Join the segments of PLAN, a work folder, verify the result and give it its name."""
-    from vsrpp_cli.runs.distributed import finish
+    from vsrpp_cli.runs.distributed import finish, wait_for_workers
 
     with make_display(progress) as display:
-        report = finish(
-            plan, verify=verify, keep_work=keep_work, overwrite=overwrite, on_progress=display
-        )
+        if wait:
+            wait_for_workers(plan, partial(display.tell, "resume"))
+        report = finish(plan, **values, on_progress=display)
     tell_result(progress, report.summary(display.told), report)

@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrpp_cli.cli import params
-from vsrpp_cli.cli.command import option
+from vsrpp_cli.cli.command import Heading, option
 from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.text import echo
-from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.errors import UsageError
+from vsrpp_cli.options import SCHEDULERS, UpscaleOptions
 from vsrpp_cli.records import to_json
+from vsrpp_cli.runs.emit.claims import parse_claim
 
 if TYPE_CHECKING:
     from vsrpp_cli.runs.plans.plan import Plan
+    from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 EXAMPLES = """
 vsrpp plan film.mp4
 vsrpp plan film.mp4 film_x4.mp4 --json
 vsrpp plan film.mp4 film_x4.mp4 --write
+vsrpp plan film.mp4 film_x4.mp4 --write --emit slurm
 """
+
+
+CLAIM = params.Parsed("name=folder", parse_claim)
 
 
 @click.command("plan", cls=RunCommand, examples=EXAMPLES)
@@ -33,13 +40,46 @@ vsrpp plan film.mp4 film_x4.mp4 --write
 @params.run_options
 @params.config_option
 @option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
-@option("--write", is_flag=True, help="Write the plan into OUTPUT's work folder, for workers.")
+@option(
+    "--write",
+    is_flag=True,
+    heading=Heading.MACHINES,
+    help="Write the plan into OUTPUT's work folder, for workers.",
+)
+@option(
+    "--emit",
+    type=click.Choice(SCHEDULERS),
+    heading=Heading.MACHINES,
+    help="Print a job that carries out the written plan.",
+)
+@option(
+    "--tasks",
+    type=params.COUNT,
+    metavar="N",
+    heading=Heading.MACHINES,
+    help="Share the segments out to N tasks.  [default: one each, 1000 at most]",
+)
+@option(
+    "--image",
+    heading=Heading.MACHINES,
+    help="Container image of Kubernetes' pods.  [default: vsrpp:cpu or vsrpp:cuda]",
+)
+@option(
+    "--claim",
+    "claims",
+    type=CLAIM,
+    multiple=True,
+    metavar="NAME=FOLDER",
+    heading=Heading.MACHINES,
+    help="Mount a volume claim of Kubernetes; may be repeated.  [default: folders of the nodes]",
+)
 def command(
     *,
     input: str,
     output: str | None,
     as_json: bool,
     write: bool,
+    emit: str | None,
     **values: Any,
 ) -> None:
     """Show what upscaling INPUT (into OUTPUT) would do; computes nothing.
@@ -49,14 +89,25 @@ def command(
     """
     from vsrpp_cli.runs.plans.planner import plan_only
 
+    if emit and (as_json or not write):
+        raise UsageError("--emit: needs --write, and prints a job instead of the plan (--json)")
+    wishes = {name: values.pop(name) for name in ("tasks", "image", "claims")}
     options = params.make_options(values)
-    plan = _written(input, output, options) if write else plan_only(input, output, options)
-    if as_json or not write:
-        show_plan(plan, options, as_json=as_json)
+    if not write:
+        show_plan(plan_only(input, output, options), options, as_json=as_json)
+        return
+    folder, plan = _written(input, output, options)
+    if emit:
+        from vsrpp_cli.runs.emit.formats import FORMATS
+        from vsrpp_cli.runs.emit.job import make_job
+
+        click.echo(FORMATS[emit](make_job(folder, plan, **wishes)), nl=False)
+    elif as_json:
+        show_plan(plan, options, as_json=True)
 
 
-def _written(input: str, output: str | None, options: UpscaleOptions) -> "Plan":
-    """Leave the plan in its work folder, say where, and return it."""
+def _written(input: str, output: str | None, options: UpscaleOptions) -> "tuple[WorkFolder, Plan]":
+    """Leave the plan in its work folder, say where, and return both."""
     from vsrpp_cli.runs.destination import output_name
     from vsrpp_cli.runs.plans.plan import Plan
     from vsrpp_cli.runs.run import write_plan
@@ -64,7 +115,7 @@ def _written(input: str, output: str | None, options: UpscaleOptions) -> "Plan":
     folder = write_plan(input, output or output_name(Path(input)), options)
     plan = Plan.read(folder.plan)
     echo(f"{folder.path}: segments 0 to {len(plan.segments) - 1}", err=True)
-    return plan
+    return folder, plan
 
 
 def show_plan(plan: "Plan", options: UpscaleOptions, *, as_json: bool = False) -> None:

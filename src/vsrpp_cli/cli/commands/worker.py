@@ -5,42 +5,48 @@ from functools import partial
 
 import click
 
-from vsrpp_cli.cli.command import Command
+from vsrpp_cli.cli import params
+from vsrpp_cli.cli.command import Command, Heading, option
 from vsrpp_cli.cli.events import progress_option, write_result
-from vsrpp_cli.cli.params import computing, run
 from vsrpp_cli.cli.progress import make_display
 from vsrpp_cli.cli.signals import stoppable
+from vsrpp_cli.runs.path_map import PathMap
 from vsrpp_cli.runs.stop import StopToken
 
 EXAMPLES = """
 vsrpp worker film_x4.mp4.vsrpp 0 1 2
+vsrpp worker film_x4.mp4.vsrpp 3 --of 40
 """
 
 
 @click.command("worker", cls=Command, examples=EXAMPLES)
 @click.argument("plan", type=click.Path(exists=True))
 @click.argument("segments", type=int, nargs=-1, metavar="[K...]")
-@computing(
+@option(
     "--of",
     "tasks",
-    type=click.IntRange(min=1),
+    type=params.COUNT,
     metavar="N",
-    help="K is one of N tasks and stands for segments K, K + N, K + 2N, ...",
+    heading=Heading.MACHINES,
+    help="Take K as one of N tasks: segments K, K + N, K + 2N, ...",
 )
-@computing(
+@option(
     "--device",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:N or mps; of the kind that the plan was made for.",
+    heading=Heading.COMPUTING,
+    help="Compute on cpu, cuda, cuda:N or mps, of the kind that the plan names.",
 )
-@run(
+@option(
     "--grace",
     type=click.FloatRange(min=0),
     default=25,
     show_default=True,
     metavar="SECONDS",
-    help="After SIGTERM, until a segment not finished is given up.",
+    heading=Heading.MACHINES,
+    help="Give up an unfinished segment so long after SIGTERM.",
 )
+@params.path_map_option
 @progress_option
 def command(
     *,
@@ -49,6 +55,7 @@ def command(
     tasks: int | None,
     device: str,
     grace: float,
+    maps: tuple[PathMap, ...],
     progress: str,
 ) -> None:
     """Compute and commit segments K... of PLAN, a work folder made by `vsrpp plan --write`.
@@ -60,7 +67,7 @@ def command(
     from vsrpp_cli.runs.scheduler import task_number
 
     stop = StopToken()
-    mine = share(plan, segments or (task_number(os.environ),), tasks)
+    mine = share(plan, segments or (task_number(os.environ),), tasks, maps=maps)
     with (
         make_display(progress) as display,
         stoppable(stop, partial(display.tell, "stop"), grace),

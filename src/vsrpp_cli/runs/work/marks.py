@@ -36,6 +36,11 @@ def write_mark(folder: WorkFolder, record: dict[str, Any]) -> None:
     write_durably(path, to_bytes(record), temporary=temporary)
 
 
+def marked(folder: WorkFolder) -> set[int]:
+    """Return which segments there are marks of, without reading them."""
+    return {int(path.stem) for path in folder.segments.glob("*.done")}
+
+
 def read_marks(folder: WorkFolder, only: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield the records of the segments that workers have done, or that of one."""
     if only is not None:

@@ -29,7 +29,7 @@ from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.work.disk import Done
-from vsrpp_cli.runs.work.marks import read_marks, write_mark
+from vsrpp_cli.runs.work.marks import marked, read_marks, write_mark
 from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
 from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
 
@@ -315,6 +315,11 @@ def _journaled(folder: WorkFolder, only: int | None = None) -> Iterator[dict[str
 def _last(records: Iterable[dict[str, Any]]) -> Iterable[Finished]:
     """Return what is said last of each segment."""
     return {record["index"]: _finished(record) for record in records}.values()
+
+
+def named_segments(folder: WorkFolder) -> set[int]:
+    """Return which segments are said to be done, without looking at them."""
+    return marked(folder) | {record["index"] for record in _journaled(folder)}
 
 
 def noted(folder: WorkFolder) -> Done:
