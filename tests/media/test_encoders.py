@@ -19,7 +19,7 @@ from vsrpp_cli.media.encode.codec import try_out
 from vsrpp_cli.media.encode.encoder_table import HARDWARE, ROWS
 from vsrpp_cli.media.encode.h264_levels import h264_level
 from vsrpp_cli.media.encode.selection import resolve
-from vsrpp_cli.media.types import ColorSpec, HdrMetadata, Scan
+from vsrpp_cli.media.types import ColorSpec, HdrMetadata, Loss, Scan
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 
@@ -74,13 +74,21 @@ def test_suffix_and_source_choose_encoder_and_pixel_format(settle, name, source,
 @pytest.mark.parametrize(
     ("source", "options", "loss"),
     [
-        (DEEP, {"codec": "vp9"}, "10 bits a component become 8"),
-        ({"pix_fmt": "bgra", "has_alpha": True}, {}, "transparency is dropped"),
-        ({"pix_fmt": "yuv444p"}, {"codec": "av1"}, "4:4:4 chroma becomes 4:2:0"),
+        (DEEP, {"codec": "vp9"}, ("depth", "10 bits a component become 8")),
+        ({"pix_fmt": "bgra", "has_alpha": True}, {}, ("transparency", "transparency is dropped")),
+        ({"pix_fmt": "yuv444p"}, {"codec": "av1"}, ("chroma", "4:4:4 chroma becomes 4:2:0")),
+        ({"losses": (Loss(kind="captions", text="captions go"),)}, {}, ("captions", "captions go")),
     ],
 )
 def test_what_the_encoder_cannot_keep_is_a_loss(settle, source, options, loss):
-    assert any(loss in text for text in settle("o.mkv", source=source, **options).losses)
+    kind, text = loss
+    found = settle("o.mkv", source=source, **options).losses
+    assert any(one.kind == kind and text in one.text for one in found)
+
+
+def test_a_word_in_a_note_makes_no_loss(settle):
+    notes = ("two frames were dropped by the camera",)
+    assert settle("o.mkv", source={"notes": notes}).losses == ()
 
 
 def test_a_plain_source_loses_nothing(settle):

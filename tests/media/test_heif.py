@@ -95,7 +95,7 @@ def test_transparency_in_a_picture_of_its_own_is_said_and_strictly_refused(tmp_p
     path = tmp_path / "cut out.avif"
     write_heif(path, [picture, alpha], references=[(b"auxl", 2, (1,))], brand=b"avif")
     source = open_source(path)
-    assert [n for n in source.info.notes if "dropped" in n] == [
+    assert [loss.text for loss in source.info.losses] == [
         "transparency in a picture of its own (HEIC, AVIF) is dropped: taken as opaque"
     ]
     assert corners(path) == ["R", "G", "B", "W"]

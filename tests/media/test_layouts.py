@@ -145,7 +145,7 @@ def test_mov_and_images_have_no_place_for_it_and_that_is_a_loss(tmp_path):
     boxes = st3d(2) + sv3d(SPHERES["equirectangular"])
     path = with_boxes(write_numbered(tmp_path / "in.mp4", 3, options=FAST), boxes)
     plan = produce(path, tmp_path / "out.mov")
-    assert plan.encode.losses == (
+    assert tuple(loss.text for loss in plan.encode.losses) == (
         "the 3D layout (left_right) is dropped: MOV has no place for it",
         "the spherical mapping (equirectangular) is dropped: MOV has no place for it",
     )

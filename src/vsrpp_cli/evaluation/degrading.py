@@ -104,10 +104,11 @@ def degrade_input(
         made = Assembly([segment], scan, info, plan, joined, decode=options.verify).run()
         fsync_tree(joined)
         publish(joined, output.absolute())
-    said = (*info.notes, *scan.notes, *settings.notes, *settings.losses, *made.notes)
-    said += made.deviations
-    reasons = tuple(choice.reason for choice in made.streams if choice.reason)
-    return Degraded(str(output), scan.frames, settings.width, settings.height, said + reasons)
+    losses = [loss.text for loss in (*info.losses, *settings.losses)]
+    reasons = [choice.reason for choice in made.streams if choice.reason]
+    said = (*info.notes, *scan.notes, *settings.notes, *losses, *made.notes, *made.deviations)
+    notes = tuple(dict.fromkeys((*said, *reasons)))
+    return Degraded(str(output), scan.frames, settings.width, settings.height, notes)
 
 
 def _refuse_nonsense(path: Path, output: Path, options: UpscaleOptions) -> None:

@@ -19,6 +19,9 @@ Part = Literal[StreamKind, "cover", "chapters", "metadata"]
 Action = Literal["copy", "transcode", "drop"]
 FieldOrder = Literal["progressive", "top", "bottom", "mixed"]
 Timing = Literal["stream", "file", "fps", "assumed"]
+LossKind = Literal[
+    "depth", "chroma", "transparency", "hdr", "captions", "profile", "stereo", "spherical"
+]
 
 
 class Frame(NamedTuple):
@@ -58,6 +61,15 @@ class HdrMetadata:
     """Minimum and maximum of the mastering display, cd/m2."""
     max_cll: int | None = None
     max_fall: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Something of the source's pictures that the output does not keep."""
+
+    kind: LossKind
+    text: str
+    """A sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +142,9 @@ class SourceInfo:
     spherical: Spherical | None = None
     streams: tuple[StreamInfo, ...] = ()
     notes: tuple[str, ...] = ()
-    """Sentences for the user: what was guessed, odd, or will be lost."""
+    """Sentences for the user: what was guessed, or is odd."""
+    losses: tuple[Loss, ...] = ()
+    """What no video made from it keeps."""
     timing: Timing = "stream"
     """Where pts come from: the `stream`; for frames `file` (timestamps.txt), `fps` (told by the
     user) or `assumed`."""
@@ -239,8 +253,8 @@ class EncodeSettings:
     """Whether beginning or end of the source are left out on request, and its sound with them."""
     notes: tuple[str, ...] = ()
     """Sentences for the user about what was chosen and why."""
-    losses: tuple[str, ...] = ()
-    """What of the source's picture the output cannot keep; `--strict` refuses these."""
+    losses: tuple[Loss, ...] = ()
+    """What of the source's pictures the output cannot keep; strict runs refuse these."""
 
 
 class SegmentStats(NamedTuple):

@@ -31,7 +31,7 @@ from vsrpp_cli.media.decode.side_data import (
 from vsrpp_cli.media.decode.timestamp_repair import usual_step
 from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import fraction
-from vsrpp_cli.media.types import ColorSpec, FieldOrder, SourceInfo, StreamInfo
+from vsrpp_cli.media.types import ColorSpec, FieldOrder, Loss, SourceInfo, StreamInfo
 
 FALLBACK_RATE = Fraction(25)
 """Frames per second of a track that says nothing about it."""
@@ -225,8 +225,9 @@ def _source_info(
         *_color_notes(color, frame),
         *_crop_notes(crop),
         *_track_notes(path, container, others),
-        *_loss_notes(stream, frame, text),
+        *_decoding_notes(stream, frame, text),
     ]
+    losses = [*_losses(frame, text), *_heif_losses(path, container)]
     files = demuxer_row(container.format.name)
     return SourceInfo(
         path=str(Path(path).absolute()),
@@ -256,6 +257,7 @@ def _source_info(
         spherical=spherical_mapping(frame),
         streams=others,
         notes=tuple(notes),
+        losses=tuple(losses),
     )
 
 
@@ -363,16 +365,27 @@ def _track_notes(
         yield f"{tracks}: --video-track chooses another"
 
 
-def _loss_notes(stream: VideoStream, frame: VideoFrame, text: str) -> Iterator[str]:
+def _losses(frame: VideoFrame, text: str) -> Iterator[Loss]:
     """Name what belongs to the pictures and does not survive decoding."""
-    if "DOVI configuration record" in text or side_data(frame, "DOVI_METADATA"):
-        yield "Dolby Vision metadata is dropped: the base layer alone is upscaled"
-        if re.search(r"profile: 5\b", text):
-            yield "Dolby Vision profile 5 has no usable base layer: expect wrong colours"
+    if _has_dolby_vision(frame, text):
+        yield Loss(
+            kind="hdr", text="Dolby Vision metadata is dropped: the base layer alone is upscaled"
+        )
     if side_data(frame, "DYNAMIC_HDR_PLUS"):
-        yield "HDR10+ metadata is dropped"
+        yield Loss(kind="hdr", text="HDR10+ metadata is dropped")
     if side_data(frame, "A53_CC"):
-        yield "closed captions inside the pictures (CEA-608/708) are dropped"
+        captions = "closed captions inside the pictures (CEA-608/708) are dropped"
+        yield Loss(kind="captions", text=captions)
+
+
+def _has_dolby_vision(frame: VideoFrame, text: str) -> bool:
+    return "DOVI configuration record" in text or bool(side_data(frame, "DOVI_METADATA"))
+
+
+def _decoding_notes(stream: VideoStream, frame: VideoFrame, text: str) -> Iterator[str]:
+    """Say which pictures will not look as they should."""
+    if _has_dolby_vision(frame, text) and re.search(r"profile: 5\b", text):
+        yield "Dolby Vision profile 5 has no usable base layer: expect wrong colours"
     if track_tag(stream, "alpha_mode") == "1" and not has_alpha(frame.format):
         yield f"transparency of {stream.codec_context.name} is not read: taken as opaque"
 
@@ -383,12 +396,21 @@ def _others(container: InputContainer, index: int) -> list[Stream]:
     return [s for s in container.streams if s.index != index and not (heif and s.type == "video")]
 
 
-def _heif_notes(path: str, container: InputContainer) -> Iterator[str]:
+def _has_heif_alpha(path: str) -> bool:
     with Path(path).open("rb") as file:
-        alpha = AUXILIARY in file.read(1 << 20)
-    if alpha:
-        yield "transparency in a picture of its own (HEIC, AVIF) is dropped: taken as opaque"
-    elif more := len(container.streams.video) - 1:
+        return AUXILIARY in file.read(1 << 20)
+
+
+def _heif_losses(path: str, container: InputContainer) -> Iterator[Loss]:
+    if is_heif(container) and _has_heif_alpha(path):
+        text = "transparency in a picture of its own (HEIC, AVIF) is dropped: taken as opaque"
+        yield Loss(kind="transparency", text=text)
+
+
+def _heif_notes(path: str, container: InputContainer) -> Iterator[str]:
+    if _has_heif_alpha(path):
+        return
+    if more := len(container.streams.video) - 1:
         yield (
             f"{more} further pictures (thumbnails, depth, gain maps and the like) are not read; "
             "--video-track chooses another picture"

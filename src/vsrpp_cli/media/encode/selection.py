@@ -32,7 +32,7 @@ from vsrpp_cli.media.encode.pixel_formats import PixelFormat, closest, describe,
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import encoder_format
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
-from vsrpp_cli.media.types import ColorSpec, EncodeSettings, SourceInfo, Spherical
+from vsrpp_cli.media.types import ColorSpec, EncodeSettings, Loss, SourceInfo, Spherical
 from vsrpp_cli.options import UpscaleOptions
 
 TRIALS_AT_ONCE = 4
@@ -432,21 +432,29 @@ def _losses(
     container: ContainerRow,
     row: EncoderRow,
     settings: EncodeSettings,
-) -> tuple[str, ...]:
+) -> tuple[Loss, ...]:
     """Return what of the picture's properties is lost without the user having asked for it."""
     have, source = describe(settings.pix_fmt), describe(info.pix_fmt)
-    losses = []
+    layout = _layout_losses(info, settings.stereo, settings.spherical, container.title)
+    losses = [*info.losses, *layout]
     if options.pix_fmt is None and info.bit_depth > have.depth and have.depth < 10:
-        losses.append(f"{info.bit_depth} bits a component become {have.depth} ({row.encoder})")
+        losses.append(_fewer_bits(info, have.depth, row.encoder))
     if info.has_alpha and not settings.keep_alpha:
-        losses.append(f"transparency is dropped ({row.coding} in {container.title} holds none)")
+        losses.append(_opaque(f"{row.coding} in {container.title}"))
     colorful = options.pix_fmt is None and not source.rgb and not source.gray
     if colorful and (have.chroma_x, have.chroma_y) > (source.chroma_x, source.chroma_y):
-        losses.append(f"{source.subsampling} chroma becomes {have.subsampling} ({row.encoder})")
-    losses += _layout_losses(info, settings.stereo, settings.spherical, container.title)
-    # The prober says what no output of ours can keep, e.g. Dolby Vision's second layer.
-    losses += [note for note in info.notes if " dropped" in note]
+        text = f"{source.subsampling} chroma becomes {have.subsampling} ({row.encoder})"
+        losses.append(Loss(kind="chroma", text=text))
     return tuple(losses)
+
+
+def _fewer_bits(info: SourceInfo, depth: int, holder: str) -> Loss:
+    text = f"{info.bit_depth} bits a component become {depth} ({holder})"
+    return Loss(kind="depth", text=text)
+
+
+def _opaque(holder: str) -> Loss:
+    return Loss(kind="transparency", text=f"transparency is dropped ({holder} holds none)")
 
 
 def _mapping(info: SourceInfo, container: ContainerRow, width: int) -> Spherical | None:
@@ -459,15 +467,18 @@ def _mapping(info: SourceInfo, container: ContainerRow, width: int) -> Spherical
 
 def _layout_losses(
     info: SourceInfo, stereo: str, spherical: Spherical | None, title: str
-) -> Iterator[str]:
+) -> Iterator[Loss]:
     """Say which arrangement of pictures, of these two, the output does not name."""
     if info.stereo == MULTIVIEW:
-        yield "the second view of 3D video (MV-HEVC) is dropped: only the first one is decoded"
+        text = "the second view of 3D video (MV-HEVC) is dropped: only the first one is decoded"
+        yield Loss(kind="stereo", text=text)
     elif info.stereo != stereo:
-        yield f"the 3D layout ({info.stereo}) is dropped: {title} has no place for it"
+        text = f"the 3D layout ({info.stereo}) is dropped: {title} has no place for it"
+        yield Loss(kind="stereo", text=text)
     if info.spherical is not None and spherical is None:
         projection = info.spherical.projection
-        yield f"the spherical mapping ({projection}) is dropped: {title} has no place for it"
+        text = f"the spherical mapping ({projection}) is dropped: {title} has no place for it"
+        yield Loss(kind="spherical", text=text)
 
 
 def _resolve_frames(
@@ -483,14 +494,13 @@ def _resolve_frames(
     alpha = info.has_alpha and row.alpha
     gray = describe(info.pix_fmt).gray and row.deep_layouts is not None
     shape = output_shape(info, options, scale=scale, multiples=(1, 1))
-    losses = []
+    losses = [*_layout_losses(info, "", None, kind.upper())]
     if info.bit_depth > depth:
-        losses.append(f"{info.bit_depth} bits a component become {depth} ({kind})")
+        losses.append(_fewer_bits(info, depth, kind))
     if info.has_alpha and not alpha:
-        losses.append(f"transparency is dropped ({kind} holds none)")
+        losses.append(_opaque(kind))
     if info.hdr:
-        losses.append("images have no place for HDR metadata")
-    losses += _layout_losses(info, "", None, kind.upper())
+        losses.append(Loss(kind="hdr", text="images have no place for HDR metadata"))
     notes = shape.notes
     if info.kind == "video" and not output.suffix and not output.is_dir():
         becomes = f"a folder of {kind.upper()} frames without sound"

@@ -25,7 +25,7 @@ from vsrpp_cli.media.images.pixels import encoder_format, read_image
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.media.images.timestamps_file import Timestamps, read_timestamps, usual_rate
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
-from vsrpp_cli.media.types import ColorSpec, Frame, Scan, SourceInfo, Timing
+from vsrpp_cli.media.types import ColorSpec, Frame, Loss, Scan, SourceInfo, Timing
 
 ASSUMED_RATE = Fraction(25)
 """Frames per second where neither `--fps` nor `timestamps.txt` says (as FFmpeg assumes)."""
@@ -237,7 +237,14 @@ class ImageSource:
             frame_estimate=len(self.files),
             timing=self._timing.origin,
             notes=self._notes(),
+            losses=self._losses(),
         )
+
+    def _losses(self) -> tuple[Loss, ...]:
+        if not any(h.icc for h in self.headers):
+            return ()
+        text = "embedded ICC profiles are dropped; pixel values are kept as they are"
+        return (Loss(kind="profile", text=text),)
 
     def _notes(self) -> tuple[str, ...]:
         notes = [*self._timing.notes, *numbering_notes(self.files)]
@@ -247,8 +254,6 @@ class ImageSource:
             notes.append("8-bit and 16-bit frames are mixed: all are taken as 16-bit")
         if len(formats) > 1:
             notes.append(f"frames of several formats are mixed: {', '.join(formats)}")
-        if any(h.icc for h in self.headers):
-            notes.append("embedded ICC profiles are dropped; pixel values are kept as they are")
         if any(h.cmyk for h in self.headers):
             notes.append("CMYK is converted to RGB without a profile, as image viewers do")
         if any(h.animated for h in self.headers):

@@ -80,7 +80,8 @@ def plan_streams(
         StrictError: something would be lost and `options.strict` is set; names everything.
     """
     choices = _choose(info, settings, options, scan)
-    losses = [*settings.losses, *(choice.reason for choice in choices if choice.loss)]
+    losses = [loss.text for loss in settings.losses]
+    losses += [choice.reason for choice in choices if choice.loss]
     if options.strict and losses:
         raise StrictError(f"--strict: {'; '.join(losses)}")
     return choices

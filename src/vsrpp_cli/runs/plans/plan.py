@@ -20,7 +20,7 @@ from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Segment
 from vsrpp_cli.records import from_json, to_json
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +93,9 @@ class Plan:
         encode = self.output.encode
         reasons = (choice.reason for choice in self.output.streams if choice.reason)
         own = (*self.source.notes, *self.scan.notes, *self.compute.notes)
+        losses = (loss.text for loss in (*self.source.losses, *encode.losses))
         found = self.rehearsed.findings if self.rehearsed else ()
-        return tuple(dict.fromkeys((*own, *encode.notes, *encode.losses, *reasons, *found)))
+        return tuple(dict.fromkeys((*own, *encode.notes, *losses, *reasons, *found)))
 
     @property
     def frames(self) -> int:
