@@ -50,7 +50,6 @@ class Measured:
 
 def stepper(job: Job) -> Callable[[], float]:
     """Return a function that does one step and returns its loss."""
-    import numba  # noqa: PLC0415 - in the child, after its threads are set
     import torch  # noqa: PLC0415
     import torch.distributed as dist  # noqa: PLC0415
 
@@ -60,7 +59,6 @@ def stepper(job: Job) -> Callable[[], float]:
     from vsrpp_cli.training.state import Average  # noqa: PLC0415
 
     torch.set_num_threads(job.threads)
-    numba.set_num_threads(min(job.threads, numba.get_num_threads()))
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     low = torch.rand(job.clips, FRAMES, 3, PATCH, PATCH)

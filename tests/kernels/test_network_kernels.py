@@ -20,6 +20,7 @@ from vsrpp_cli.backends import cpu_layers
 from vsrpp_cli.backends.cpu_layers import LibraryConv
 from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.kernels import fused, pages
+from vsrpp_cli.kernels.threads import in_parallel
 from vsrpp_cli.network import deform
 from vsrpp_cli.network.alignment import offsets_and_mask
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
@@ -238,7 +239,7 @@ def test_threads_change_no_bit() -> None:
 @pytest.mark.parametrize(("blocks", "threads"), [(1, 1), (1, 4), (3, 4), (100, 2), (100, 3)])
 def test_each_block_is_worked_on_once(blocks: int, threads: int) -> None:
     done: list[int] = []
-    fused.in_parallel(lambda first, last: done.extend(range(first, last)), blocks, threads)
+    in_parallel(lambda first, last: done.extend(range(first, last)), blocks, threads)
     assert sorted(done) == list(range(blocks))
 
 
@@ -253,7 +254,7 @@ def test_what_a_thread_raises_is_raised_when_all_have_stopped() -> None:
             time.sleep(0.001)
 
     with pytest.raises(ArithmeticError, match="another thread"):
-        fused.in_parallel(work, 8, 2)
+        in_parallel(work, 8, 2)
 
 
 def test_carried_state_is_exact_with_kernels_too() -> None:

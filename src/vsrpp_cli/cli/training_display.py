@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numba
 import torch
 
 from vsrpp_cli.checkpoints.download import resolve
@@ -44,7 +43,6 @@ def run_training(  # noqa: PLR0913 - one argument an option
     recipe = load_recipe(path)
     if threads is not None:
         torch.set_num_threads(threads)
-        numba.set_num_threads(min(threads, numba.get_num_threads()))
     checkpoint = None if start is None else resolve(start, offline=offline).path
     options = TrainingOptions(
         data=data,

@@ -3,14 +3,9 @@
 Tensors are (1, C, H, W) in channels-last memory, float32 or bfloat16, C a multiple of 16.
 """
 
-import os
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +13,7 @@ from torch import Tensor
 
 from vsrpp_cli.kernels import loops as kernels
 from vsrpp_cli.kernels import pages, simd
+from vsrpp_cli.kernels.threads import in_parallel
 
 LANES = simd.LANES
 COLUMNS = simd.TILE_COLUMNS
@@ -60,45 +56,6 @@ def is_packed(image: Tensor) -> bool:
     """Whether an image is laid out as the kernels want it."""
     _, channels, _, width = image.shape
     return image.stride()[1:] == (1, width * channels, channels)
-
-
-@cache
-def _pool(_process: int, threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
-
-
-def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int) -> None:
-    """Call `work(first, last)` for parts of `blocks`, on as many threads as torch would use.
-
-    This thread takes parts like the others, so that none is waited for that has yet to wake. They
-    are threads of Python, and the kernels let go of its lock: numba's own layers either may not be
-    entered from two threads at once or bring a second OpenMP that torch's waits for. Results do not
-    depend on the number of threads.
-    """
-    parts = 1 if threads == 1 else min(blocks, 4 * threads)
-    if parts == 1:
-        work(0, blocks)
-        return
-    left = deque(pairwise([blocks * i // parts for i in range(parts + 1)]))
-
-    def take_parts() -> None:
-        while left:
-            try:
-                part = left.popleft()
-            except IndexError:  # another was quicker
-                return
-            work(*part)
-
-    pool = _pool(os.getpid(), threads - 1)
-    helpers = [pool.submit(take_parts) for _ in range(min(threads, parts) - 1)]
-    try:
-        take_parts()
-    finally:  # interrupted, the kernels still write to memory that is about to be freed
-        left.clear()
-        begun = [helper for helper in helpers if not helper.cancel()]
-        wait(begun)
-    for helper in begun:
-        helper.result()
 
 
 def pack_columns(matrix: Tensor, dtype: torch.dtype) -> Tensor:
@@ -226,7 +183,7 @@ class WinogradConv:
                 last,
             )
 
-        in_parallel(work, -(-tiles // kernels.BLOCK), torch.get_num_threads())
+        in_parallel(work, -(-tiles // kernels.BLOCK))
         return out
 
 
@@ -301,7 +258,7 @@ class FusedAlignment:
                 stop,
             )
 
-        in_parallel(work, -(-height * width // kernels.BLOCK), torch.get_num_threads())
+        in_parallel(work, -(-height * width // kernels.BLOCK))
         return out
 
 
@@ -325,5 +282,5 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
             last,
         )
 
-    in_parallel(work, height, torch.get_num_threads())
+    in_parallel(work, height)
     return out

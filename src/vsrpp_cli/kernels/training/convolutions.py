@@ -23,6 +23,7 @@ from torch import Tensor
 
 from vsrpp_cli.kernels import fused
 from vsrpp_cli.kernels.loops import BLOCK, TILE
+from vsrpp_cli.kernels.threads import in_parallel
 from vsrpp_cli.kernels.training import loops as kernels
 
 LANES, COLUMNS = kernels.LANES, kernels.COLUMNS
@@ -326,7 +327,7 @@ class _Chain:
                 last,
             )
 
-        fused.in_parallel(work, -(-weight.shape[1] // COLUMNS), torch.get_num_threads())
+        in_parallel(work, -(-weight.shape[1] // COLUMNS))
         return weight, bias
 
     def _back(self, index: int, image: Tensor, gradient: Tensor, more: Tensor | None) -> Tensor:
@@ -426,7 +427,7 @@ def _convolve(
             min(BLOCK * last, tiles),
         )
 
-    fused.in_parallel(work, -(-tiles // BLOCK), torch.get_num_threads())
+    in_parallel(work, -(-tiles // BLOCK))
 
 
 class _Convolutions(torch.autograd.Function):

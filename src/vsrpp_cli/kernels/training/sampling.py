@@ -14,11 +14,13 @@ slower still. Gradients are summed in an order that does not depend on the numbe
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vsrpp_cli.kernels.threads import in_parallel
 from vsrpp_cli.kernels.training import sampling_loops as kernels
 from vsrpp_cli.kernels.training.sampling_loops import TAPS
 
@@ -51,18 +53,11 @@ class _DeformColumns(torch.autograd.Function):
         kernel = kernels.columns_forward(channels // half_groups, half_groups, bf16)
         out = torch.empty(batch * height * width, 2 * TAPS * channels, dtype=raw.dtype)
         target = out.view(-1)
-        kernel(
-            _float_rows(x1),
-            _float_rows(x2),
-            _rows(raw),
-            raw.shape[1],
-            _float_rows(flow1),
-            _float_rows(flow2),
-            (target.view(torch.uint16) if bf16 else target).numpy(),
-            batch,
-            height,
-            width,
-        )
+        given = _float_rows(x1), _float_rows(x2), _rows(raw), raw.shape[1]
+        flows = _float_rows(flow1), _float_rows(flow2)
+        columns = (target.view(torch.uint16) if bf16 else target).numpy()
+        work = partial(kernel, *given, *flows, columns, height, width)
+        in_parallel(work, batch * height)
         ctx.save_for_backward(x1, x2, raw, flow1, flow2)
         return out
 
@@ -80,23 +75,13 @@ class _DeformColumns(torch.autograd.Function):
         graw[:, 6 * TAPS * half_groups :] = 0
         gflow1 = torch.empty(batch, height, width, 2)
         gflow2 = torch.empty_like(gflow1)
-        kernel(
-            _float_rows(x1),
-            _float_rows(x2),
-            _rows(raw),
-            raw.shape[1],
-            _float_rows(flow1),
-            _float_rows(flow2),
-            (gcols.view(torch.uint16) if bf16 else gcols).numpy(),
-            gx1.view(-1).numpy(),
-            gx2.view(-1).numpy(),
-            _rows(graw),
-            gflow1.view(-1).numpy(),
-            gflow2.view(-1).numpy(),
-            batch,
-            height,
-            width,
-        )
+        given = _float_rows(x1), _float_rows(x2), _rows(raw), raw.shape[1]
+        flows = _float_rows(flow1), _float_rows(flow2)
+        columns = (gcols.view(torch.uint16) if bf16 else gcols).numpy()
+        made = (gx1, gx2), (gflow1, gflow2)
+        images, motions = ([x.view(-1).numpy() for x in pair] for pair in made)
+        work = partial(kernel, *given, *flows, columns, *images, _rows(graw), *motions)
+        in_parallel(partial(work, height, width), 2 * batch)
         move = (0, 3, 1, 2)
         return (
             gx1.permute(move).to(x1.dtype),
@@ -114,9 +99,9 @@ class _Warp(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, flow: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
         out = torch.empty(batch, height, width, channels)
-        kernels.warp_forward(
-            _float_rows(x), _float_rows(flow), out.view(-1).numpy(), batch, height, width, channels
-        )
+        given = _float_rows(x), _float_rows(flow), out.view(-1).numpy()
+        work = partial(kernels.warp_forward, *given, height, width, channels)
+        in_parallel(work, batch * height)
         ctx.save_for_backward(x, flow)
         return out.permute(0, 3, 1, 2).to(x.dtype)
 
@@ -126,17 +111,10 @@ class _Warp(torch.autograd.Function):
         batch, channels, height, width = x.shape
         gx = torch.zeros(batch, height, width, channels)
         gflow = torch.empty(batch, height, width, 2)
-        kernels.warp_backward(
-            _float_rows(x),
-            _float_rows(flow),
-            _float_rows(grads[0]),
-            gx.view(-1).numpy(),
-            gflow.view(-1).numpy(),
-            batch,
-            height,
-            width,
-            channels,
-        )
+        given = _float_rows(x), _float_rows(flow), _float_rows(grads[0])
+        made = gx.view(-1).numpy(), gflow.view(-1).numpy()
+        work = partial(kernels.warp_backward, *given, *made, height, width, channels)
+        in_parallel(work, batch)
         return gx.permute(0, 3, 1, 2).to(x.dtype), gflow.permute(0, 3, 1, 2)
 
 

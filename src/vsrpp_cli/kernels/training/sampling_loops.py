@@ -19,7 +19,7 @@ from vsrpp_cli.kernels.training.sampling_simd import vector_ops
 TAPS = 9
 MAX_RESIDUE = np.float32(10)
 
-_parallel = numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy")
+_kernel = numba.njit(nogil=True, fastmath=True, boundscheck=False, error_model="numpy")
 _inline = numba.njit(inline="always", fastmath=True, error_model="numpy")
 
 
@@ -188,9 +188,9 @@ def columns_forward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., N
     tap_y, tap_x = _taps(samples)
     blend = vector_ops(lanes).blend
 
-    @_parallel
-    def kernel(x1, x2, raw, pitch, flow1, flow2, out, batch, height, width):
-        for row in numba.prange(batch * height):
+    @_kernel
+    def kernel(x1, x2, raw, pitch, flow1, flow2, out, height, width, first_row, last_row):
+        for row in range(first_row, last_row):
             n = row // height
             h = row - n * height
             act_bits, act = _words(width_raw)
@@ -286,7 +286,7 @@ def _sample_gradients(samples, dots, inside, ys, xs, mask, off, gmask, goff):
 
 @cache
 def columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., None]:
-    """Return the backward kernel; each task owns one image and one half of the groups."""
+    """Return the backward kernel; a task is one half of the groups of one image, which it owns."""
     load = _load_bf16 if bf16 else _load_f32
     store = _store_bf16 if bf16 else _store_f32
     samples = half_groups * TAPS
@@ -295,12 +295,12 @@ def columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., 
     tap_y, tap_x = _taps(samples)
     _, add, dot = vector_ops(lanes)
 
-    @_parallel
+    @_kernel
     def kernel(
         x1, x2, raw, pitch, flow1, flow2, gcols, gx1, gx2, graw, gflow1, gflow2,
-        batch, height, width,
+        height, width, first, last,
     ):  # fmt: skip
-        for task in numba.prange(2 * batch):
+        for task in range(first, last):
             n = task // 2
             half = task - 2 * n
             flow, gflow = (flow1, gflow1) if half == 0 else (flow2, gflow2)
@@ -350,11 +350,11 @@ def columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., 
 # of their own, these cost a sixth of the forward pass.
 
 
-@_parallel
-def warp_forward(x, flow, out, batch, height, width, channels):
-    """Warp images bilinearly, zero padding."""
+@_kernel
+def warp_forward(x, flow, out, height, width, channels, first, last):
+    """Warp rows `first:last` of all images bilinearly, zero padding."""
     zero, one = np.float32(0), np.float32(1)
-    for row in numba.prange(batch * height):
+    for row in range(first, last):
         n = row // height
         h = row - n * height
         image = n * height * width
@@ -412,11 +412,11 @@ def _add_scaled(gx, start, weight, gout, at, channels):
         gx[start + c] += weight * gout[at + c]
 
 
-@_parallel
-def warp_backward(x, flow, gout, gx, gflow, batch, height, width, channels):
-    """Write the gradients of `warp_forward`; `gx` holds zeros before. A task owns an image."""
+@_kernel
+def warp_backward(x, flow, gout, gx, gflow, height, width, channels, first, last):
+    """Write the gradients of `warp_forward` for images `first:last`; `gx` holds zeros before."""
     zero, one = np.float32(0), np.float32(1)
-    for n in numba.prange(batch):
+    for n in range(first, last):
         image = n * height * width
         for q in range(height * width):
             h = q // width

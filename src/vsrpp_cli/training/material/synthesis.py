@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from vsrpp_cli.kernels.threads import in_parallel
 
 Matrices = npt.NDArray[np.float64]
 """(T, 2, 3): affine maps from a frame's pixels (x, y, 1) to the still's (x, y)."""
@@ -85,13 +88,22 @@ def _cover(outline: Any, u: float, v: float, pixel: float) -> Any:
     return min(max(across / pixel + 0.5, 0.0), 1.0)
 
 
-@numba.njit(parallel=True, fastmath=True, boundscheck=False)
-def _render(back: Any, back_maps: Any, front: Any, front_maps: Any, outline: Any, out: Any) -> None:
-    """Average the moments of each frame into `out` (T, S, S, 3) uint8; see `render`."""
-    frames, size = out.shape[0], out.shape[1]
+@numba.njit(nogil=True, fastmath=True, boundscheck=False)
+def _render(
+    back: Any,
+    back_maps: Any,
+    front: Any,
+    front_maps: Any,
+    outline: Any,
+    out: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Average the moments of rows `first:last` of all frames of `out`, (T, S, S, 3), uint8."""
+    size = out.shape[1]
     moments = back_maps.shape[1]
     layered = outline.shape[0] > 0
-    for row in numba.prange(frames * size):
+    for row in range(first, last):
         t = row // size
         y = row - t * size
         for x in range(size):
@@ -224,7 +236,8 @@ def render(layers: Sequence[Layer], size: int, exposure: float = 0.0) -> npt.NDA
     out = np.empty((len(back.maps), size, size, 3), np.uint8)
     edge = np.zeros(0) if front.outline is None else front.outline
     paths = (_path(layer.maps, moments, exposure) for layer in (back, front))
-    _render(back.still, next(paths), front.still, next(paths), edge, out)
+    work = partial(_render, back.still, next(paths), front.still, next(paths), edge, out)
+    in_parallel(work, len(out) * size)
     return out
 
 
