@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vsrpp_cli.api.upscaler import Upscaler
 from vsrpp_cli.degrade import bicubic_upsample, degrade_rgb
-from vsrpp_cli.inference.upscaler import Upscaler
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import psnr, to_8bit
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"checkpoints"},
     {"inference"},
     {"runs"},
-    {"evaluation", "training"},
+    {"evaluation", "training", "api"},
     {"cli", "__main__"},
 ]
 BESIDES = ({"errors", "options", "records", "version"}, {"cli", "__main__"})

@@ -5,11 +5,15 @@ Names of models, devices and encoders are resolved later, where they are known.
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Literal, get_args
+from numbers import Integral, Real
+from pathlib import Path
+from types import NoneType
+from typing import Generic, Literal, TypeVar, get_args
 
 from vsrpp_cli.errors import UsageError
 
@@ -31,6 +35,67 @@ CLUSTER = re.compile(r"ray|auto|(ray://)?[^\s/:]+:\d+")
 MIN_TILE = 64
 MIN_CHUNK = 2
 SCHEDULERS = ("slurm", "kubernetes", "script")
+MAX_CRF = 51.0
+
+Given = TypeVar("Given")
+Kept = TypeVar("Kept")
+
+
+class Converted(Generic[Given, Kept]):
+    """A field that takes a value in several forms and keeps it in one.
+
+    It is what the documentation of dataclasses calls a descriptor-typed field: type checkers see
+    `Given` where options are made, and `Kept` where they are read.
+    """
+
+    def __init__(self, convert: Callable[[str, Given], Kept], default: Kept) -> None:
+        self._convert, self._default = convert, default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> Kept:
+        # The class itself gives the default, which is where a dataclass looks for it.
+        return self._default if instance is None else instance.__dict__[self._name]
+
+    def __set__(self, instance: object, value: Given) -> None:
+        instance.__dict__[self._name] = self._convert(f"`{self._name}`", value)
+
+
+Number = Fraction | float | str | None
+"""What becomes a fraction: `2`, `1.5`, `"30000/1001"`; times also as `"1:23.5"`."""
+
+
+def _fraction(option: str, value: Number) -> Fraction | None:
+    # From its text, lest 29.97 becomes the binary number next to it.
+    return None if value is None else rational(option, str(value))
+
+
+def _time(option: str, value: Number) -> Fraction | None:
+    return None if value is None else seconds(option, str(value))
+
+
+def _bytes(option: str, value: int | str | None) -> int | None:
+    return None if value is None else byte_size(option, str(value))
+
+
+def _path(option: str, value: str | os.PathLike[str]) -> str:
+    try:
+        return os.fspath(value)
+    except TypeError:
+        raise UsageError(f"{option} {value!r}: must be a name or a path") from None
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+def _pairs(option: str, value: Mapping[str, object] | Iterable[tuple[str, object]]) -> Pairs:
+    try:
+        return tuple((key, str(text)) for key, text in dict(value).items())
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{option} {value!r}: must be a dictionary of the encoder's options"
+        ) from None
 
 
 BESIDE = {"pixels": False}
@@ -41,11 +106,15 @@ BESIDE = {"pixels": False}
 class UpscaleOptions:
     """Everything `vsrpp upscale` can be told; the defaults do the right thing.
 
+    Numbers, times and sizes may be given as text, as on the command line: `start="1:23.5"`,
+    `memory_limit="8G"`.
+
     Raises:
-        UsageError: a value is out of its range or two options exclude each other.
+        UsageError: a value is of another kind or out of its range, or two options exclude each
+            other.
     """
 
-    model: str = "auto"
+    model: Converted[str | os.PathLike[str], str] = Converted(_path, "auto")
     """Registry name, path, `hf:OWNER/REPO/FILE[@REVISION]`, or several of them with commas."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:N`, several of these with commas, or `mps`."""
@@ -59,11 +128,11 @@ class UpscaleOptions:
     segment: int | None = None
     """Frames a segment; None for about 250 or a minute's work."""
     scenes: Scenes = "auto"
-    tile: str = "auto"
+    tile: Converted[str | int, str] = Converted(lambda _, value: str(value), "auto")
     """`auto`, `off`, `N` or `WxH`, in input pixels."""
     tile_overlap: int | None = None
     """Input pixels by which tiles reach beyond their own area on each side."""
-    memory_limit: int | None = None
+    memory_limit: Converted[int | str | None, int | None] = Converted(_bytes, None)
     """Bytes the run may use; None for a fixed share of the machine's memory."""
     guard: bool = True
     ensemble: bool = False
@@ -71,23 +140,26 @@ class UpscaleOptions:
     compile: bool = False
     """Whether the network goes through torch's compiler."""
 
-    scale: Fraction | None = None
+    scale: Converted[Number, Fraction | None] = Converted(_fraction, None)
     """Output size over source size; None for what the network gives."""
     height: int | None = None
     width: int | None = None
     """Final size in pixels; one of them alone keeps the shape."""
-    start: Fraction | None = None
-    end: Fraction | None = None
+    start: Converted[Number, Fraction | None] = Converted(_time, None)
+    end: Converted[Number, Fraction | None] = Converted(_time, None)
     """Seconds from the beginning of the source; the first frame at or after, the first not kept."""
     frames: int | None = None
     """At most so many frames."""
 
     codec: str | None = None
     crf: float | None = None
+    """0 (best) to 51 on libx264's scale, whatever the encoder; None for 16."""
     preset: str | None = None
     pix_fmt: str | None = None
-    encoder_options: tuple[tuple[str, str], ...] = ()
-    fps: Fraction | None = None
+    encoder_options: Converted[Mapping[str, object] | Iterable[tuple[str, object]], Pairs] = (
+        Converted(_pairs, ())
+    )
+    fps: Converted[Number, Fraction | None] = Converted(_fraction, None)
     """Frame rate of a folder of frames; such an input has no timestamps of its own."""
     deinterlace: Deinterlace = "auto"
     video_track: int | None = None
@@ -101,7 +173,7 @@ class UpscaleOptions:
     verify: bool = field(default=True, metadata=BESIDE)
     resume: Resume = field(default="auto", metadata=BESIDE)
     """Go on with interrupted work where there is some, `must` be some, or `restart`."""
-    work_dir: str | None = field(default=None, metadata=BESIDE)
+    work_dir: str | Path | None = field(default=None, metadata=BESIDE)
     keep_work: bool = field(default=False, metadata=BESIDE)
     offline: bool = field(default=False, metadata=BESIDE)
     workers: int | None = field(default=None, metadata=BESIDE)
@@ -116,6 +188,8 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without looking at the machine or the input."""
+        for f in fields(self):
+            _check_kind(f.name, getattr(self, f.name), f.type)
         _one_of("--precision", self.precision, PRECISIONS)
         _one_of("--scenes", self.scenes, get_args(Scenes))
         _one_of("--deinterlace", self.deinterlace, DEINTERLACE)
@@ -131,6 +205,8 @@ class UpscaleOptions:
         _at_least("--width", self.width, 1)
         _at_least("--frames", self.frames, 1)
         _at_least("--video-track", self.video_track, 0)
+        if self.crf is not None and not 0 <= self.crf <= MAX_CRF:
+            raise UsageError(f"--crf {self.crf:g}: must be from 0 (best) to {MAX_CRF:g}")
         tile_size(self.tile)
         if self.cluster is not None and not CLUSTER.fullmatch(self.cluster):
             raise UsageError(
@@ -168,6 +244,27 @@ class UpscaleOptions:
     def fingerprint(self) -> str:
         """Return a hash of `content()`."""
         return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
+
+
+KINDS: dict[type, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "text"),
+    Path: (Path, "a path"),
+    NoneType: (NoneType, "None"),
+}
+"""What a field of a type takes, and how that is called."""
+
+
+def _check_kind(name: str, value: object, hint: object) -> None:
+    """Refuse a value that is not of its field's type; fields that convert have seen to theirs."""
+    kinds = [KINDS[kind] for kind in get_args(hint) or (hint,) if isinstance(kind, type)]
+    taken = tuple(kind for kind, _ in kinds)
+    # In Python True is a whole number.
+    if kinds and (not isinstance(value, taken) or (isinstance(value, bool) and bool not in taken)):
+        words = " or ".join(word for _, word in kinds)
+        raise UsageError(f"`{name}` {value!r}: must be {words}, not {type(value).__name__}")
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -226,6 +323,10 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def byte_size(option: str, text: str) -> int:
     """Return a size such as `4G`, `512MiB` or `1000000` in bytes; UsageError if it is none."""
-    digits = text.strip().upper().removesuffix("B").removesuffix("I")
-    unit = digits[-1:] if digits[-1:] in ("K", "M", "G", "T") else ""
-    return int(_parsed(option, digits.removesuffix(unit), Fraction) * UNITS[unit])
+
+    def parse(value: str) -> Fraction:
+        digits = value.strip().upper().removesuffix("B").removesuffix("I")
+        unit = digits[-1:] if digits[-1:] in ("K", "M", "G", "T") else ""
+        return Fraction(digits.removesuffix(unit)) * UNITS[unit]
+
+    return int(_parsed(option, text, parse))

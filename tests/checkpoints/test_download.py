@@ -25,6 +25,7 @@ from support import server as act
 from support.clips import moving_picture, tiny_checkpoint
 from support.commands import ENVIRONMENT, assert_one_line, vsrpp
 from support.tiny import moving_frames
+from vsrpp_cli.api.upscaler import Upscaler
 from vsrpp_cli.checkpoints import registry
 from vsrpp_cli.checkpoints.cache import cache_root, place_of
 from vsrpp_cli.checkpoints.download import (
@@ -46,7 +47,6 @@ from vsrpp_cli.errors import (
     UnknownNameError,
     UsageError,
 )
-from vsrpp_cli.inference.upscaler import Upscaler
 from vsrpp_cli.network.basicvsr import RealBasicVSR
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.options import UpscaleOptions

@@ -6,13 +6,11 @@ import torch
 
 from support.clips import TINY
 from support.tiny import TINY_SAME_SIZE, Failing, failing, moving_frames, tiny_network
-from vsrpp_cli.errors import GuardError, InputError, OutOfMemoryError, RunError
+from vsrpp_cli.errors import GuardError, OutOfMemoryError, RunError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.fallback import is_out_of_memory
 from vsrpp_cli.inference.tiling import FrameStore, pad, shares
-from vsrpp_cli.inference.upscaler import Upscaler
-from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 
 CPU = torch.device("cpu")
@@ -360,40 +358,3 @@ def test_an_abandoned_segment_leaves_the_engine_usable(network):
     next(made)
     made.close()
     assert len(_run(engine, moving_frames(2))) == 2
-
-
-@pytest.fixture(scope="module")
-def upscaler(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "tiny.pth"
-    torch.save(tiny_network().state_dict(), path)
-    return Upscaler(str(path), device="cpu", precision="fp32", chunk=9)
-
-
-def test_the_upscaler_gives_bytes_for_bytes(upscaler):
-    frames = [
-        np.rint(f.transpose(1, 2, 0) * 255).astype(np.uint8) for f in moving_frames(3, 60, 50)
-    ]
-    made = list(upscaler.upscale_frames(frames))
-    assert [f.shape for f in made] == [(200, 240, 3)] * 3
-    assert made[0].dtype == np.uint8
-
-
-def test_the_upscaler_takes_streams_of_unknown_length(upscaler, network):
-    frames = moving_frames(14)
-    made = np.stack(list(upscaler.upscale_frames(iter(frames))))
-    assert _psnr(made, _run(_engine(network), frames)) > 60
-    assert list(upscaler.upscale_frames([])) == []
-
-
-def test_the_upscaler_refuses_frames_that_differ(upscaler):
-    with pytest.raises(InputError, match="frame 1"):
-        list(upscaler.upscale_frames([np.zeros((3, 64, 64)), np.zeros((3, 64, 65))]))
-    with pytest.raises(InputError, match="must be"):
-        list(upscaler.upscale_frames([np.zeros((64, 64))]))
-    with pytest.raises(InputError, match="must be"):
-        list(upscaler.upscale_frames([np.zeros((64, 64, 3))]))
-
-
-def test_the_upscaler_computes_as_many_tiles_together_as_planned(upscaler):
-    geometry = Geometry(chunk=9, overlap=4, tile_w=64, tile_h=64, tile_overlap=8, memory=1, batch=3)
-    assert upscaler._session.engine(geometry)._ladder.batch == 3

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -272,6 +271,4 @@ def make_options(values: dict[str, Any]) -> UpscaleOptions:
     Raises:
         UsageError: a value is out of range.
     """
-    if isinstance(values.get("scale"), float):
-        values["scale"] = Fraction(values["scale"])
     return UpscaleOptions(**values)

@@ -8,29 +8,12 @@ from typing import Any, Self
 from vsrpp_cli.cli.events import write_event, write_result
 from vsrpp_cli.cli.text import echo, printable
 from vsrpp_cli.runs.account import Account
-from vsrpp_cli.runs.progress import Progress
+from vsrpp_cli.runs.progress import LABELS, UNITS, PhaseBars, Progress
 
 LINE_INTERVAL = 10.0
 """Seconds between plain lines where stderr is no terminal."""
 
 JSON_INTERVAL = 0.2
-
-LABELS = {
-    "download": "downloading",
-    "scan": "reading",
-    "rehearse": "rehearsing",
-    "compute": "upscaling",
-    "join": "joining",
-    "verify": "verifying",
-}
-
-
-FRAMES: dict[str, Any] = {"unit": "frame"}
-UNITS: dict[str, dict[str, Any]] = {
-    "download": {"unit": "B", "unit_scale": True},
-    "train": {"unit": "step"},
-}
-"""What tqdm counts in phases that count no frames."""
 
 
 class Display:
@@ -86,39 +69,17 @@ class Bar(Display):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bar: Any = None
-        self._phase = ""
+        from tqdm import tqdm  # not needed for --help, which must not wait for it
+
+        self._bars = PhaseBars(tqdm, file=sys.stderr, dynamic_ncols=True)
 
     def __exit__(self, *_: object) -> None:
-        self._end_phase()
-
-    def _end_phase(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._bars.close()
 
     def __call__(self, progress: Progress) -> None:
         """Move the bar; each phase has one of its own."""
-        if self._is_text(progress):
-            return
-        if progress.phase != self._phase:
-            from tqdm import tqdm  # not needed for --help, which must not wait for it
-
-            self._end_phase()
-            self._phase = progress.phase
-            self._bar = tqdm(
-                total=progress.total,
-                initial=progress.done,
-                desc=LABELS[progress.phase],
-                **UNITS.get(progress.phase, FRAMES),
-                file=sys.stderr,
-                dynamic_ncols=True,
-                leave=progress.phase == "compute",
-            )
-            return
-        # A server says only after a while how much there is.
-        self._bar.total = progress.total
-        self._bar.update(progress.done - self._bar.n)
+        if not self._is_text(progress):
+            self._bars(progress)
 
     def say(self, text: str) -> None:
         """Write a line above the bar."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Phase = Literal[
     "model", "download", "scan", "rehearse", "note", "resume", "compute", "join", "verify",
@@ -34,3 +34,59 @@ OnProgress = Callable[[Progress], None]
 
 def ignore(_: Progress) -> None:
     """Take no notice."""
+
+
+LABELS = {
+    "download": "downloading",
+    "scan": "reading",
+    "rehearse": "rehearsing",
+    "compute": "upscaling",
+    "join": "joining",
+    "verify": "verifying",
+}
+"""What phases are called where they are shown; those that are lines of text have no name."""
+
+FRAMES: dict[str, Any] = {"unit": "frame"}
+UNITS: dict[str, dict[str, Any]] = {
+    "download": {"unit": "B", "unit_scale": True},
+    "train": {"unit": "step"},
+}
+"""What tqdm counts in phases that count no frames."""
+
+
+class PhaseBars:
+    """A bar of tqdm for each phase of a run, one after the other.
+
+    Args:
+        tqdm: the class of bars.
+        settings: of each bar.
+    """
+
+    def __init__(self, tqdm: Callable[..., Any], **settings: Any) -> None:
+        self._tqdm, self._settings = tqdm, settings
+        self._bar: Any = None
+        self._phase = ""
+
+    def __call__(self, progress: Progress) -> None:
+        """Move the bar, or begin the next phase's."""
+        if progress.phase != self._phase:
+            self.close()
+            self._phase = progress.phase
+            self._bar = self._tqdm(
+                total=progress.total,
+                initial=progress.done,
+                desc=LABELS[progress.phase],
+                leave=progress.phase == "compute",
+                **UNITS.get(progress.phase, FRAMES),
+                **self._settings,
+            )
+            return
+        # A server says only after a while how much there is.
+        self._bar.total = progress.total
+        self._bar.update(progress.done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar of the phase under way."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

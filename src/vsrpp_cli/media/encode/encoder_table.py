@@ -23,7 +23,6 @@ PRESETS = (
 )
 DEFAULT_PRESET = "medium"
 DEFAULT_CRF = 16.0
-MAX_CRF = 51.0
 
 Options = tuple[tuple[str, str], ...]
 

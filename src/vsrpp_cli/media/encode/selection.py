@@ -20,7 +20,6 @@ from vsrpp_cli.media.encode.encoder_table import (
     ALIASES,
     DEFAULT_CRF,
     DEFAULT_PRESET,
-    MAX_CRF,
     PRESETS,
     ROWS,
     EncoderRow,
@@ -203,7 +202,6 @@ def _settings(
     pix_fmt = _pix_fmt(info, options, row, container.muxer)
     shape = output_shape(info, options, scale=scale, multiples=even_multiples(pix_fmt, row.even))
     _check_size(row, shape.width, shape.height)
-    _check_crf(options)
     settings = EncodeSettings(
         kind="video",
         container=container.muxer,
@@ -324,11 +322,6 @@ def _check_size(row: EncoderRow, width: int, height: int) -> None:
             f"{width}x{height} is beyond the {row.largest} pixels a side of {row.encoder}: "
             f"give --height, or --codec {' or '.join(others) or 'of frames'}"
         )
-
-
-def _check_crf(options: UpscaleOptions) -> None:
-    if options.crf is not None and not 0 <= options.crf <= MAX_CRF:
-        raise UsageError(f"--crf {options.crf:g}: must be from 0 (best) to {MAX_CRF:g}")
 
 
 def _options(row: EncoderRow, settings: EncodeSettings, options: UpscaleOptions) -> Options:

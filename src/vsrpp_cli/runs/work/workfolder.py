@@ -27,7 +27,7 @@ class WorkFolder:
         self._made_parent = False
 
     @classmethod
-    def of(cls, output: Path, work_dir: str | None) -> "WorkFolder":
+    def of(cls, output: Path, work_dir: str | Path | None) -> "WorkFolder":
         """Return the folder a run that makes `output` works in; nothing is created."""
         if work_dir is None:
             return cls(beside(output, "", output.name, ".vsrpp"))

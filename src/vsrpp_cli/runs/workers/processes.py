@@ -7,13 +7,15 @@ at once, because the pipe that is its lifeline ends.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Any, cast
 
 import torch
@@ -50,6 +52,21 @@ def crew(devices: Sequence[torch.device], workers: int, threads: int) -> list[Pl
     return [Place(str(devices[number % len(devices)]), share) for number in range(workers)]
 
 
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module, which a process that is started would import under another name.
+
+    Workers need nothing of it, and a script that calls `upscale()` would call it again in each of
+    them, unless it had the guard `if __name__ == "__main__"`.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 class _Worker:
     """One process and the segment it is computing."""
 
@@ -60,7 +77,8 @@ class _Worker:
         self.process: SpawnProcess = context.Process(
             target=_serve, args=(theirs, plan, folder, place), daemon=True
         )
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
 
     def give(self, index: int) -> None:
