@@ -185,6 +185,8 @@ class UpscaleOptions:
     mixed: bool = field(default=False, metadata=BESIDE)
     """Whether workers of a cluster may compute that would give other frames."""
     overwrite: bool = field(default=False, metadata=BESIDE)
+    skip_existing: bool = field(default=False, metadata=BESIDE)
+    """Do nothing, rather than fail, where the output exists."""
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without looking at the machine or the input."""
@@ -217,6 +219,8 @@ class UpscaleOptions:
         self._check_combinations()
 
     def _check_combinations(self) -> None:
+        if self.overwrite and self.skip_existing:
+            raise UsageError("--yes and --skip-existing exclude each other: give one of them")
         if self.scale is not None and (self.height or self.width):
             raise UsageError("--scale and --height/--width both set the size: give one of them")
         if self.scale is not None and not 0 < self.scale <= 16:

@@ -38,6 +38,7 @@ def parsed(monkeypatch, clip, tmp_path):
             execute(list(map(str, command)))
         return dict(seen)
 
+    parse.seen = seen
     return parse
 
 
@@ -88,6 +89,65 @@ def test_the_command_line_beats_the_config(parsed, text, args, expected):
     assert {name: values[name] for name in expected} == expected
 
 
+PRESET = """
+crf = 20
+height = 128
+[presets.small]
+scale = 2
+no-audio = true
+[presets.odd]
+no-such = 1
+"""
+
+
+def test_a_preset_changes_the_config_and_the_command_line_changes_both(parsed):
+    values = parsed(PRESET)
+    assert (values["crf"], values["height"], values["scale"]) == (20, 128, None)
+    values = parsed(PRESET, "--use", "small")
+    assert (values["crf"], values["height"], values["scale"]) == (20, None, 2)
+    assert values["audio"] is False
+    values = parsed(PRESET, "--use", "small", "--scale", "3", "--crf", "9")
+    assert (values["crf"], values["scale"]) == (9, 3)
+
+
+def test_a_preset_may_be_named_before_the_file(parsed, tmp_path):
+    (tmp_path / "c.toml").write_text(PRESET)
+    with pytest.raises(SystemExit):
+        execute(["upscale", "--use", "small", "--config", str(tmp_path / "c.toml"), "a", "b"])
+    assert (parsed.seen["crf"], parsed.seen["scale"]) == (20, 2)
+
+
+def test_a_file_named_by_the_environment_serves_every_command(parsed, monkeypatch, tmp_path, clip):
+    (tmp_path / "e.toml").write_text("codec = 'ffv1'\nchunk = 9\n[presets.mine]\ncrf = 7")
+    monkeypatch.setenv("VSRPP_CONFIG", str(tmp_path / "e.toml"))
+    for name in ("upscale", "plan", "degrade"):
+        command = [name, "--use", "mine", "--dry-run"][: 4 if name == "upscale" else 3]
+        with pytest.raises(SystemExit):
+            execute([*command, str(clip), str(tmp_path / "out.mkv")])
+        assert parsed.seen["codec"] == "ffv1"
+        assert parsed.seen["crf"] == 7
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--use", "none"], "--use none: there is no such preset; the config file has small, odd"),
+        (["--use", "odd"], "preset odd: unknown option no-such"),
+    ],
+)
+def test_a_preset_that_is_not_there_or_says_too_much_is_refused(tmp_path, capsys, args, said):
+    (tmp_path / "c.toml").write_text(PRESET)
+    for order in ([*args, "--config", "c.toml"], ["--config", "c.toml", *args]):
+        words = [str(tmp_path / w) if w == "c.toml" else w for w in order]
+        assert execute(["upscale", "a", "b", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_without_a_config_file_there_are_no_presets(capsys):
+    assert execute(["upscale", "a", "b", "--use", "x"]) == 2
+    assert "--use x: there is no such preset; --config has none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -95,6 +155,7 @@ def test_the_command_line_beats_the_config(parsed, text, args, expected):
         ("fp16 = true\nprecision = 'fp32'", "fp16 and precision exclude each other"),
         ("no-audio = 'yes'", "must be true or false"),
         ("scale = [1]", "scale: must be one value"),
+        ("presets = 3", "presets: must be tables [presets.NAME]"),
     ],
 )
 def test_what_a_config_cannot_say_is_named(clip, tmp_path, capsys, text, said):

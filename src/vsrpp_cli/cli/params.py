@@ -10,9 +10,10 @@ import click
 
 from vsrpp_cli.cli import suggestions
 from vsrpp_cli.cli.command import F, Heading, option
-from vsrpp_cli.cli.config import load_config
+from vsrpp_cli.cli.config import load_config, use_preset
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import (
+    BATCH_NAME,
     DEINTERLACE,
     PRECISIONS,
     UpscaleOptions,
@@ -107,10 +108,16 @@ computing = partial(option, heading=Heading.COMPUTING)
 run = partial(option, heading=Heading.RUN)
 messages = partial(option, heading=Heading.MESSAGES)
 
-config_option = run(
+_config_option = run(
     "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
-    callback=load_config, help="Read defaults from a TOML file whose keys are option names.",
+    envvar="VSRPP_CONFIG", show_envvar=True, callback=load_config,
+    help="Read defaults from a TOML file whose keys are option names.",
 )  # fmt: skip
+_use_option = run(
+    "--use", metavar="PRESET", expose_value=False, is_eager=True, callback=use_preset,
+    help="Take the options of [presets.PRESET] in the config file.",
+)  # fmt: skip
+config_option = _stack([_config_option, _use_option])
 
 DEVICES = suggestions.among(("auto", "cpu", "cuda", "mps"))
 
@@ -122,7 +129,9 @@ device_option = computing("--device", default="auto", show_default=True, shell_c
                           help="auto, cpu, cuda, cuda:N or mps.")  # fmt: skip
 threads_option = computing("--threads", type=COUNT,
                            help="CPU threads of the network.  [default: all cores]")  # fmt: skip
-offline_option = model("--offline", is_flag=True, envvar="VSRPP_OFFLINE", help="Never download.")
+offline_option = model(
+    "--offline", is_flag=True, envvar="VSRPP_OFFLINE", show_envvar=True, help="Never download."
+)
 precision_option = computing(
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
     help="Number format of the network; auto takes the fastest that is safe.",
@@ -130,6 +139,7 @@ precision_option = computing(
 quiet_option = messages("-q", "--quiet", is_flag=True, help="Print errors only.")
 overwrite_option = output("-y", "--yes", "overwrite", is_flag=True,
                           help="Replace an existing OUTPUT.")  # fmt: skip
+skip_option = output("--skip-existing", is_flag=True, help="Do nothing where OUTPUT exists.")
 verify_option = output(
     "--no-verify", "verify", is_flag=True, flag_value=False, default=True,
     help="Do not decode the finished file to check it.",
@@ -197,6 +207,13 @@ part_options = _stack([
 
 selection_options = _stack([size_options, part_options])
 
+name_option = output(
+    "--name",
+    metavar="TEMPLATE",
+    help="Names of files in a folder, from {stem}, {suffix} and {name} of the input.  "
+    f"[default: {BATCH_NAME}]",
+)
+
 output_options = _stack([
     overwrite_option,
     output("--codec", metavar="ENCODER", shell_complete=suggestions.encoders,
@@ -223,6 +240,7 @@ cluster_options = _stack([
 ])  # fmt: skip
 
 run_options = _stack([
+    skip_option,
     run("--resume", "resume", flag_value="must", default="auto",
         help="Fail unless there is interrupted work to continue."),
     run("--restart", "resume", flag_value="restart", help="Discard interrupted work."),

@@ -10,7 +10,7 @@ from vsrpp_cli.errors import VsrppError
 from vsrpp_cli.records import to_bytes
 
 Status = Literal["waiting", "planned", "running", "done", "skipped", "failed", "interrupted"]
-"""Of a run or of one item of many; `skipped` was done before."""
+"""Of a run or of one item of many; `skipped` was there before."""
 
 STOPPED = (130, 143)
 """Exit codes of what was stopped and can be gone on with."""

@@ -261,6 +261,8 @@ class _Batch:
             # Ours, and to be gone on with, or to be cleaned up after: as the single run decides.
             record["before"] = last["before"] if finished else record["before"]
         elif record["before"] is not None and not self._work_is_left(item):
+            if self._options.skip_existing:
+                return None
             # What the record says of this output stays true: refuse before it is changed.
             check_free(item.output, overwrite=overwrite)
         if record != last:

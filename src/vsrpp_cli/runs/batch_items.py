@@ -2,7 +2,7 @@
 
 import os
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,7 +11,7 @@ from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.images.source import natural_key
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp_cli.options import BATCH_NAME
-from vsrpp_cli.runs.destination import output_suffix
+from vsrpp_cli.runs.destination import check_input, output_suffix
 from vsrpp_cli.runs.names import check_name
 
 _FIELDS = ("stem", "suffix", "name")
@@ -71,7 +71,26 @@ def find_items(
     found = list(walk.paths())
     if not found:
         raise InputError(f"{inputs}: no video and no folder of frames to upscale in it")
-    return Found(tuple(_named(found, inputs, outputs, name)), tuple(walk.notes))
+    below = [(path, path.relative_to(inputs)) for path in found]
+    return Found(tuple(_named(below, outputs, name)), tuple(walk.notes))
+
+
+def name_items(inputs: Sequence[str], outputs: Path, *, name: str = BATCH_NAME) -> Found:
+    """Return what there is to do for inputs given one by one, whose outputs go into one folder.
+
+    Raises:
+        UsageError: the template is wrong, or gives one name to two inputs.
+        InputError: an input is neither file nor folder.
+    """
+    _check_template(name)
+    if outputs.exists() and not outputs.is_dir():
+        raise UsageError(f"{outputs} is no folder")
+    paths = [check_input(given) for given in inputs]
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    below = [(path, Path(path.absolute().name)) for path in paths]
+    return Found(tuple(_named(below, outputs, name)), ())
 
 
 def _check_template(name: str) -> None:
@@ -137,15 +156,21 @@ class _Walk:
         return any(fnmatch(relative, p) or fnmatch(path.name, p) for p in patterns)
 
 
-def _named(found: Sequence[Path], inputs: Path, outputs: Path, name: str) -> Iterator[Item]:
-    """Yield items with distinct outputs: of two with one name, the second's has its kind in it."""
+def _named(found: Iterable[tuple[Path, Path]], outputs: Path, name: str) -> Iterator[Item]:
+    """Yield items with distinct outputs: of two with one name, the second's has its kind in it.
+
+    Args:
+        found: inputs, and where they lie below the folder whose tree is mirrored.
+        outputs: the folder of outputs.
+        name: template of names.
+    """
     taken: dict[str, Path] = {}
-    for path in found:
-        item = _item(path, inputs, outputs, name, stem=_stem(path))
+    for path, relative in found:
+        item = _item(path, relative, outputs, name, stem=_stem(path))
         if item.output.as_posix().casefold() in taken:
             kind = path.suffix[1:].lower() if path.is_file() else "frames"
             stem = f"{_stem(path)}_{kind}"
-            item = _item(path, inputs, outputs, name, stem=stem)
+            item = _item(path, relative, outputs, name, stem=stem)
         key = item.output.as_posix().casefold()
         if key in taken:
             raise UsageError(f"--name {name!r} gives {item.output} to {taken[key]} and to {path}")
@@ -158,10 +183,9 @@ def _stem(path: Path) -> str:
     return path.stem if path.is_file() else path.absolute().name
 
 
-def _item(path: Path, inputs: Path, outputs: Path, name: str, *, stem: str) -> Item:
+def _item(path: Path, relative: Path, outputs: Path, name: str, *, stem: str) -> Item:
     source = path.suffix if path.is_file() else ""
     suffix = output_suffix(path) if source else ""
-    relative = path.relative_to(inputs)
     filled = name.format(stem=stem, suffix=suffix, name=f"{stem}{source}")
     item = Item(path, outputs / relative.parent / filled, relative.as_posix())
     return item if relative.parts else replace(item, relative=stem)

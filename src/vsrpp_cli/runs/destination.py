@@ -93,16 +93,21 @@ def _takes_frames(folder: Path, source: Path) -> bool:
     return bool(held) and all(_NUMBERED.fullmatch(p.name) or p.name == TIMESTAMPS for p in held)
 
 
+def is_taken(output: Path) -> bool:
+    """Return whether something is there that has the name; an empty folder is nothing."""
+    return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))
+
+
 def check_free(output: Path, *, overwrite: bool) -> None:
     """Make sure that a result may get the name `output`.
 
     Raises:
         OutputExistsError: something is there, and may not be replaced or holds more than frames.
     """
-    if not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir())):
+    if not is_taken(output):
         return
     if not overwrite:
-        raise OutputExistsError(f"{output} exists: give -y to replace it")
+        raise OutputExistsError(f"{output} exists: give -y to replace it, or --skip-existing")
     if output.is_dir() and not any(map(is_frame, output.iterdir())):
         raise OutputExistsError(
             f"{output} is a folder without frames in it, which -y does not replace: "

@@ -74,6 +74,8 @@ class Report(Account):
 
     def summary(self, told: Collection[str] = ()) -> list[str]:
         """Return the few lines shown at the end of a run, without the notes `told` before."""
+        if self.status == "skipped":
+            return [f"{self.output} exists: skipped"]
         width, height = self.size
         total = sum(self.seconds.values())
         lines = [

@@ -33,7 +33,7 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.runs.cluster.connection import connected
 from vsrpp_cli.runs.cluster.crew import Crew
-from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
+from vsrpp_cli.runs.destination import check_free, check_input, is_taken, resolve_output
 from vsrpp_cli.runs.names import temporary_output, unverified_output
 from vsrpp_cli.runs.plans.plan import Plan, changes, software_changes
 from vsrpp_cli.runs.plans.planner import make_plan, open_input, resolve_models, software
@@ -127,6 +127,10 @@ def upscale(
         on_progress, stop or StopToken(), models,
     )  # fmt: skip
     _refuse_nonsense(run)
+    if options.skip_existing and is_taken(target) and not folder.path.exists():
+        run.report.status = "skipped"
+        return run.report
+    _refuse_taken(run)
     try:
         with folder.locked():
             _locked_run(run)
@@ -143,6 +147,9 @@ def _refuse_nonsense(run: Run) -> None:
         raise UsageError(f"{run.output} is the input itself: give another name")
     if not run.output.absolute().parent.is_dir():
         raise UsageError(f"{run.output.absolute().parent} is no folder: create it first")
+
+
+def _refuse_taken(run: Run) -> None:
     ours = run.options.resume != "restart" and _is_published(run)
     if not ours:
         try:
@@ -197,6 +204,7 @@ def write_plan(
     folder = WorkFolder.of(target, options.work_dir)
     run = Run(source, target, options, folder, Report(input=str(source), output=str(target)))
     _refuse_nonsense(run)
+    _refuse_taken(run)
     with folder.locked():
         if folder.plan.exists() and options.resume != "restart":
             raise ResumeRefusedError(f"{folder.plan} exists: use it, or give --restart")

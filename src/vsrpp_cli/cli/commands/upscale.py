@@ -11,8 +11,9 @@ from vsrpp_cli.cli.accounts import accounting
 from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.events import progress_option
 from vsrpp_cli.cli.progress import make_display, tell_result
+from vsrpp_cli.cli.several import upscale_several
 from vsrpp_cli.cli.signals import stoppable
-from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.options import BATCH_NAME, UpscaleOptions
 from vsrpp_cli.runs.stop import StopToken
 
 if TYPE_CHECKING:
@@ -23,13 +24,19 @@ vsrpp upscale tape.mkv tape_x4.mkv                 # four times the width and he
 vsrpp upscale tape.mkv tape_1080p.mp4 --height 1080
 vsrpp upscale film.mp4 film_x4.mp4 --model reds4   # the published network
 vsrpp upscale film.mp4 part.mkv --start 1:00 --end 1:10 --codec libx265 --crf 18
+vsrpp upscale a.mp4 b.mp4 --output-dir tapes_x4/ --name '{stem}_x4.mkv'
 vsrpp upscale frames/ frames_x4/ --fps 24          # a folder of PNG, TIFF, JPEG, ...
 """
 
 
 @click.command("upscale", cls=RunCommand, examples=EXAMPLES)
-@click.argument("input", type=click.Path())
-@click.argument("output", type=click.Path())
+@click.argument("paths", metavar="INPUT OUTPUT", nargs=-1, type=click.Path())
+@params.output(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of outputs; all arguments are then inputs, and --name makes the names.",
+)
+@params.name_option
 @params.compute_options
 @params.cluster_options
 @params.geometry_options
@@ -44,14 +51,51 @@ vsrpp upscale frames/ frames_x4/ --fps 24          # a folder of PNG, TIFF, JPEG
 @params.verbose_option("Print details at the end; given twice, also tracebacks of errors.")
 def command(
     *,
-    input: str,
-    output: str,
-    progress: str,
-    report: Path | None,
-    dry_run: bool,
+    paths: tuple[str, ...],
+    output_dir: Path | None,
+    name: str | None,
     **values: Any,
 ) -> None:
-    """Upscale INPUT, a video, a folder of frames or an image, into OUTPUT."""
+    """Upscale INPUT, a video, a folder of frames or an image, into OUTPUT.
+
+    With --output-dir, any number of INPUTs into a folder.
+    """
+    if output_dir is None:
+        _upscale_one(*_input_and_output(paths, name), **values)
+    else:
+        _upscale_into(output_dir, paths, name or BATCH_NAME, values)
+
+
+def _input_and_output(paths: tuple[str, ...], name: str | None) -> tuple[str, str]:
+    """Return the two arguments of a single run.
+
+    Raises:
+        click.UsageError: there are fewer or more, or a name that belongs to several.
+    """
+    if name is not None:
+        raise click.UsageError("--name needs --output-dir: without it OUTPUT is the name")
+    if len(paths) < 2:
+        missing = "OUTPUT" if paths else "INPUT"
+        raise click.UsageError(f"Missing argument '{missing}'.", click.get_current_context())
+    if len(paths) > 2:
+        raise click.UsageError(f"{len(paths)} arguments: several inputs need --output-dir FOLDER")
+    return paths[0], paths[1]
+
+
+def _upscale_into(
+    output_dir: Path, paths: tuple[str, ...], name: str, values: dict[str, Any]
+) -> None:
+    from vsrpp_cli.runs.batch_items import name_items
+
+    if not paths:
+        raise click.UsageError("Missing argument 'INPUT'.", click.get_current_context())
+    how = {key: values.pop(key) for key in ("progress", "report", "dry_run")}
+    upscale_several(lambda: name_items(paths, output_dir, name=name), output_dir, values, **how)
+
+
+def _upscale_one(
+    input: str, output: str, *, progress: str, report: Path | None, dry_run: bool, **values: Any
+) -> None:
     quiet, verbose = values.pop("quiet"), values.pop("verbose")
     with accounting(report, partial(_unstarted, input, output)):
         options = params.make_options(values)

@@ -1,0 +1,135 @@
+"""Several runs in a row, shown one after another."""
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsrpp_cli.cli import params
+from vsrpp_cli.cli.accounts import accounting
+from vsrpp_cli.cli.progress import make_display, tell_result
+from vsrpp_cli.cli.signals import stoppable
+from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.progress import OnProgress
+from vsrpp_cli.runs.stop import StopToken
+
+if TYPE_CHECKING:
+    from vsrpp_cli.runs.batch import BatchReport
+    from vsrpp_cli.runs.batch_items import Found, Item
+
+TRACEBACKS = 2
+"""At this many `-v` what nobody foresaw is shown with its traceback."""
+
+
+def upscale_several(
+    find: "Callable[[], Found]",
+    outputs: Path,
+    values: dict[str, Any],
+    *,
+    progress: str,
+    report: Path | None,
+    dry_run: bool,
+) -> None:
+    """Find what there is to do and do it, or show it.
+
+    Args:
+        find: returns the items.
+        outputs: the folder of results.
+        values: click's parameters: those of `UpscaleOptions`, `quiet` and `verbose`.
+        progress: how it is shown.
+        report: where the account is written, if anywhere.
+        dry_run: whether nothing is computed.
+
+    Raises:
+        BatchError: an item failed.
+        VsrppError: nothing could be done, or it was interrupted.
+    """
+    from vsrpp_cli.runs.batch import BatchReport
+
+    quiet = values.pop("quiet")
+    if values.pop("verbose") >= TRACEBACKS:
+        _show_tracebacks()
+    with accounting(report, BatchReport):
+        options = params.make_options(values)
+        found = find()
+        if dry_run:
+            result = _planned(found)
+        else:
+            result = _run(found, outputs, options, "none" if quiet else progress)
+        if report is not None:
+            result.write(report)
+        if progress != "json" and not dry_run:
+            _say(result.lines(failures_only=quiet))
+        if failure := result.failure:
+            failure.report = result
+            raise failure
+    tell_result(progress, (), result)
+
+
+def _show_tracebacks() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLineEach("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("vsrpp_cli").setLevel(logging.DEBUG)
+
+
+class _OneLineEach(logging.Formatter):
+    """Keeps control characters in names and messages from the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
+def _planned(found: "Found") -> "BatchReport":
+    from vsrpp_cli.runs.batch import BatchReport
+
+    for line in [*(f"{item.input} -> {item.output}" for item in found.items), *found.notes]:
+        echo(line)
+    account = BatchReport.of(found.items, "planned", found.notes)
+    account.status = "planned"
+    return account
+
+
+def _run(found: "Found", output_dir: Path, options: UpscaleOptions, progress: str) -> "BatchReport":
+    """Do the batch."""
+    from vsrpp_cli.runs.batch import run_batch
+
+    token = StopToken()
+    watched = _Watched(progress)
+    try:
+        with stoppable(token, watched.stopping):
+            result = run_batch(found.items, output_dir, options, on_item=watched.begin, stop=token)
+    finally:
+        watched.end()
+    result.notes += found.notes
+    return result
+
+
+class _Watched:
+    """One display after another, each for one item."""
+
+    def __init__(self, progress: str) -> None:
+        self._progress = progress
+        self._display = make_display(progress)
+
+    def begin(self, number: int, count: int, item: "Item") -> OnProgress:
+        """Say which item is next and return its display."""
+        self.end()
+        self._display = make_display(self._progress)
+        self._display.tell("item", f"[{number}/{count}] {item.relative}")
+        return self._display
+
+    def stopping(self, text: str) -> None:
+        """Say that the batch was asked to stop."""
+        self._display.tell("stop", text)
+
+    def end(self) -> None:
+        """Clear up."""
+        self._display.__exit__()
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        echo(line, err=True)
