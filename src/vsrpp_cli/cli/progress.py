@@ -8,6 +8,7 @@ from typing import Any, Self
 from vsrpp_cli.cli.events import write_event, write_result
 from vsrpp_cli.cli.text import echo, printable
 from vsrpp_cli.runs.account import Account
+from vsrpp_cli.runs.amounts import counted, duration, size
 from vsrpp_cli.runs.progress import LABELS, UNITS, PhaseBars, Progress
 
 LINE_INTERVAL = 10.0
@@ -32,6 +33,9 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         """Show one record."""
 
+    def begin(self) -> None:
+        """Show that something happens, before it is known what."""
+
     def say(self, text: str) -> None:
         """Show a line of text."""
 
@@ -44,7 +48,7 @@ class Display:
         if progress.phase == "note":
             self.told.append(progress.text)
             self.say(f"note: {progress.text}")
-        elif progress.phase == "model":
+        elif progress.phase in ("model", "plan"):
             self.say(progress.text)
         elif progress.phase == "resume":
             self.say(_resuming(progress))
@@ -54,7 +58,8 @@ class Display:
 
 
 def _resuming(progress: Progress) -> str:
-    return f"resuming: {progress.text} done, {progress.done} of {progress.total} frames"
+    total = counted(progress.total or 0, "frame")
+    return f"resuming: {progress.text} done, {progress.done} of {total}"
 
 
 def make_display(mode: str) -> Display:
@@ -75,6 +80,10 @@ class Bar(Display):
 
     def __exit__(self, *_: object) -> None:
         self._bars.close()
+
+    def begin(self) -> None:
+        """Show a line that the first phase replaces."""
+        self._bars.begin("starting")
 
     def __call__(self, progress: Progress) -> None:
         """Move the bar; each phase has one of its own."""
@@ -113,13 +122,14 @@ class Lines(Display):
 
     def _line(self, progress: Progress, seconds: float) -> str:
         if progress.phase == "download":
-            return f"downloading: {progress.done / 1e6:.1f} of {(progress.total or 0) / 1e6:.1f} MB"
-        text = f"{LABELS[progress.phase]}: {progress.done} of {progress.total or '?'} frames"
+            return f"downloading: {size(progress.done)} of {size(progress.total or 0)}"
+        total = counted(progress.total, "frame") if progress.total else "? frames"
+        text = f"{LABELS[progress.phase]}: {progress.done} of {total}"
         rate = (progress.done - self._first) / seconds if seconds > 0 else 0.0
         if rate > 0:
             text += f", {rate:.2f} frames/s"
-            if progress.total:
-                text += f", {(progress.total - progress.done) / rate:.0f} s left"
+            if progress.total and progress.done < progress.total:
+                text += f", {duration((progress.total - progress.done) / rate)} left"
         return text
 
     def say(self, text: str) -> None:
@@ -142,8 +152,8 @@ class JsonLines(Display):
         if progress.phase == "note":
             self.told.append(progress.text)
             self.tell(progress.kind, progress.text)
-        elif progress.phase == "model":
-            self.tell("model", progress.text)
+        elif progress.phase in ("model", "plan"):
+            self.tell(progress.phase, progress.text)
         elif progress.phase == "resume":
             self.tell("resume", _resuming(progress))
         elif self._is_due(progress):

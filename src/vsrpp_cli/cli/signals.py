@@ -8,7 +8,6 @@ from types import FrameType
 from vsrpp_cli.runs.stop import INTERRUPTS, StopNow, StopToken
 
 STOPPING = (*INTERRUPTS, signal.SIGTERM)
-HINT = "stopping when the segment under way is safe; once more to stop now"
 ALARM = (signal.SIGALRM,) if hasattr(signal, "SIGALRM") else ()
 """Windows has none, and sends no SIGTERM either: it kills."""
 
@@ -33,7 +32,8 @@ def stoppable(
         if limited:
             # Even a grace of 0 is a moment: a timer of 0 would be none.
             signal.setitimer(signal.ITIMER_REAL, max(grace or 0.0, 1e-3))
-        say(f"{HINT}, or in {grace:g} s" if limited else HINT)
+        text = token.outlook()
+        say(f"{text}, or in {grace:g} s" if limited else text)
 
     previous = {number: signal.signal(number, handle) for number in (*STOPPING, *ALARM)}
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Phase = Literal[
-    "model", "download", "scan", "rehearse", "note", "resume", "compute", "join", "verify",
+    "plan", "model", "download", "scan", "rehearse", "note", "resume", "compute", "join", "verify",
     "evaluate", "train",
 ]  # fmt: skip
 NoteKind = Literal["source", "computing", "result"]
@@ -16,7 +16,8 @@ class Progress:
     """One step forward."""
 
     phase: Phase
-    """In `model`, `text` says which was chosen, and why; in `note` it is one."""
+    """In `plan`, `text` is a line of what was decided; in `model` it says which was chosen and why;
+    in `note` it is one."""
     done: int
     """Frames, while computing frames' worth of work; bytes of a download."""
     total: int | None
@@ -84,6 +85,10 @@ class PhaseBars:
         # A server says only after a while how much there is.
         self._bar.total = progress.total
         self._bar.update(progress.done - self._bar.n)
+
+    def begin(self, text: str) -> None:
+        """Show a line until the first phase begins."""
+        self._bar = self._tqdm(desc=text, bar_format="{desc} ...", leave=False, **self._settings)
 
     def close(self) -> None:
         """End the bar of the phase under way."""

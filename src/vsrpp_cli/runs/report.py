@@ -8,6 +8,7 @@ from typing import Any
 from vsrpp_cli.planning.chunks import computed_per_kept
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.account import Account
+from vsrpp_cli.runs.amounts import counted, size
 from vsrpp_cli.runs.plans.plan import Plan
 
 
@@ -79,8 +80,8 @@ class Report(Account):
         width, height = self.size
         total = sum(self.seconds.values())
         lines = [
-            f"{self.output}: {self.frames} frames, {width}x{height}, "
-            f"{self.output_bytes / 1e6:.1f} MB, {total:.1f} s"
+            f"{self.output}: {counted(self.frames, 'frame')}, {width}x{height}, "
+            f"{size(self.output_bytes)}, {total:.1f} s"
             + (f" ({self.fps:.2f} frames/s while computing)" if self.frames_computed else ""),
             ", ".join(
                 filter(None, (f"{self.model} on {self.device}", self.precision, self.kernels))

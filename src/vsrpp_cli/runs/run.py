@@ -25,7 +25,6 @@ from vsrpp_cli.errors import (
 )
 from vsrpp_cli.inference.machine.device import resolve_devices
 from vsrpp_cli.inference.machine.memory import default_limit
-from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.inference.session import compute_spec
 from vsrpp_cli.media.output.assembly import Assembled, Assembly
 from vsrpp_cli.media.output.publish import finish_publishing, publish
@@ -33,6 +32,7 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.runs.cluster.connection import connected
 from vsrpp_cli.runs.cluster.crew import Crew
+from vsrpp_cli.runs.counter import Counter
 from vsrpp_cli.runs.destination import check_free, check_input, is_taken, resolve_output
 from vsrpp_cli.runs.names import temporary_output, unverified_output
 from vsrpp_cli.runs.plans.plan import Plan, changes, software_changes
@@ -40,6 +40,7 @@ from vsrpp_cli.runs.plans.planner import make_plan, open_input, resolve_models, 
 from vsrpp_cli.runs.plans.rehearsal import rehearse
 from vsrpp_cli.runs.plans.relocation import relocated
 from vsrpp_cli.runs.plans.speed import seconds_per_frame
+from vsrpp_cli.runs.plans.summary import preamble
 from vsrpp_cli.runs.progress import NoteKind, OnProgress, Phase, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
@@ -291,6 +292,8 @@ def _finish(run: Run, plan: Plan) -> None:
     frames = sum(segment.frames for segment in done.values())
     there = disk.Done(frames, sum(segment.size for segment in done.values()))
     disk.check(plan, work=run.folder.path, output=run.output, done=there)
+    for line in preamble(plan, work=run.folder.path, done=there):
+        run.say("plan", 0, None, line)
     if done:
         run.say("resume", frames, plan.frames, f"{len(done)} of {len(plan.segments)} segments")
     with naming_bytes(plan, run.folder, run.output):
@@ -308,9 +311,10 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
     new: dict[int, Finished] = {}
     if not missing:
         return new
-    before = sum(segment.frames for segment in done.values())
-    count = _Counter(run, plan.frames, before, missing)
+    frames = {k: plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing}
+    count = Counter(run.on_progress, plan.frames, frames)
     with (
+        run.stop.foreseeing(count.outlook),
         run.phase("compute"),
         _crew(run) as crew,
         closing(_workers(run, plan, missing, count, crew)) as computed,
@@ -341,11 +345,11 @@ def _crew(run: Run) -> Iterator[Crew | None]:
 
 
 def _workers(
-    run: Run, plan: Plan, missing: list[int], on_frames: OnFrames, crew: Crew | None
+    run: Run, plan: Plan, missing: list[int], count: Counter, crew: Crew | None
 ) -> Generator[Finished, None, None]:
     if crew is not None:
         return cluster.run(
-            plan, run.folder, missing, crew, run.stop, on_frames, on_remark=run.note_event
+            plan, run.folder, missing, crew, run.stop, count, on_remark=run.note_event
         )
     devices = resolve_devices(run.options.device)
     workers = min(run.options.workers or len(devices), len(missing))
@@ -353,40 +357,13 @@ def _workers(
     if plan.compute.device == "cpu" and workers > fitting:
         run.report.events.append(f"{workers} workers do not fit into memory: {fitting} run")
         workers = fitting
+    count.workers = max(workers, 1)
     if workers > 1:
         places = processes.crew(devices, workers, plan.compute.threads)
-        return processes.run(plan, run.folder, missing, places, run.stop, on_frames)
+        return processes.run(plan, run.folder, missing, places, run.stop, count)
     with run.phase("load"):
         engine = serial.load_engine(plan)
-    return serial.run(plan, run.folder, missing, engine, run.stop, on_frames)
-
-
-class _Counter:
-    """Adds up frames' worth of work, and tells whoever watches of each whole one."""
-
-    def __init__(self, run: Run, total: int, before: int, missing: list[int]) -> None:
-        self.before, self._run, self._total = before, run, total
-        self._done, self._said = float(before), before
-        self._missing = sorted(missing)
-        self._say()
-
-    def __call__(self, frames: float) -> None:
-        self._done += frames
-        # A little more, for parts that should add up to one do so only almost.
-        whole = min(int(self._done + 1e-6), self._total)
-        if whole > self._said:
-            self._said = whole
-            self._say()
-
-    def finished(self, segment: int) -> None:
-        """Take note that a segment is safe."""
-        self._missing.remove(segment)
-
-    def _say(self) -> None:
-        first = self._missing[0] if self._missing else None
-        self._run.on_progress(
-            Progress(phase="compute", done=self._said, total=self._total, segment=first)
-        )
+    return serial.run(plan, run.folder, missing, engine, run.stop, count)
 
 
 def _how_to_go_on(run: Run, plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """Asking a run to stop, from a signal handler or another thread."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from vsrpp_cli.errors import Interrupted, Terminated, VsrppError
 INTERRUPTS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGBREAK") if hasattr(signal, n))
 """What a terminal sends to the whole process group: Ctrl-C, and Ctrl-Break on Windows."""
 
+BRIEFLY = "stopping after this step; Ctrl-C again stops now"
+"""What is said before anything is computed, and after."""
 TEXT = "stopped: give the same command again to go on"
 
 
@@ -29,10 +31,21 @@ class StopToken:
     """
 
     signal_number: int | None = None
+    outlook: Callable[[], str] = lambda: BRIEFLY
+    """Says when a run that is asked to stop will, and what another signal costs."""
 
     def request(self, signal_number: int = signal.SIGINT) -> None:
         """Ask the run to stop when what it is computing is safe."""
         self.signal_number = signal_number
+
+    @contextmanager
+    def foreseeing(self, outlook: Callable[[], str]) -> Iterator[None]:
+        """Let `outlook` be that of what is done inside."""
+        before, self.outlook = self.outlook, outlook
+        try:
+            yield
+        finally:
+            self.outlook = before
 
     @property
     def requested(self) -> bool:

@@ -132,8 +132,9 @@ def _upscaled(
     input: str, output: str, options: UpscaleOptions, progress: str
 ) -> "tuple[Report, list[str]]":
     """Do the run; return its account and the notes that were shown on the way."""
-    from vsrpp_cli.runs.run import upscale
-
     token = StopToken()
     with make_display(progress) as display, stoppable(token, partial(display.tell, "stop")):
+        display.begin()
+        from vsrpp_cli.runs.run import upscale  # takes seconds
+
         return upscale(input, output, options, on_progress=display, stop=token), display.told
