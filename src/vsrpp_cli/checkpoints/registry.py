@@ -146,7 +146,7 @@ _ROWS = (
     ModelRow(
         name="compact",
         file="compact-x4.safetensors",
-        digest="a71b4549",
+        digest="1ad6e562",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="clean video made smaller with bicubic filtering (BI)",
