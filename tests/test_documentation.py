@@ -1,15 +1,14 @@
 """The documentation names commands, options and files that exist."""
 
 import re
-import shlex
 
 import click
 import pytest
 
+from support.pages import PAGES, calls_of, code_of
 from support.places import ROOT
 from vsrpp_cli.cli.main import main
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/*.md")])
 SCRIPTS = [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("docs/*.py"), *ROOT.glob("tests/soak/*.py")]
 SCRIPTS_OPTIONS = {o for p in SCRIPTS for o in re.findall(r'"(--[a-z-]+)"', p.read_text())}
 
@@ -24,28 +23,6 @@ def commands(group=main, path=("vsrpp",)):
             command = group.get_command(context, name)
             assert command is not None
             found |= commands(command, (*path, name))
-    return found
-
-
-def code_of(text):
-    """Return the pieces of code of a page: blocks' lines and what stands in backticks."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    rest = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    joined = (block.replace("\\\n", " ") for block in blocks)
-    return [line for block in joined for line in block.splitlines()] + re.findall("`([^`]+)`", rest)
-
-
-def calls_of(code):
-    """Return the words of every call of `vsrpp` in a piece of code, without comments."""
-    found = []
-    for part in re.split(r"&&|;|\|", code):
-        words = part.split("  ")[0] if part.startswith("vsrpp") else part
-        try:
-            words = shlex.split(words, comments=True)
-        except ValueError:
-            continue
-        if words[:1] == ["vsrpp"] and len(words) > 1:
-            found.append(words)
     return found
 
 
