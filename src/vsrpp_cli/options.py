@@ -192,49 +192,49 @@ class UpscaleOptions:
         """Check every value that can be checked without looking at the machine or the input."""
         for f in fields(self):
             _check_kind(f.name, getattr(self, f.name), f.type)
-        _one_of("--precision", self.precision, PRECISIONS)
-        _one_of("--scenes", self.scenes, get_args(Scenes))
-        _one_of("--deinterlace", self.deinterlace, DEINTERLACE)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("scenes", self.scenes, get_args(Scenes))
+        _one_of("deinterlace", self.deinterlace, DEINTERLACE)
         _one_of("resume", self.resume, get_args(Resume))
-        _at_least("--threads", self.threads, 1)
-        _at_least("--workers", self.workers, 1)
-        _at_least("--chunk", self.chunk, MIN_CHUNK)
-        _at_least("--overlap", self.overlap, 0)
-        _at_least("--segment", self.segment, 1)
-        _at_least("--tile-overlap", self.tile_overlap, 0)
-        _at_least("--memory-limit", self.memory_limit, 1 << 28, "256 MiB")
-        _at_least("--height", self.height, 1)
-        _at_least("--width", self.width, 1)
-        _at_least("--frames", self.frames, 1)
-        _at_least("--video-track", self.video_track, 0)
+        _at_least("threads", self.threads, 1)
+        _at_least("workers", self.workers, 1)
+        _at_least("chunk", self.chunk, MIN_CHUNK)
+        _at_least("overlap", self.overlap, 0)
+        _at_least("segment", self.segment, 1)
+        _at_least("tile_overlap", self.tile_overlap, 0)
+        _at_least("memory_limit", self.memory_limit, 1 << 28, "256 MiB")
+        _at_least("height", self.height, 1)
+        _at_least("width", self.width, 1)
+        _at_least("frames", self.frames, 1)
+        _at_least("video_track", self.video_track, 0)
         if self.crf is not None and not 0 <= self.crf <= MAX_CRF:
-            raise UsageError(f"--crf {self.crf:g}: must be from 0 (best) to {MAX_CRF:g}")
+            raise UsageError(f"`crf={self.crf:g}`: must be from 0 (best) to {MAX_CRF:g}")
         tile_size(self.tile)
         if self.cluster is not None and not CLUSTER.fullmatch(self.cluster):
             raise UsageError(
-                f"--cluster {self.cluster!r}: must be ray, auto, HOST:PORT or ray://HOST:PORT"
+                f"`cluster={self.cluster!r}`: must be ray, auto, HOST:PORT or ray://HOST:PORT"
             )
         if self.mixed and self.cluster is None:
-            raise UsageError("--mixed is about the workers of a --cluster: give one")
+            raise UsageError("`mixed` is about the workers of a `cluster`: give one")
         self._check_combinations()
 
     def _check_combinations(self) -> None:
         if self.overwrite and self.skip_existing:
             raise UsageError("--yes and --skip-existing exclude each other: give one of them")
         if self.scale is not None and (self.height or self.width):
-            raise UsageError("--scale and --height/--width both set the size: give one of them")
+            raise UsageError("`scale` and `height` or `width` both set the size: give one of them")
         if self.scale is not None and not 0 < self.scale <= 16:
-            raise UsageError(f"--scale {float(self.scale):g}: must be above 0 and at most 16")
+            raise UsageError(f"`scale={float(self.scale):g}`: must be above 0 and at most 16")
         if self.fps is not None and self.fps <= 0:
-            raise UsageError(f"--fps {self.fps}: must be above 0")
+            raise UsageError(f"`fps={self.fps}`: must be above 0")
         if self.chunk is not None and self.chunk <= 2 * (self.overlap or 0):
             raise UsageError(
-                f"--chunk {self.chunk} leaves no frame between overlaps of {self.overlap}: "
+                f"`chunk={self.chunk}` leaves no frame between overlaps of {self.overlap}: "
                 f"give at least {2 * (self.overlap or 0) + 1}"
             )
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(
-                f"--end {float(self.end):g} is not after --start {float(self.start):g}"
+                f"`end={float(self.end):g}` is not after `start={float(self.start):g}`"
             )
 
     def content(self) -> dict[str, str]:
@@ -271,18 +271,18 @@ def _check_kind(name: str, value: object, hint: object) -> None:
         raise UsageError(f"`{name}` {value!r}: must be {words}, not {type(value).__name__}")
 
 
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise UsageError(f"{option} {value!r}: must be one of {', '.join(allowed)}")
+        raise UsageError(f"`{name}={value!r}`: must be one of {', '.join(allowed)}")
 
 
-def _at_least(option: str, value: int | None, least: int, named: str | None = None) -> None:
+def _at_least(name: str, value: int | None, least: int, named: str | None = None) -> None:
     if value is not None and value < least:
-        raise UsageError(f"{option} {value}: must be at least {named or least}")
+        raise UsageError(f"`{name}={value}`: must be at least {named or least}")
 
 
 def tile_size(text: str) -> tuple[int, int] | None:
-    """Return width and height of a `--tile` value, or None for `auto` and `off`.
+    """Return width and height of a `tile`, or None for `auto` and `off`.
 
     Raises:
         UsageError: it is neither of the two words nor `N` nor `WxH`, or below `MIN_TILE`.
@@ -291,10 +291,10 @@ def tile_size(text: str) -> tuple[int, int] | None:
         return None
     width, _, height = text.lower().partition("x")
     if not width.isdigit() or not (height or width).isdigit():
-        raise UsageError(f"--tile {text!r}: must be auto, off, a number or WIDTHxHEIGHT")
+        raise UsageError(f"`tile={text!r}`: must be auto, off, a number or WIDTHxHEIGHT")
     size = int(width), int(height or width)
     if min(size) < MIN_TILE:
-        raise UsageError(f"--tile {text}: must be at least {MIN_TILE} on each side")
+        raise UsageError(f"`tile={text!r}`: must be at least {MIN_TILE} on each side")
     return size
 
 

@@ -99,7 +99,7 @@ def test_a_compiler_that_fails_is_named_with_the_way_out():
         raise OSError("no C++ compiler")
 
     stages = CompiledStages(ready(tiny_network()), broken)
-    with pytest.raises(UsageError, match=r"--compile: .*no C\+\+ compiler.*leave the option out"):
+    with pytest.raises(UsageError, match=r"`compile`: .*no C\+\+ compiler.*leave the option out"):
         stages.extract(torch.rand(1, 3, 64, 64))
 
 

@@ -138,7 +138,7 @@ def test_panes_have_the_names_of_their_inputs_or_labels(folder, changed):
         assert (picture[:, :head, 324:] < 100).any()
     assert (plain[:, :head] != named[:, :head]).any()
     np.testing.assert_array_equal(plain[:, head:], named[:, head:])
-    with pytest.raises(UsageError, match="--label was given 3 times for 2 inputs"):
+    with pytest.raises(UsageError, match="`labels` was given 3 times for 2 inputs"):
         side_by_side(inputs, 0, None, ("a", "b", "c"))
 
 
@@ -176,9 +176,9 @@ def test_moments_are_where_scores_are_highest(count, cuts, peaks, frames, expect
 
 def test_different_numbers_of_frames_are_told_as_far_as_they_are_known(tmp_path, folder, truth):
     short = save(tmp_path / "short", truth[:2])
-    with pytest.raises(InputError, match=r"truth has 6, .*short has 2; --frames 2"):
+    with pytest.raises(InputError, match=r"truth has 6, .*short has 2; `frames=2`"):
         compare(Inputs([folder, short]))
-    with pytest.raises(InputError, match=r"truth has 4 or more, .*short has 2; --frames 2"):
+    with pytest.raises(InputError, match=r"truth has 4 or more, .*short has 2; `frames=2`"):
         compare(Inputs([folder, short], frames=4))
     assert len(compare(Inputs([folder, short], frames=2)).scores) == 2
 
@@ -192,8 +192,8 @@ def test_a_result_of_a_part_is_compared_with_that_part(tmp_path, folder, truth):
 
 @pytest.mark.parametrize("text", ["40x30", "40x30+8", "ax30+8+4", "0x30+1+1"])
 def test_malformed_crops_are_refused(text):
-    with pytest.raises(UsageError, match="--crop"):
-        Crop.parse("--crop", text)
+    with pytest.raises(UsageError, match="`crop='"):
+        Crop.parse(text)
 
 
 def test_figures_are_named_for_what_they_are(tmp_path, folder, truth):

@@ -264,7 +264,7 @@ def test_a_same_size_model_restores_given_frames_and_is_compared_with_them(datas
         write_picture(damaged / f"{i}.png", frame // 2 + 60)
     path = save_network(tmp_path / "restore.safetensors", network(same_size=True))
     chosen = {"only": ("first",), "frames": 1}
-    with pytest.raises(UsageError, match="--input"):
+    with pytest.raises(UsageError, match="`low`"):
         evaluate(dataset, options(path, **chosen))
     result = evaluate(dataset, options(path, low=tmp_path / "damaged", **chosen))
     assert [m.method for m in result.methods] == ["input", "restore"]
@@ -341,9 +341,10 @@ def test_json_holds_every_figure_and_no_infinity():
         sequence="c", frames=1, psnr=float("inf"), ssim=1.0, warping=None, warping_squared=None
     )
     method = MethodResult(method="m", sequences=(perfect,))
-    data = json.loads(Evaluation(**{**vars(result), "methods": (method,)}).as_json())
+    data = Evaluation(**{**vars(result), "methods": (method,)}).record()
     assert data["methods"][0]["sequences"][0]["psnr"] is None
-    assert json.loads(result.as_json())["methods"][0]["mean"]["psnr"] == 25.0
+    read = json.loads(json.dumps(result.record(), allow_nan=False))
+    assert read["methods"][0]["mean"]["psnr"] == 25.0
 
 
 def test_csv_has_a_line_for_each_sequence_and_the_mean():
@@ -476,5 +477,5 @@ def test_evaluating_web_footage_says_how_strong_it_was(dataset, model):
     assert [result.degradation for result in results] == ["web, crf 10", "web, crf 40"]
     better, worse = (result.methods[0].mean("psnr") for result in results)
     assert better > worse
-    with pytest.raises(UsageError, match="--crf belongs to --degradation web"):
+    with pytest.raises(UsageError, match="`crf` belongs to `degradation='web'`"):
         evaluate(dataset, EvaluateOptions(crf=20, **options))

@@ -170,13 +170,13 @@ def test_beyond_what_h264_players_decode_others_are_offered(settle):
     assert not settle("o.mp4", source={"width": 960, "height": 540}).notes
     (note,) = settle("o.mp4", source={"width": 1920, "height": 1080}).notes
     assert "level 6" in note
-    assert "--codec hevc" in note
+    assert "`codec='hevc'`" in note
     assert h264_level(20000, 20000, Fraction(25)) is None
 
 
 def test_what_few_players_decode_is_said(settle):
     (note,) = settle("o.mp4", source={"pix_fmt": "yuv422p"}).notes
-    assert "--pix-fmt yuv420p" in note
+    assert "`pix_fmt='yuv420p'`" in note
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp9", "ffv1"])

@@ -135,7 +135,7 @@ def test_a_track_can_be_chosen_and_others_are_reported(tmp_path):
     info = probe(path)
     assert (info.width, info.stream_index) == (64, 0)
     assert [s.kind for s in info.streams] == ["video"]
-    assert any("--video-track" in note for note in info.notes)
+    assert any("`video_track`" in note for note in info.notes)
     assert probe(path, video_track=1).width == 128
     with pytest.raises(UsageError, match="2 video tracks"):
         probe(path, video_track=2)

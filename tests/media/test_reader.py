@@ -233,7 +233,7 @@ def test_progress_is_told_with_the_total(tmp_path):
 
 def test_a_frame_rate_for_a_video_file_is_refused(tmp_path):
     path = write_numbered(tmp_path / "clip.mp4", 3, options=FAST)
-    with pytest.raises(UsageError, match="--fps"):
+    with pytest.raises(UsageError, match="`fps="):
         open_source(path, fps=Fraction(25))
 
 

@@ -121,7 +121,7 @@ def test_include_and_exclude_choose(tmp_path):
 @pytest.mark.parametrize("name", ["{stem", "{stam}.mp4", "all.mp4", "x/{stem}", "../{stem}", "{}"])
 def test_wrong_templates_are_refused(name, tmp_path):
     touch(tmp_path / "in/a.mp4")
-    with pytest.raises(UsageError, match="--name"):
+    with pytest.raises(UsageError, match="`name="):
         found(tmp_path / "in", name=name)
 
 

@@ -102,10 +102,10 @@ def test_names_of_clusters(name):
 
 @pytest.mark.parametrize("name", ["", "head", "http://head:1", "ray://head"])
 def test_what_names_no_cluster_is_refused(name):
-    with pytest.raises(UsageError, match="--cluster"):
+    with pytest.raises(UsageError, match="`cluster="):
         UpscaleOptions(cluster=name)
 
 
 def test_mixed_is_about_a_cluster():
-    with pytest.raises(UsageError, match="--mixed"):
+    with pytest.raises(UsageError, match="`mixed`"):
         UpscaleOptions(mixed=True)

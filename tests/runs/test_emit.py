@@ -104,7 +104,7 @@ def test_pods_see_the_folders_that_the_plan_names(planned, folder):
 
 
 def test_a_folder_outside_of_the_claims_is_named(planned, folder):
-    with pytest.raises(UsageError, match=r"--claim: .*o'dd \$place is in none of the folders"):
+    with pytest.raises(UsageError, match=r"`claims`: .*o'dd \$place is in none of the folders"):
         manifest(job_of(folder, claims=[Claim(name="films", folder=Path("/elsewhere"))]))
 
 

@@ -81,7 +81,7 @@ class CompiledStages(NetworkFlows):
         except TorchDynamoException as error:
             cause = " ".join(str(error).split("\n")[:2])
             raise UsageError(
-                f"--compile: torch's compiler does not work here ({cause}): leave the option out"
+                f"`compile`: torch's compiler does not work here ({cause}): leave the option out"
             ) from error
 
 

@@ -164,7 +164,7 @@ def _how_to_get(row: ModelRow, trouble: str) -> str:
     urls = " or ".join(row.urls)
     return (
         f"model {row.name} {trouble}: get {urls}, put it at {place_of(row)}, "
-        f"or go on with the built-in one: --model {registry.embedded_model().name}"
+        f"or go on with the built-in one: `model={registry.embedded_model().name!r}`"
     )
 
 
@@ -277,7 +277,7 @@ def resolve_chain(
     """
     parts = _parts(text)
     if not all(parts):
-        raise UsageError(f"--model {text!r}: a name is missing beside a comma")
+        raise UsageError(f"`model={text!r}`: a name is missing beside a comma")
     # An unknown name is said before megabytes of the known ones are fetched.
     for part in parts:
         if part != AUTO:

@@ -132,7 +132,7 @@ def _line(error: BaseException) -> str:
 def _unavailable(wanted: HubFile, reason: str) -> ModelUnavailableError:
     return ModelUnavailableError(
         f"{wanted} cannot be had: {reason}; fetch it elsewhere and give its path, "
-        f"or go on with the built-in one: --model {embedded_model().name}"
+        f"or go on with the built-in one: `model={embedded_model().name!r}`"
     )
 
 

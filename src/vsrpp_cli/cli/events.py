@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from vsrpp_cli.cli.command import Heading, option
+from vsrpp_cli.cli.text import with_flags
 from vsrpp_cli.errors import Interrupted, UsageError
 from vsrpp_cli.options import PROGRESS
 from vsrpp_cli.records import finite
@@ -40,7 +41,7 @@ def asked_for(args: Sequence[str]) -> bool:
 
 def write_event(event: str, **facts: Any) -> None:
     """Write one event."""
-    record = finite({"schema": SCHEMA, "event": event, **facts})
+    record = with_flags(finite({"schema": SCHEMA, "event": event, **facts}))
     sys.stderr.write(json.dumps(record, allow_nan=False) + "\n")
     sys.stderr.flush()
 

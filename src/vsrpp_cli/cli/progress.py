@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from vsrpp_cli.cli.events import write_event, write_result
-from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.cli.text import echo, shown
 from vsrpp_cli.runs.account import Account
 from vsrpp_cli.runs.amounts import counted, duration, size
 from vsrpp_cli.runs.progress import LABELS, UNITS, PhaseBars, Progress
@@ -94,7 +94,7 @@ class Bar(Display):
         """Write a line above the bar."""
         from tqdm import tqdm
 
-        tqdm.write(printable(text), file=sys.stderr)
+        tqdm.write(shown(text), file=sys.stderr)
 
 
 class Lines(Display):

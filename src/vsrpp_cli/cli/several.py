@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrpp_cli.cli import params
-from vsrpp_cli.cli.accounts import accounting
+from vsrpp_cli.cli.accounts import accounting, write_account
 from vsrpp_cli.cli.progress import make_display, tell_result
 from vsrpp_cli.cli.signals import stoppable
-from vsrpp_cli.cli.text import echo, printable
+from vsrpp_cli.cli.text import echo, shown
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.progress import OnProgress
 from vsrpp_cli.runs.stop import StopToken
@@ -58,7 +58,7 @@ def upscale_several(
         else:
             result = _run(found, outputs, options, "none" if quiet else progress)
         if report is not None:
-            result.write(report)
+            write_account(result, report)
         if progress != "json" and not dry_run:
             _say(result.lines(failures_only=quiet))
         if failure := result.failure:
@@ -79,7 +79,7 @@ class _OneLineEach(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
-        return "\n".join(map(printable, super().format(record).split("\n")))
+        return "\n".join(map(shown, super().format(record).split("\n")))
 
 
 def _planned(found: "Found") -> "BatchReport":

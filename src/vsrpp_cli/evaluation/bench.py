@@ -94,7 +94,7 @@ def run_bench(
             budget = (end - time.monotonic()) / left
             left -= 1
             if 2 * FIRST_FRAMES * pace * size[0] * size[1] > budget:
-                yield _skipped(row, size, "would take too long, see --seconds")
+                yield _skipped(row, size, "would take too long, see `seconds`")
                 continue
             result = _in_a_process(row, size, options, budget)
             pace = result.seconds / result.frames / (size[0] * size[1]) if result.frames else 0.0

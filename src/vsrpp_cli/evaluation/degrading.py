@@ -143,16 +143,16 @@ def _web(kind: Degradation, options: UpscaleOptions, blur: float, noise: float) 
     if kind != WEB:
         downsampler(kind)
         if blur or noise:
-            raise UsageError(f"--blur and --noise belong to --kind {WEB}, not to {kind}")
+            raise UsageError(f"`blur` and `noise` belong to `kind={WEB!r}`, not to {kind}")
         return None
     told = {
-        "--codec": options.codec,
-        "--preset": options.preset,
-        "--pix-fmt": options.pix_fmt,
-        "--encoder-option": options.encoder_options,
+        "`codec`": options.codec,
+        "`preset`": options.preset,
+        "`pix_fmt`": options.pix_fmt,
+        "`encoder_options`": options.encoder_options,
     }
     if given := [name for name, value in told.items() if value]:
-        raise UsageError(f"--kind {WEB} decides how is encoded: leave out {', '.join(given)}")
+        raise UsageError(f"`kind={WEB!r}` decides how is encoded: leave out {', '.join(given)}")
     web = Web(blur=blur, noise=noise)
     return web if options.crf is None else replace(web, crf=options.crf)
 
@@ -165,7 +165,7 @@ def _compressed(settings: EncodeSettings, web: Web) -> EncodeSettings:
     """
     if settings.container not in X264.containers:
         raise UsageError(
-            f"--kind {WEB} writes H.264: give OUTPUT a suffix of .mp4, .mov or .mkv, or none"
+            f"`kind={WEB!r}` writes H.264: give OUTPUT a suffix of .mp4, .mov or .mkv, or none"
         )
     coded = web.encoding.settings(settings.width, settings.height, settings.time_base)
     return replace(

@@ -148,7 +148,7 @@ def _web(options: EvaluateOptions, kind: Degradation) -> Web | None:
     if kind != WEB:
         downsampler(kind)
     if given:
-        raise UsageError(f"--{min(given)} belongs to --degradation {WEB}")
+        raise UsageError(f"`{min(given)}` belongs to `degradation={WEB!r}`")
     return None
 
 
@@ -206,7 +206,7 @@ def _resolved(
     if scale == 1 and options.low is None:
         raise UsageError(
             "a model whose output has its input's size needs damaged sequences to restore: "
-            "give their folder with --input"
+            "give their folder with `low`"
         )
     return _Setting(
         protocol=protocol,

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,10 +68,6 @@ class Evaluation:
             record["mean"] = {name: method.mean(name) for name in FIGURES}
         values: dict[str, Any] = finite(data)
         return values
-
-    def as_json(self) -> str:
-        """Return everything as JSON."""
-        return json.dumps(self.record(), indent=2, allow_nan=False) + "\n"
 
     def as_csv(self) -> str:
         """Return one line for each method and sequence, and one with the mean of each method."""

@@ -39,7 +39,7 @@ class Web:
         for name, value, most in (("crf", self.crf, 51), ("blur", self.blur, 8),
                                   ("noise", self.noise, 64)):  # fmt: skip
             if not 0 <= value <= most:
-                raise UsageError(f"--{name} {value:g}: must be from 0 to {most}")
+                raise UsageError(f"`{name}={value:g}`: must be from 0 to {most}")
 
     @property
     def encoding(self) -> Encoding:

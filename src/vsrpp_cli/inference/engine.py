@@ -306,7 +306,7 @@ class Engine:
         elif self._precision == "bf16" and not has_fast_bfloat16():
             self._note("slow", "bfloat16 is slow on this CPU, which has no instructions for it")
         elif "compiled" in self._chain.kernels(self._precision):
-            self._note("slow", "--compile is for GPUs: kernels made for CPUs are faster")
+            self._note("slow", "`compile` is for GPUs: kernels made for CPUs are faster")
         elif "library" in self._chain.kernels(self._precision):
             self._note("slow", "general kernels: fast ones need widths that are multiples of 16")
 

@@ -72,7 +72,7 @@ class Ladder:
             return "features kept in the machine's memory"
         raise OutOfMemoryError(
             f"out of memory at every size tried: {'; '.join(self.tried)}. "
-            "Close other programs, or give a smaller --chunk or --tile"
+            "Close other programs, or give a smaller `chunk` or `tile`"
         )
 
     def _named(self, seen: int, size: tuple[int, int]) -> str:

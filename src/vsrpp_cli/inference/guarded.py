@@ -167,5 +167,5 @@ class Pass:
     def _hopeless(self, index: int, fault: str) -> GuardError:
         return GuardError(
             f"frame {self._batch.first + index}: {fault}, in float32 too; "
-            "the model or the input may be damaged (--no-guard to keep it)"
+            "the model or the input may be damaged (`guard=False` keeps it)"
         )

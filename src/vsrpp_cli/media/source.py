@@ -73,5 +73,5 @@ def open_source(
     if is_image_input(path):
         return ImageSource(path, fps=fps, threads=threads)
     if fps is not None:
-        raise UsageError(f"--fps {fps} is for folders of frames: {path} has its own timestamps")
+        raise UsageError(f"`fps={fps}` is for folders of frames: {path} has its own timestamps")
     return VideoSource(path, video_track=video_track, deinterlace=deinterlace, threads=threads)

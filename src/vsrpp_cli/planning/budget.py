@@ -406,7 +406,7 @@ def _chunk_range(work: Work, wishes: Wishes) -> tuple[int, int]:
     if wishes.chunk is not None:
         if wishes.chunk < least:
             raise UsageError(
-                f"--chunk {wishes.chunk} leaves no frame between overlaps of {wishes.overlap}: "
+                f"`chunk={wishes.chunk}` leaves no frame between overlaps of {wishes.overlap}: "
                 f"give at least {least}"
             )
         return wishes.chunk, wishes.chunk
@@ -426,5 +426,5 @@ def _too_little(work: Work, wishes: Wishes, overlap: int, limit: int) -> OutOfMe
     return OutOfMemoryError(
         f"frames of {work.width}x{work.height} do not fit into memory: even chunks of {chunk} "
         f"frames in {tiles} need {(need.host + need.device) / 2**30:.1f} GiB, but {available}; "
-        "raise --memory-limit, or give a smaller --chunk or --tile"
+        "raise `memory_limit`, or give a smaller `chunk` or `tile`"
     )

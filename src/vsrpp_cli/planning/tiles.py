@@ -99,12 +99,12 @@ def check(tile: tuple[int, int], overlap: int, minimum: int) -> None:
     Raises:
         UsageError: a side is below `minimum` or below four times the overlap.
     """
-    text = f"--tile {tile[0]}x{tile[1]}"
+    text = f"`tile='{tile[0]}x{tile[1]}'`"
     if min(tile) < minimum:
         raise UsageError(f"{text}: this model needs at least {minimum} pixels on each side")
     if min(tile) < 4 * overlap:
         raise UsageError(
-            f"{text} is too small for --tile-overlap {overlap}: "
+            f"{text} is too small for `tile_overlap={overlap}`: "
             f"at least {4 * overlap} pixels on each side, or an overlap of at most {min(tile) // 4}"
         )
 

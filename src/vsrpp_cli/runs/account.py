@@ -2,12 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from vsrpp_cli.durable import write_durably
 from vsrpp_cli.errors import VsrppError
-from vsrpp_cli.records import to_bytes
 
 Status = Literal["waiting", "planned", "running", "done", "skipped", "failed", "interrupted"]
 """Of a run or of one item of many; `skipped` was there before."""
@@ -47,7 +44,3 @@ class Account(ABC):
     @abstractmethod
     def record(self) -> dict[str, Any]:
         """Return it as JSON values."""
-
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        write_durably(path, to_bytes(self.record(), indent=2))

@@ -165,7 +165,7 @@ def run_batch(
         Interrupted, Terminated, PipeClosed: stopped; the account is the error's `report`.
     """
     if options.resume == "must":
-        raise UsageError("--resume is for a single run: a batch always goes on where it was")
+        raise UsageError("`resume='must'` is for a single run: a batch always goes on where it was")
     with disk_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
     device = compute_spec(options).device

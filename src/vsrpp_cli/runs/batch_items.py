@@ -97,12 +97,12 @@ def _check_template(name: str) -> None:
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(name) if field is not None]
     except ValueError as error:
-        raise UsageError(f"--name {name!r}: {error}") from error
+        raise UsageError(f"`name={name!r}`: {error}") from error
     if unknown := [field for field in fields if field not in _FIELDS]:
         known = ", ".join(f"{{{field}}}" for field in _FIELDS)
-        raise UsageError(f"--name {name!r}: no {{{unknown[0]}}}; there are {known}")
+        raise UsageError(f"`name={name!r}`: no {{{unknown[0]}}}; there are {known}")
     if not fields or Path(name).name != name:
-        raise UsageError(f"--name {name!r}: must be a file's name with {{stem}} or {{name}}")
+        raise UsageError(f"`name={name!r}`: must be a file's name with {{stem}} or {{name}}")
 
 
 class _Walk:
@@ -173,7 +173,7 @@ def _named(found: Iterable[tuple[Path, Path]], outputs: Path, name: str) -> Iter
             item = _item(path, relative, outputs, name, stem=stem)
         key = item.output.as_posix().casefold()
         if key in taken:
-            raise UsageError(f"--name {name!r} gives {item.output} to {taken[key]} and to {path}")
+            raise UsageError(f"`name={name!r}` gives {item.output} to {taken[key]} and to {path}")
         check_name(item.output)
         taken[key] = path
         yield item

@@ -107,10 +107,12 @@ def check_free(output: Path, *, overwrite: bool) -> None:
     if not is_taken(output):
         return
     if not overwrite:
-        raise OutputExistsError(f"{output} exists: give -y to replace it, or --skip-existing")
+        raise OutputExistsError(
+            f"{output} exists: give `overwrite=True` to replace it, or `skip_existing=True`"
+        )
     if output.is_dir() and not any(map(is_frame, output.iterdir())):
         raise OutputExistsError(
-            f"{output} is a folder without frames in it, which -y does not replace: "
+            f"{output} is a folder without frames in it, which `overwrite=True` does not replace: "
             "give a new folder's name"
         )
 

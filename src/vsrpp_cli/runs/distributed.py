@@ -37,7 +37,7 @@ def open_folder(path: str, maps: Sequence[PathMap] = ()) -> tuple[WorkFolder, Pl
     place = Path(path)
     folder = WorkFolder(place if place.is_dir() else place.parent)
     if not folder.plan.exists():
-        raise UsageError(f"{path} holds no plan: make one with vsrpp plan --write")
+        raise UsageError(f"{path} holds no plan: `vsrpp plan` makes one with `write`")
     return folder, relocated(Plan.read(folder.plan), folder.path, maps)
 
 
@@ -94,7 +94,7 @@ def compute(
     if differing := software_changes(plan, software()):
         raise ResumeRefusedError(
             f"{folder.path} was planned with other software: {'; '.join(differing)}. Frames would "
-            "differ: give all workers the same, or plan anew with --restart"
+            "differ: give all workers the same, or plan anew with `resume='restart'`"
         )
     place = _place(plan, device)
     check_source(plan)
@@ -116,7 +116,7 @@ def _place(plan: Plan, device: str) -> str:
     found = resolve_device(device)
     if found.type != kind:
         raise UsageError(
-            f"--device {device}: the plan is made for {kind}, on {found.type} frames would differ"
+            f"`device={device!r}`: the plan is made for {kind}, on {found.type} frames would differ"
         )
     return str(found)
 

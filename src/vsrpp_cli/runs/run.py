@@ -208,7 +208,7 @@ def write_plan(
     _refuse_taken(run)
     with folder.locked():
         if folder.plan.exists() and options.resume != "restart":
-            raise ResumeRefusedError(f"{folder.plan} exists: use it, or give --restart")
+            raise ResumeRefusedError(f"{folder.plan} exists: use it, or give `resume='restart'`")
         _start(run)
     return folder
 
@@ -279,7 +279,7 @@ def _resume(run: Run) -> Plan | None:
     if differing:
         raise ResumeRefusedError(
             f"{run.folder.path} holds interrupted work of another command: "
-            f"{'; '.join(differing)}. Give --restart to begin anew"
+            f"{'; '.join(differing)}. Give `resume='restart'` to begin anew"
         )
     # A copy of the input is as good; it may stand elsewhere.
     return replace(plan, source=replace(plan.source, path=source.info.path))
@@ -426,7 +426,7 @@ def _end(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
             run.report.notes.append(text)
             run.remark("result", text)
     if run.options.strict and (new := [t for t in news if t not in plan.notes]):
-        raise _kept(run, temporary, VerificationError(f"--strict: {'; '.join(new)}"))
+        raise _kept(run, temporary, VerificationError(f"`strict`: {'; '.join(new)}"))
     size, digest = measure(temporary)
     record = {"event": "verified", "size": size, "digest": digest, "frames": plan.frames}
     run.folder.journal.append(record)

@@ -116,7 +116,7 @@ def _packed(
         changed = [k for k in wanted if packed[k] != wanted[k]]
         raise OutputExistsError(
             f"{folder} was packed with other settings ({', '.join(changed)}); remove it, "
-            "or name another folder with --pack"
+            "or name another folder with `pack`"
         )
     return pack
 

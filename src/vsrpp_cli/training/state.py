@@ -70,10 +70,12 @@ def load_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ResumeRefusedError(
-            f"cannot go on from {path}: {error.__class__.__name__}; --restart begins anew"
+            f"cannot go on from {path}: {error.__class__.__name__}; `restart=True` begins anew"
         ) from error
     if state.get("version") != STATE_VERSION:
-        raise ResumeRefusedError(f"{path} was written by another version; --restart begins anew")
+        raise ResumeRefusedError(
+            f"{path} was written by another version; `restart=True` begins anew"
+        )
     return state
 
 

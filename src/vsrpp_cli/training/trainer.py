@@ -169,7 +169,7 @@ class Trainer:
         if _as_of_today(state["recipe"]) != _essence(self.recipe):
             raise ResumeRefusedError(
                 f"{self.places.folder} holds a run of another recipe; take another folder, "
-                "or --restart to begin anew"
+                "or `restart=True` to begin anew"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

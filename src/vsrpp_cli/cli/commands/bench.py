@@ -10,7 +10,7 @@ import click
 from vsrpp_cli.cli import params, suggestions
 from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.params import Parsed
-from vsrpp_cli.cli.text import echo
+from vsrpp_cli.cli.text import echo, with_flags
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.version import __version__
 
@@ -77,7 +77,7 @@ def command(
             echo(_line(result), err=True)
     name = processor_name(next((r.device for r in found if r.device), ""))
     if as_json:
-        click.echo(json.dumps(_record(found, name), indent=2))
+        click.echo(json.dumps(with_flags(_record(found, name)), indent=2))
     else:
         echo(_row(found, name))
 

@@ -1,5 +1,6 @@
 """`vsrpp evaluate`: models measured on a data set as the paper does."""
 
+import json
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +11,7 @@ from vsrpp_cli.cli import params, suggestions
 from vsrpp_cli.cli.command import Command, option
 from vsrpp_cli.cli.events import progress_option, write_result
 from vsrpp_cli.cli.progress import JsonLines
-from vsrpp_cli.cli.text import echo
+from vsrpp_cli.cli.text import echo, with_flags
 from vsrpp_cli.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -112,9 +113,10 @@ def command(
     if "-" not in (json_file, csv_file):
         for line in result.as_table():
             echo(line)
-    for name, text in ((json_file, result.as_json), (csv_file, result.as_csv)):
-        if name is not None:
-            _write(name, text())
+    if json_file is not None:
+        _write(json_file, json.dumps(with_flags(result.record()), indent=2, allow_nan=False) + "\n")
+    if csv_file is not None:
+        _write(csv_file, result.as_csv())
     if progress == "json":
         write_result(None, result.record())
 

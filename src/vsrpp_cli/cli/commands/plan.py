@@ -9,7 +9,7 @@ import click
 from vsrpp_cli.cli import params
 from vsrpp_cli.cli.command import Heading, option
 from vsrpp_cli.cli.config import RunCommand
-from vsrpp_cli.cli.text import echo
+from vsrpp_cli.cli.text import echo, with_flags
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import SCHEDULERS, UpscaleOptions
 from vsrpp_cli.records import to_json
@@ -123,7 +123,7 @@ def show_plan(plan: "Plan", options: UpscaleOptions, *, as_json: bool = False) -
     from vsrpp_cli.runs.plans.summary import outline
 
     if as_json:
-        click.echo(json.dumps(_record(plan, options), indent=2))
+        click.echo(json.dumps(with_flags(_record(plan, options)), indent=2))
     else:
         for name, text in outline(plan, options):
             echo(f"{name:>10}  {text}")

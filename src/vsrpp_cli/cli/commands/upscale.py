@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrpp_cli.cli import params
-from vsrpp_cli.cli.accounts import accounting
+from vsrpp_cli.cli.accounts import accounting, write_account
 from vsrpp_cli.cli.config import RunCommand
 from vsrpp_cli.cli.events import progress_option
 from vsrpp_cli.cli.progress import make_display, tell_result
@@ -105,7 +105,7 @@ def _upscale_one(
             result, told = _upscaled(input, output, options, "none" if quiet else progress)
             lines = [*result.summary(told), *(result.details() if verbose else ())]
         if report is not None:
-            result.write(report)
+            write_account(result, report)
     tell_result(progress, () if quiet else lines, result)
 
 

@@ -35,15 +35,15 @@ class Crop:
     y: int
 
     @classmethod
-    def parse(cls, option: str, text: str) -> "Crop":
-        """Return the crop that `WxH+X+Y` means; UsageError, which names `option`, if it is none."""
+    def parse(cls, text: str) -> "Crop":
+        """Return the crop that `WxH+X+Y` means; UsageError if it is none."""
         size, *place = text.split("+")
         parts = [*size.lower().split("x"), *place]
         if len(parts) != 4 or not all(part.isdecimal() for part in parts):
-            raise UsageError(f"{option} {text!r}: must be WIDTHxHEIGHT+X+Y or full")
+            raise UsageError(f"`crop={text!r}`: must be WIDTHxHEIGHT+X+Y or full")
         crop = cls(*map(int, parts))
         if not crop.width or not crop.height:
-            raise UsageError(f"{option} {text}: width and height must be above 0")
+            raise UsageError(f"`crop={text!r}`: width and height must be above 0")
         return crop
 
     def __str__(self) -> str:
@@ -135,8 +135,8 @@ class Inputs:
         ]
         least = min(scan.frames for scan in scans)
         return (
-            f"the numbers of frames differ: {', '.join(counts)}; --frames {least} compares the "
-            "first of each, --start says where in the first input the others begin"
+            f"the numbers of frames differ: {', '.join(counts)}; `frames={least}` compares the "
+            "first of each, `start` says where in the first input the others begin"
         )
 
     @property

@@ -78,7 +78,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a report: {error}") from error
     if not isinstance(report, dict) or not {"output", "status"} <= report.keys():
-        raise InputError(f"{path}: is no report of vsrpp upscale --report")
+        raise InputError(f"{path}: is no report as `vsrpp upscale` writes it with `report`")
     return report
 
 
@@ -128,7 +128,7 @@ class _Page:
             if wanted == 1:
                 raise UsageError(
                     f"not even one frame fits into a page of {self._settings.size / 1e6:g} MB: "
-                    "--html-size allows a larger one, --crop shows a part only"
+                    "`html_size` allows a larger one, `crop` shows a part only"
                 )
             wanted = max(1, wanted * 2 // 3)
 

@@ -31,7 +31,7 @@ def captions(inputs: Inputs, labels: Sequence[str] = ()) -> list[tuple[str, str]
         UsageError: there are more labels than inputs.
     """
     if len(labels) > len(inputs.paths):
-        raise UsageError(f"--label was given {len(labels)} times for {len(inputs.paths)} inputs")
+        raise UsageError(f"`labels` was given {len(labels)} times for {len(inputs.paths)} inputs")
     names = [*labels, *(path.name for path in inputs.paths[len(labels) :])]
     return [(name, _size_text(inputs, index)) for index, name in enumerate(names)]
 

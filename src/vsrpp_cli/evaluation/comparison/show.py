@@ -52,7 +52,7 @@ class Show:
         captions(inputs, options.labels)
         self._crop: Crop | None = None
         if options.crop not in (None, FULL):
-            self._crop = Crop.parse("--crop", options.crop).inside(inputs.sizes[0])
+            self._crop = Crop.parse(options.crop).inside(inputs.sizes[0])
         if options.frame is not None:
             check_frame(inputs, options.frame)
         self._report = None if options.report is None else read_report(options.report)
@@ -73,7 +73,7 @@ class Show:
     def _write_picture(self, path: Path, found: Comparison, frame: int) -> str:
         part = None if self._options.crop == FULL else self._crop or found.part(frame)
         write_picture(path, side_by_side(found.inputs, frame, part, self._options.labels))
-        shown = "whole" if part is None else f"--crop {part}"
+        shown = "whole" if part is None else f"`crop={str(part)!r}`"
         return f"frame {frame}, {found.inputs.times[frame]:.2f} s, {shown}"
 
     def _write_line(self, path: Path, found: Comparison, frame: int) -> str:
@@ -94,7 +94,7 @@ class Show:
         )
         made = write_page(path, found, settings)
         fewer = made.frames < min(settings.frames, found.inputs.frames)
-        why = "; --html-size allows more" if fewer and wanted.frame is None else ""
+        why = "; `html_size` allows more" if fewer and wanted.frame is None else ""
         return f"{made.frames} frames, quality {made.quality}, {made.size / 1e6:.1f} MB{why}"
 
 
@@ -103,13 +103,12 @@ def _refuse_idle(options: ShowOptions) -> None:
     if options.html is None:
         for name in ("html_frames", "html_size", "report"):
             if getattr(options, name) is not None:
-                raise UsageError(f"--{name.replace('_', '-')} is about the page: give --html too")
+                raise UsageError(f"`{name}` is about the page: give `html` too")
     if options.picture is None and options.scan_line is None and options.html is None:
         for name in ("frame", "crop", "labels"):
             if getattr(options, name) not in (None, ()):
                 raise UsageError(
-                    f"--{name.removesuffix('s')} says what is shown: give --picture, --scan-line "
-                    "or --html too"
+                    f"`{name}` says what is shown: give `picture`, `scan_line` or `html` too"
                 )
 
 

@@ -40,12 +40,12 @@ def resolve_device(text: str) -> torch.device:
     """
     there = available_devices()
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
-        raise UsageError(f"--device {text!r}: must be auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"`device={text!r}`: must be auto, cpu, cuda, cuda:N or mps")
     name = "cuda:0" if text == "cuda" else text
     if text == "auto":
         name = "cuda:0" if "cuda:0" in there else there[-1]
     if name not in there:
-        raise DeviceError(f"--device {text}: not on this machine, which has {', '.join(there)}")
+        raise DeviceError(f"`device={text!r}`: not on this machine, which has {', '.join(there)}")
     return torch.device(name)
 
 
@@ -64,9 +64,9 @@ def resolve_devices(text: str) -> tuple[torch.device, ...]:
         return tuple(torch.device("cuda", k) for k in range(count)) if count > 1 else (best,)
     devices = tuple(resolve_device(name.strip()) for name in text.split(","))
     if len(set(devices)) < len(devices):
-        raise UsageError(f"--device {text}: names a device twice")
+        raise UsageError(f"`device={text!r}`: names a device twice")
     if len({device.type for device in devices}) > 1:
-        raise UsageError(f"--device {text}: must be devices of one kind")
+        raise UsageError(f"`device={text!r}`: must be devices of one kind")
     return devices
 
 
@@ -80,9 +80,9 @@ def resolve_precision(text: PrecisionWish, device: torch.device) -> Precision:
         UsageError: `text` is no precision, or the device cannot compute in it.
     """
     if text not in PRECISIONS:
-        raise UsageError(f"--precision {text!r}: must be one of {', '.join(PRECISIONS)}")
+        raise UsageError(f"`precision={text!r}`: must be one of {', '.join(PRECISIONS)}")
     if text == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UsageError(f"--precision bf16: {device_name(device)} cannot, fp16 would be fast")
+        raise UsageError(f"`precision={text!r}`: {device_name(device)} cannot, fp16 would be fast")
     if text != "auto":
         return text
     if device.type != "cpu":

@@ -175,7 +175,7 @@ class FieldStatistics:
             return Verdict(kind, (), tuple(self._flags_note()))
         count = f"{self.flagged} of {self.frames} frames" if self.flagged else "frames"
         if mode == "off":
-            notes.insert(0, f"{count} are interlaced and stay combed: --deinterlace auto helps")
+            notes.insert(0, f"{count} are interlaced and stay combed: `deinterlace='auto'` helps")
             return Verdict(kind, (), tuple(notes))
         found = "" if self.flagged else " (found in the pictures, the file does not say so)"
         notes.insert(0, f"{count} are interlaced{found}: deinterlaced with bwdif")
@@ -203,7 +203,7 @@ class FieldStatistics:
         if self.flagged:
             yield (
                 f"{self.flagged} of {self.frames} frames are flagged as interlaced, but the "
-                "pictures are progressive: left as they are (--deinterlace bwdif insists)"
+                "pictures are progressive: left as they are (`deinterlace='bwdif'` insists)"
             )
 
     def _telecine(self) -> Iterator[str]:

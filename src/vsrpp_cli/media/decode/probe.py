@@ -110,7 +110,7 @@ def choose_track(path: str, container: InputContainer, wanted: int | None) -> in
         return next((s.index for s in real if _says_something(s)), real[0].index)
     if wanted >= len(real):
         raise UsageError(
-            f"--video-track {wanted}: {path} has {len(real)} video "
+            f"`video_track={wanted}`: {path} has {len(real)} video "
             f"track{'s' if len(real) > 1 else ''}, counted from 0"
         )
     return real[wanted].index
@@ -362,7 +362,7 @@ def _track_notes(
     more = [s for s in others if s.kind == "video" and not s.attached_picture]
     if more:
         tracks = f"{len(more)} further video track{'s' if len(more) > 1 else ''}"
-        yield f"{tracks}: --video-track chooses another"
+        yield f"{tracks}: `video_track` chooses another"
 
 
 def _losses(frame: VideoFrame, text: str) -> Iterator[Loss]:
@@ -413,7 +413,7 @@ def _heif_notes(path: str, container: InputContainer) -> Iterator[str]:
     if more := len(container.streams.video) - 1:
         yield (
             f"{more} further pictures (thumbnails, depth, gain maps and the like) are not read; "
-            "--video-track chooses another picture"
+            "`video_track` chooses another picture"
         )
 
 

@@ -167,7 +167,7 @@ class VideoSource:
         pts = repaired.pts
         first, stop = window.select(pts)
         if first == stop:
-            raise UsageError(f"{self.path}: no frame between --start and --end")
+            raise UsageError(f"{self.path}: no frame between `start` and `end`")
         chosen = pts[first:stop]
         following = pts[stop] if stop < len(pts) else None
         stay = self._clock.last_duration(chosen, following, survey, repaired)

@@ -35,5 +35,5 @@ def h264_note(width: int, height: int, rate: Fraction | None) -> list[str]:
     if level in PLAYABLE:
         return []
     why = f"needs H.264 level {level}" if level else "is beyond every H.264 level"
-    offer = "consider --codec hevc or --codec av1"
+    offer = "consider `codec='hevc'` or `codec='av1'`"
     return [f"{width}x{height} {why}, which hardware does not decode: {offer}"]

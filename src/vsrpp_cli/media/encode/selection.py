@@ -106,7 +106,7 @@ def _candidates(
             homes = sorted({c for row in found for c in row.containers})
             titles = [row.title for row in CONTAINERS if row.muxer in homes]
             raise UsageError(
-                f"--codec {options.codec}: {container.title} cannot hold {found[0].coding}; "
+                f"`codec={options.codec!r}`: {container.title} cannot hold {found[0].coding}; "
                 f"give OUTPUT a suffix of {' or '.join(titles)}"
             )
         found = fitting
@@ -135,7 +135,7 @@ def _canonical(name: str) -> str:
         return lower
     close = get_close_matches(lower, [*known, *ALIASES], 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
-    raise UnknownNameError(f"--codec {name!r}: not known; {hint}")
+    raise UnknownNameError(f"`codec={name!r}`: not known; {hint}")
 
 
 def _rows(name: str) -> list[EncoderRow]:
@@ -240,7 +240,7 @@ def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow, contain
         offered = [f.name for f in formats if f.components]  # the others are handles of devices
         if options.pix_fmt not in offered:
             raise UsageError(
-                f"--pix-fmt {options.pix_fmt!r}: {row.encoder} takes {', '.join(offered)}"
+                f"`pix_fmt={options.pix_fmt!r}`: {row.encoder} takes {', '.join(offered)}"
             )
         _try_conversion(options.pix_fmt, info.color)
         return options.pix_fmt
@@ -320,7 +320,7 @@ def _check_size(row: EncoderRow, width: int, height: int) -> None:
         others = sorted({r.coding for r in ROWS if not r.hardware and r.largest > row.largest})
         raise UsageError(
             f"{width}x{height} is beyond the {row.largest} pixels a side of {row.encoder}: "
-            f"give --height, or --codec {' or '.join(others) or 'of frames'}"
+            f"give `height`, or `codec` {' or '.join(others) or 'of frames'}"
         )
 
 
@@ -369,7 +369,7 @@ def _quality(row: EncoderRow, crf: float | None, *, full_chroma: bool) -> Option
         return next(options for limit, options in profiles if value <= limit)
     if row.quality is None:
         if crf is not None:
-            raise UsageError(f"--crf {crf:g}: {row.encoder} is lossless and has no quality to set")
+            raise UsageError(f"`crf={crf:g}`: {row.encoder} is lossless and has no quality to set")
         return ()
     if value == 0 and row.quality.lossless:
         return row.quality.lossless
@@ -380,7 +380,7 @@ def _quality(row: EncoderRow, crf: float | None, *, full_chroma: bool) -> Option
 def _preset(row: EncoderRow, preset: str | None) -> Options:
     if row.preset_option is None:
         if preset is not None:
-            raise UsageError(f"--preset {preset}: {row.encoder} has none")
+            raise UsageError(f"`preset={preset!r}`: {row.encoder} has none")
         return ()
     name = preset or DEFAULT_PRESET
     if name in PRESETS:
@@ -389,7 +389,7 @@ def _preset(row: EncoderRow, preset: str | None) -> Options:
         own = name
     else:
         also = f" or {row.own_presets[0]} to {row.own_presets[-1]}" if row.own_presets else ""
-        raise UnknownNameError(f"--preset {name!r}: {row.encoder} has {', '.join(PRESETS)}{also}")
+        raise UnknownNameError(f"`preset={name!r}`: {row.encoder} has {', '.join(PRESETS)}{also}")
     return ((row.preset_option, own),)
 
 
@@ -403,7 +403,7 @@ def _notes(
     if settings.pix_fmt not in playable and options.pix_fmt is None:
         notes.append(
             f"{settings.pix_fmt} as in the source: hardware decodes {row.format.title} in yuv420p "
-            "only, which --pix-fmt yuv420p gives; HEVC is decoded in more formats (--codec hevc)"
+            "only, which `pix_fmt='yuv420p'` gives; HEVC is decoded in more (`codec='hevc'`)"
         )
     if options.codec is None and row.format.why_for_depth and info.bit_depth > 8:
         notes.append(
@@ -412,7 +412,7 @@ def _notes(
         )
     if info.timing == "assumed":
         notes.append(
-            f"neither --fps nor timestamps.txt: taken as {info.frame_rate} frames a second"
+            f"neither `fps` nor timestamps.txt: taken as {info.frame_rate} frames a second"
         )
     if row.hardware:
         notes.append(f"{row.encoder} may give slightly different files from run to run")
@@ -478,9 +478,9 @@ def _resolve_frames(
     info: SourceInfo, options: UpscaleOptions, output: Path, *, scale: int, threads: int
 ) -> EncodeSettings:
     """Decide about a folder of frames, or a single image."""
-    for name, value in (("--crf", options.crf), ("--preset", options.preset)):
+    for name, value in (("crf", options.crf), ("preset", options.preset)):
         if value is not None:
-            raise UsageError(f"{name} {value}: is for videos, the output is frames")
+            raise UsageError(f"`{name}={value!r}`: is for videos, the output is frames")
     kind = _image_format(options, output)
     row = image_row(kind)
     depth = 16 if info.bit_depth > 8 and row.deep_layouts else 8
@@ -528,9 +528,9 @@ def _image_format(options: UpscaleOptions, output: Path) -> str:
         asked = IMAGE_SUFFIXES.get(f".{options.codec.lower()}", options.codec.lower())
         if asked not in kinds:
             raise UnknownNameError(
-                f"--codec {options.codec!r}: frames are written as one of {', '.join(kinds)}"
+                f"`codec={options.codec!r}`: frames are written as one of {', '.join(kinds)}"
             )
         if named and asked != named:
-            raise UsageError(f"--codec {options.codec} contradicts the name {output.name}")
+            raise UsageError(f"`codec={options.codec!r}` contradicts the name {output.name}")
         return asked
     return named or "png"  # never JPEG unasked: nothing is to be lost on the way

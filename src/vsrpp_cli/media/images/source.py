@@ -151,7 +151,7 @@ def find_times(path: str, files: Sequence[Path], fps: Fraction | None) -> FrameT
     if fps is None and has_times:
         times = read_timestamps(beside, len(files))
         return FrameTimes(times, usual_rate(times), "file")
-    notes = (f"{TIMESTAMPS} is set aside for --fps {fps}",) if fps and has_times else ()
+    notes = (f"{TIMESTAMPS} is set aside for `fps={fps}`",) if fps and has_times else ()
     times = Timestamps(tuple(range(len(files))), 1 / (fps or ASSUMED_RATE), 1)
     return FrameTimes(times, fps or ASSUMED_RATE, "fps" if fps else "assumed", notes)
 
@@ -290,7 +290,7 @@ class ImageSource:
             and (end is None or (pts - times.pts[0]) * times.time_base < end)
         ][:frames]
         if not chosen:
-            raise UsageError(f"{self.path}: no frame between --start and --end")
+            raise UsageError(f"{self.path}: no frame between `start` and `end`")
         after = chosen[-1] + 1
         last = times.pts[after] - times.pts[after - 1] if after < len(times.pts) else None
         return Scan(

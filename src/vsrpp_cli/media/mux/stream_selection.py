@@ -61,7 +61,7 @@ def scan_and_plan_streams(
         frames=options.frames,
     )
     if not scan.frames:
-        raise InputError(f"{source.info.path}: no frame left between --start and --end")
+        raise InputError(f"{source.info.path}: no frame left between `start` and `end`")
     return scan, plan_streams(source.info, settings, options, scan) if cut else streams
 
 
@@ -83,7 +83,7 @@ def plan_streams(
     losses = [loss.text for loss in settings.losses]
     losses += [choice.reason for choice in choices if choice.loss]
     if options.strict and losses:
-        raise StrictError(f"--strict: {'; '.join(losses)}")
+        raise StrictError(f"`strict`: {'; '.join(losses)}")
     return choices
 
 
@@ -148,7 +148,7 @@ def odd_tags(metadata: dict[str, str], muxer: str) -> list[str]:
 
 
 def _as_asked(kind: str) -> str:
-    return f"left out as asked (--no-{kind})"
+    return f"left out as asked (`{kind}=False`)"
 
 
 def named(stream: StreamInfo) -> str:
@@ -204,7 +204,7 @@ class _Chooser:
         if stream.kind == "attachment":
             return self._attachment(stream)
         if stream.kind == "video":
-            return _dropped(stream, "only one video track is upscaled (--video-track chooses)")
+            return _dropped(stream, "only one video track is upscaled (`video_track` chooses)")
         return self._data(stream, packet)
 
     def _data(self, stream: StreamInfo, packet: bytes | None) -> StreamChoice:

@@ -40,7 +40,7 @@ class FrameFolder:
         if frames > 1 and self.is_single_image:
             raise UsageError(
                 f"{self.plan.path} is one image, the input has {frames} frames: "
-                "give a folder, or --frames 1"
+                "give a folder, or `frames=1`"
             )
 
     def names(self, scan: Scan, source: SourceInfo) -> list[str]:

@@ -70,7 +70,7 @@ def _connect(ray: Any, address: str) -> None:
             ray.init(address, **quiet)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DeviceError(f"--cluster {address}: cannot connect: {reason}") from error
+        raise DeviceError(f"`cluster={address!r}`: cannot connect: {reason}") from error
 
 
 def _knock(address: str) -> None:

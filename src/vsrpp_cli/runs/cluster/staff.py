@@ -46,7 +46,7 @@ class Staff:
         nodes = await asyncio.to_thread(self._ray.nodes)
         self._needs = replace(self._needs, threads=share_of_cores(nodes, self._needs))
         if not seats(nodes, self._needs) and self._needs.workers is None:
-            text = f"no node of the cluster has {self._needs.text}: --workers N waits for N of them"
+            text = f"no node of the cluster has {self._needs.text}: `workers` N waits for N of them"
             self._end(DeviceError(text))
         while True:
             self._fill(seats(nodes, self._needs))

@@ -103,8 +103,8 @@ def _volumes(job: Job) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     outside = [path for path in _folders(job) if not any(map(path.is_relative_to, folders))]
     if job.claims and outside:
         raise UsageError(
-            f"--claim: {outside[0]} is in none of the folders that claims hold; "
-            "give more claims, and --restart to plan again"
+            f"`claims`: {outside[0]} is in none of the folders that claims hold; "
+            "give more claims, and `resume='restart'` to plan again"
         )
     volumes = [_claimed(claim) for claim in job.claims] or [_on_nodes(path) for path in outside]
     names = [f"files-{number}" for number in range(len(volumes))]

@@ -126,12 +126,12 @@ class Plan:
             if data.get("version") != VERSION:
                 raise ResumeRefusedError(
                     f"{path} is of version {data.get('version')}, this program writes {VERSION}: "
-                    "start anew with --restart"
+                    "start anew with `resume='restart'`"
                 )
             return from_json(cls, data)
         except (ValueError, AttributeError) as error:
             raise ResumeRefusedError(
-                f"{path} is no plan ({error}): start anew with --restart"
+                f"{path} is no plan ({error}): start anew with `resume='restart'`"
             ) from error
 
 
@@ -147,7 +147,7 @@ def software_changes(plan: Plan, now: dict[str, str]) -> list[str]:
 def changes(plan: Plan, options: dict[str, str], fingerprint: dict[str, Any]) -> list[str]:
     """Return what differs between a plan and the command given now, one phrase each."""
     found = [
-        f"--{name.replace('_', '-')} was {plan.options.get(name)}, is {value}"
+        f"`{name}` was {plan.options.get(name)}, is {value}"
         for name, value in options.items()
         if plan.options.get(name) != value
     ]

@@ -67,7 +67,7 @@ def rehearse(plan: Plan, folder: WorkFolder, *, strict: bool, seconds: float) ->
     changed = found.left_out(plan.output.streams)
     lost = [*(choice.reason for choice in changed if choice.loss), *found.deviations]
     if strict and lost:
-        raise StrictError(f"--strict: {'; '.join(lost)}")
+        raise StrictError(f"`strict`: {'; '.join(lost)}")
     output = replace(plan.output, streams=found.streams)
     findings = (*(choice.reason for choice in changed), *found.deviations)
     return replace(plan, output=output, rehearsed=Rehearsed(findings=findings))

@@ -18,7 +18,7 @@ from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.path_map import PathMap, mapped
 from vsrpp_cli.runs.plans.plan import ModelRecord, Plan
 
-HINT = "give --path-map OLD=NEW if it is elsewhere"
+HINT = "give `maps` OLD=NEW if it is elsewhere"
 
 
 def relocated(plan: Plan, folder: Path, maps: Sequence[PathMap] = ()) -> Plan:

@@ -65,7 +65,7 @@ def check(plan: Plan, *, work: Path, output: Path, done: Done = Done()) -> None:
         if free < wanted + MARGIN:
             raise DiskFullError(
                 f"{place} has {free:,} bytes free, about {wanted + MARGIN:,} are needed: "
-                "make room or give --work-dir on another disk"
+                "make room or give `work_dir` on another disk"
             )
 
 

@@ -32,7 +32,9 @@ def load_engine(plan: Plan, device: str | None = None, threads: int | None = Non
     """
     for model in plan.models:
         if sha256_of(Path(model.path)) != model.sha256:
-            raise ResumeRefusedError(f"{model.path} has changed since: start anew with --restart")
+            raise ResumeRefusedError(
+                f"{model.path} has changed since: start anew with `resume='restart'`"
+            )
     compute = replace(
         plan.compute, device=device or plan.compute.device, threads=threads or plan.compute.threads
     )
