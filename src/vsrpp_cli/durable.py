@@ -7,8 +7,9 @@ disk becomes a `DiskFullError`.
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vsrpp_cli.errors import DiskFullError, UsageError
@@ -131,3 +132,12 @@ def write_durably(path: Path, data: bytes, *, temporary: Path | None = None) -> 
         except OSError:
             temporary.unlink(missing_ok=True)  # half a file only takes up room
             raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds, if it is there; links alone are removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()

@@ -14,8 +14,8 @@ from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.evaluation.web import KIND as WEB
 from vsrpp_cli.evaluation.web import Degradation, Web
 from vsrpp_cli.inference.machine.device import default_threads
+from vsrpp_cli.media.decode.side_data import quarter_turned
 from vsrpp_cli.media.encode.encoder_table import X264
-from vsrpp_cli.media.encode.output_size import quarter_turned
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.encode.writer import SegmentWriter, Writer
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams

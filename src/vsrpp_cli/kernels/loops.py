@@ -22,6 +22,7 @@ BLOCK = simd.TILE_ROWS
 """Pixels or tiles that go into one matrix product."""
 
 TAPS = 9
+"""Of a 3x3 convolution, and samples of an alignment."""
 LANES = simd.LANES
 COLUMNS = simd.TILE_COLUMNS
 MAX_RESIDUE = np.float32(10.0)

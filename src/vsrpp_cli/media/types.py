@@ -24,6 +24,10 @@ LossKind = Literal[
 ]
 
 
+ASSUMED_RATE = Fraction(25)
+"""Frames a second where nobody says, as FFmpeg assumes."""
+
+
 class Frame(NamedTuple):
     """One picture on its way through the program."""
 

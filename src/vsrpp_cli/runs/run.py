@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.checkpoints.load import read_config
-from vsrpp_cli.durable import disk_errors, fsync_tree
+from vsrpp_cli.durable import disk_errors, fsync_tree, remove
 from vsrpp_cli.errors import (
     DiskFullError,
     OutputExistsError,
@@ -52,7 +52,7 @@ from vsrpp_cli.runs.work.segment import (
     noted,
     remove_partial,
 )
-from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers import cluster, processes, serial
 
 

@@ -14,12 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vsrpp_cli.kernels.loops import TAPS
 from vsrpp_cli.kernels.training.convolutions import Chains, Layer, LibraryChains
 from vsrpp_cli.kernels.training.sampling import column_weight, deform_columns, warp
-from vsrpp_cli.kernels.training.sampling_loops import TAPS
+from vsrpp_cli.network.basicvsrpp import BRANCHES
 from vsrpp_cli.network.layers import SLOPE
-
-BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 
 Weights = Mapping[str, Tensor]
 """Parameters and buffers of a network by their published names."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vsrpp_cli.errors import InputError, UsageError
-from vsrpp_cli.media.encode.output_size import quarter_turned
+from vsrpp_cli.media.decode.side_data import quarter_turned
 from vsrpp_cli.media.images.writer import turned
 from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.source import FrameSource, open_source

@@ -25,6 +25,7 @@ from vsrpp_cli.evaluation.comparison.inputs import Crop
 from vsrpp_cli.evaluation.comparison.panes import captions
 from vsrpp_cli.evaluation.comparison.pictures import encoded
 from vsrpp_cli.evaluation.comparison.places import around, scene_of
+from vsrpp_cli.media.types import ASSUMED_RATE
 from vsrpp_cli.metrics import Picture
 from vsrpp_cli.records import finite
 from vsrpp_cli.version import __version__
@@ -36,7 +37,6 @@ SIZE = 10_000_000
 """How many frames a page holds, and how many bytes, unless something else is asked for."""
 SCORES = 400
 """Most points of the curve that shows how much the inputs differ over time."""
-USUAL_RATE = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ class _Page:
     def _rate(self) -> float:
         """Return how many frames are shown a second."""
         times = self._inputs.times
-        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else USUAL_RATE
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else float(ASSUMED_RATE)
 
     def _focus(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Return what differs most as x, y, width and height, parts of what is shown."""

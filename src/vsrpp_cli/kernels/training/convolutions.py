@@ -22,12 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrpp_cli.kernels import fused
-from vsrpp_cli.kernels.loops import BLOCK, TILE
+from vsrpp_cli.kernels.loops import BLOCK, TAPS, TILE
 from vsrpp_cli.kernels.threads import in_parallel
 from vsrpp_cli.kernels.training import loops as kernels
 
 LANES, COLUMNS = kernels.LANES, kernels.COLUMNS
-TAPS = 9
 
 _KINDS = {torch.float32: np.zeros(0, np.float32), torch.bfloat16: np.zeros(0, np.uint16)}
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vsrpp_cli.kernels.loops import TAPS
 from vsrpp_cli.kernels.threads import in_parallel
 from vsrpp_cli.kernels.training import sampling_loops as kernels
-from vsrpp_cli.kernels.training.sampling_loops import TAPS
 
 
 def _rows(x: Tensor) -> Any:

@@ -14,10 +14,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from vsrpp_cli.kernels.loops import MAX_RESIDUE, TAPS
 from vsrpp_cli.kernels.training.sampling_simd import vector_ops
-
-TAPS = 9
-MAX_RESIDUE = np.float32(10)
 
 _kernel = numba.njit(nogil=True, fastmath=True, boundscheck=False, error_model="numpy")
 _inline = numba.njit(inline="always", fastmath=True, error_model="numpy")

@@ -9,7 +9,6 @@ from av.format import ContainerFormat
 from av.format import Flags as FormatFlags
 
 from vsrpp_cli.media.decode.decoding import TrackDecoder, open_container
-from vsrpp_cli.media.decode.probe import FALLBACK_RATE
 from vsrpp_cli.media.decode.scan import BEYOND, Survey, Window
 from vsrpp_cli.media.decode.timestamp_repair import (
     JUMP_SECONDS,
@@ -20,7 +19,7 @@ from vsrpp_cli.media.decode.timestamp_repair import (
     usual_step,
 )
 from vsrpp_cli.media.demuxer_table import demuxer_row
-from vsrpp_cli.media.types import ClockJump, SourceInfo
+from vsrpp_cli.media.types import ASSUMED_RATE, ClockJump, SourceInfo
 
 LATE_SECONDS = 60
 """A file that begins later than this by its own clock was cut from a longer recording."""
@@ -49,7 +48,7 @@ def packet_times(path: str, streams: Sequence[int]) -> Iterator[Fraction]:
 
 def nominal_step(info: SourceInfo) -> int:
     """Return the usual distance of frames in units of the time base, as the header has it."""
-    return max(1, round(1 / (info.frame_rate or FALLBACK_RATE) / info.time_base))
+    return max(1, round(1 / (info.frame_rate or ASSUMED_RATE) / info.time_base))
 
 
 class Clock:

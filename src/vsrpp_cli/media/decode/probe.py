@@ -33,9 +33,6 @@ from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import fraction
 from vsrpp_cli.media.types import ColorSpec, FieldOrder, Loss, SourceInfo, StreamInfo
 
-FALLBACK_RATE = Fraction(25)
-"""Frames per second of a track that says nothing about it."""
-
 MAX_RATE = 300
 """Frames per second above which a header's claim is taken for a placeholder."""
 RATE_PACKETS = 100

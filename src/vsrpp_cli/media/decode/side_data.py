@@ -1,6 +1,7 @@
 """What decoders hand out beside a picture: rotation, HDR metadata, 3D and 360-degree layouts."""
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from av.sidedata import sidedata
@@ -59,6 +60,11 @@ def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
         return None
     matrix = struct.unpack("<9i", data[:36])
     return matrix if matrix != IDENTITY else None
+
+
+def quarter_turned(matrix: Sequence[int] | None) -> bool:
+    """Return whether a display matrix exchanges width and height."""
+    return matrix is not None and abs(matrix[1]) > abs(matrix[0])
 
 
 def hdr_metadata(frame: VideoFrame) -> HdrMetadata | None:

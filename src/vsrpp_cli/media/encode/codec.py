@@ -18,7 +18,7 @@ from av.codec.context import Flags
 
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.color.convert import code_points, tag
-from vsrpp_cli.media.types import EncodeSettings
+from vsrpp_cli.media.types import ASSUMED_RATE, EncodeSettings
 from vsrpp_cli.records import from_json, to_json
 
 TRIAL_SIZE = (320, 256)
@@ -26,7 +26,6 @@ TRIAL_FRAMES = 3
 TRIAL_SECONDS = 60
 """How long a driver may take for three small frames before it counts as hanging."""
 
-ASSUMED_RATE = Fraction(25)
 FASTEST_RATE = Fraction(240)
 """SVT-AV1 refuses more. Variable rates in milliseconds may claim 1000."""
 

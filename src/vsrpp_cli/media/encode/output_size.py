@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vsrpp_cli.errors import UsageError
+from vsrpp_cli.media.decode.side_data import quarter_turned
 from vsrpp_cli.media.types import SourceInfo
 from vsrpp_cli.options import UpscaleOptions
 
@@ -87,8 +88,3 @@ def _notes(
         for name, asked, got in zip(("width", "height"), wanted, (width, height), strict=True)
         if asked and asked != got
     )
-
-
-def quarter_turned(matrix: tuple[int, ...] | None) -> bool:
-    """Return whether a display matrix exchanges width and height."""
-    return matrix is not None and abs(matrix[1]) > abs(matrix[0])

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.color.convert import frame_to_rgb, rgb_to_frame
 from vsrpp_cli.media.opening import open_input, open_output
-from vsrpp_cli.media.types import ColorSpec, EncodeSettings
+from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, EncodeSettings
 
 BT601 = ColorSpec(matrix="smpte170m", full_range=False, primaries="smpte170m", transfer="smpte170m")
 """What small video usually is, tagged or not."""
-
-RATE = 25
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Encoding:
             width=width,
             height=height,
             time_base=time_base,
-            frame_rate=Fraction(RATE),
+            frame_rate=ASSUMED_RATE,
             color=BT601,
             options=options,
         )
@@ -101,7 +99,7 @@ def recompress(frames: NDArray[np.uint8], encoding: Encoding) -> NDArray[np.uint
 
 def _encode(frames: NDArray[np.uint8], encoding: Encoding, buffer: io.BytesIO) -> None:
     with open_output(buffer, "matroska") as container:
-        stream = cast("av.VideoStream", container.add_stream(encoding.codec, rate=RATE))
+        stream = cast("av.VideoStream", container.add_stream(encoding.codec, rate=ASSUMED_RATE))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = encoding.pix_fmt
         stream.options = dict(encoding.options)

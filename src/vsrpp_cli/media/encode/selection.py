@@ -15,7 +15,7 @@ from vsrpp_cli.media.color.convert import rgb_to_frame
 from vsrpp_cli.media.color.hdr import encoder_parameters
 from vsrpp_cli.media.container_table import CONTAINERS, UNSUITABLE, ContainerRow
 from vsrpp_cli.media.decode.side_data import MULTIVIEW
-from vsrpp_cli.media.encode.codec import ASSUMED_RATE, TRIAL_SIZE, try_out
+from vsrpp_cli.media.encode.codec import TRIAL_SIZE, try_out
 from vsrpp_cli.media.encode.encoder_table import (
     ALIASES,
     DEFAULT_CRF,
@@ -31,7 +31,14 @@ from vsrpp_cli.media.encode.pixel_formats import PixelFormat, closest, describe,
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import encoder_format
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
-from vsrpp_cli.media.types import ColorSpec, EncodeSettings, Loss, SourceInfo, Spherical
+from vsrpp_cli.media.types import (
+    ASSUMED_RATE,
+    ColorSpec,
+    EncodeSettings,
+    Loss,
+    SourceInfo,
+    Spherical,
+)
 from vsrpp_cli.options import UpscaleOptions
 
 TRIALS_AT_ONCE = 4

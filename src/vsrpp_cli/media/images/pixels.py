@@ -17,7 +17,7 @@ from vsrpp_cli.errors import EncoderError, InputError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, rgb_to_frame
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.headers import ImageHeader
-from vsrpp_cli.media.types import ColorSpec
+from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec
 
 FloatArray = NDArray[np.float32]
 
@@ -142,7 +142,7 @@ class ImageEncoder:
         self._codec = context
         self._codec.width, self._codec.height = size
         self._codec.pix_fmt = pix_fmt
-        self._codec.time_base = Fraction(1, 25)
+        self._codec.time_base = 1 / ASSUMED_RATE
         self._codec.thread_count = 1
         self._codec.sample_aspect_ratio = aspect
         self._codec.options = options

@@ -25,10 +25,7 @@ from vsrpp_cli.media.images.pixels import encoder_format, read_image
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.media.images.timestamps_file import Timestamps, read_timestamps, usual_rate
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
-from vsrpp_cli.media.types import ColorSpec, Frame, Loss, Scan, SourceInfo, Timing
-
-ASSUMED_RATE = Fraction(25)
-"""Frames per second where neither `--fps` nor `timestamps.txt` says (as FFmpeg assumes)."""
+from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, Frame, Loss, Scan, SourceInfo, Timing
 
 OnProgress = Callable[[int, int | None], None]
 """Called with frames done and their total."""

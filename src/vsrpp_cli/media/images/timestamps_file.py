@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from vsrpp_cli.errors import InputError
+from vsrpp_cli.media.types import ASSUMED_RATE
 
 NAME = "timestamps.txt"
 FIRST_LINE = "# timestamp format v2"
@@ -86,7 +87,7 @@ def _time_base(lines: Sequence[str], times: Sequence[Fraction]) -> Fraction:
 
 def _usual_step(pts: Sequence[int], time_base: Fraction) -> int:
     steps = sorted(b - a for a, b in pairwise(pts))
-    return steps[len(steps) // 2] if steps else max(1, round(Fraction(1, 25) / time_base))
+    return steps[len(steps) // 2] if steps else max(1, round(1 / ASSUMED_RATE / time_base))
 
 
 def usual_rate(times: Timestamps) -> Fraction | None:

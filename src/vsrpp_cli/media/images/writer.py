@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from vsrpp_cli.media.decode.side_data import quarter_turned
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import (
     FloatArray,
@@ -34,8 +35,7 @@ def file_suffix(settings: EncodeSettings) -> str:
 
 def shown_size(settings: EncodeSettings) -> tuple[int, int]:
     """Return width and height of the files: images are stored the way they are to be seen."""
-    matrix = settings.display_matrix
-    if matrix is not None and abs(matrix[1]) > abs(matrix[0]):
+    if quarter_turned(settings.display_matrix):
         return settings.height, settings.width
     return settings.width, settings.height
 
@@ -43,11 +43,11 @@ def shown_size(settings: EncodeSettings) -> tuple[int, int]:
 def turned(picture: FloatArray, matrix: Sequence[int]) -> FloatArray:
     """Return `picture` (..., H, W) as a display matrix (ISO/IEC 14496-12, 8.2.2) wants it seen."""
     a, b, _, c, d = matrix[:5]
-    if abs(a) > abs(b):
-        flip_x, flip_y = a < 0, d < 0
-    else:
+    if quarter_turned(matrix):
         picture = picture.swapaxes(-1, -2)
         flip_x, flip_y = c < 0, b < 0
+    else:
+        flip_x, flip_y = a < 0, d < 0
     flipped = picture[..., :: -1 if flip_y else 1, :: -1 if flip_x else 1]
     return np.ascontiguousarray(flipped)
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from vsrpp_cli.durable import remove
 from vsrpp_cli.errors import UsageError, VerificationError, VsrppError
 from vsrpp_cli.media.images import timestamps_file
 from vsrpp_cli.media.images.headers import ImageHeader, read_header
@@ -77,7 +78,7 @@ class FrameFolder:
         files = [file for segment in segments for file in sorted(segment.iterdir())]
         if len(files) != scan.frames:
             raise VerificationError(f"the segments hold {len(files)} frames of {scan.frames}")
-        _remove(temporary)
+        remove(temporary)
         self.check(scan.frames)
         if self.is_single_image:
             _link(files[0], temporary)
@@ -123,13 +124,6 @@ def _link(source: Path, target: Path) -> None:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
         shutil.copyfile(source, target)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _verify_image(path: Path, settings: EncodeSettings, *, decode: bool) -> None:

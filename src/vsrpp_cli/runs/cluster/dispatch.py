@@ -7,13 +7,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from vsrpp_cli.durable import remove
 from vsrpp_cli.errors import ResourceError, VsrppError, WorkerError
 from vsrpp_cli.runs.cluster.board import TRIES
 from vsrpp_cli.runs.cluster.colleague import Colleague
 from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.plans.plan import software_changes
 from vsrpp_cli.runs.work.segment import Computed
-from vsrpp_cli.runs.work.workfolder import remove
 
 TICK = 1.0
 """Seconds between looks at what nobody tells of: slow segments, a wish to stop, progress."""

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from vsrpp_cli.checkpoints.cache import cache_root, sha256_of
-from vsrpp_cli.durable import disk_errors
+from vsrpp_cli.durable import disk_errors, remove
 from vsrpp_cli.errors import VsrppError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.machine.device import device_name
@@ -30,7 +30,7 @@ from vsrpp_cli.runs.cluster.store import Store
 from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.plans.planner import software
 from vsrpp_cli.runs.work.segment import Computed, compute, measure
-from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp_cli.durable import disk_errors
+from vsrpp_cli.durable import disk_errors, remove
 from vsrpp_cli.errors import StrictError, VsrppError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.progress import OnFrames
@@ -30,7 +30,7 @@ from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.runs.names import temporary_output
 from vsrpp_cli.runs.plans.plan import Plan, Rehearsed
 from vsrpp_cli.runs.work.segment import compute, reopen_source
-from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 FIRST, LAST = 3, 1
 """Frames of the beginning and of the end, unless they are very large."""

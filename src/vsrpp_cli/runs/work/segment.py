@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp_cli.durable import disk_errors, fsync_tree, replace_durably
+from vsrpp_cli.durable import disk_errors, fsync_tree, remove, replace_durably
 from vsrpp_cli.errors import DiskFullError, WorkerError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.progress import OnFrames
@@ -31,7 +31,7 @@ from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.work.disk import Done
 from vsrpp_cli.runs.work.marks import marked, read_marks, write_mark
 from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
-from vsrpp_cli.runs.work.workfolder import WorkFolder, remove
+from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 Picture = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vsrpp_cli.durable import beside, disk_errors
+from vsrpp_cli.durable import beside, disk_errors, remove
 from vsrpp_cli.errors import UsageError, WorkFolderBusyError
 from vsrpp_cli.runs.work.journal import Journal
 from vsrpp_cli.runs.work.locks import held
@@ -97,12 +97,3 @@ class WorkFolder:
             kept = [p for p in self.path.iterdir() if p.name not in always]
             if not kept and not any(self.segments.iterdir()):
                 shutil.rmtree(self.path, ignore_errors=True)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        with suppress(FileNotFoundError):
-            path.unlink()
