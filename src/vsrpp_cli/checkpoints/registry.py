@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal, get_args
 
 from vsrpp_cli.errors import UnknownNameError
 from vsrpp_cli.network.config import AnyConfig, BasicVSRConfig, NetworkConfig, SpynetConfig
@@ -25,8 +26,14 @@ DEFAULT_OVERLAP = 8
 """What is assumed of a checkpoint that is no row of the registry."""
 
 
-CLEAN, COMPRESSED = "clean", "compressed"
-"""The two kinds of material between which `--model auto` chooses."""
+Material = Literal["clean", "compressed"]
+"""Between which `--model auto` chooses."""
+
+
+Compared = Literal["RGB", "Y"]
+
+DeviceKind = Literal["cpu", "cuda", "mps"]
+"""As torch calls them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +44,8 @@ class Score:
     psnr: float
     """dB."""
     ssim: float
-    on: str
-    """`RGB` or `Y`: what was compared."""
+    on: Compared
+    """What was compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +77,9 @@ class ModelRow:
     """More frames than this in one chunk are not worth their memory."""
     overlap: int = DEFAULT_OVERLAP
     """Frames of context on each side of a chunk unless the user says otherwise."""
-    automatic_on: tuple[str, ...] = ()
+    automatic_on: tuple[DeviceKind, ...] = ()
     """Kinds of devices on which `--model auto` may mean this model."""
-    automatic_for: tuple[str, ...] = (CLEAN, COMPRESSED)
+    automatic_for: tuple[Material, ...] = get_args(Material)
     """Which material it is chosen for there."""
 
     @property
@@ -111,12 +118,12 @@ class ModelRow:
         return (self.name, *self.aliases, self.file, self.file.rpartition(".")[0])
 
 
-def _table(*rows: tuple[str, float, float, str]) -> tuple[Score, ...]:
+def _table(*rows: tuple[str, float, float, Compared]) -> tuple[Score, ...]:
     return tuple(Score(dataset=d, psnr=p, ssim=s, on=on) for d, p, s, on in rows)
 
 
 def _scores(psnr: tuple[float, ...], ssim: tuple[float, ...]) -> tuple[Score, ...]:
-    datasets = (
+    datasets: tuple[tuple[str, Compared], ...] = (
         ("REDS4, BI", "RGB"),
         ("Vimeo-90K-T, BI", "Y"),
         ("Vid4, BI", "Y"),
@@ -155,7 +162,7 @@ _ROWS = (
         source="trained by this project on openly licensed video",
         frame_cap=60,
         automatic_on=("cpu",),
-        automatic_for=(CLEAN,),
+        automatic_for=("clean",),
     ),
     ModelRow(
         name="compact-web",
@@ -169,7 +176,7 @@ _ROWS = (
         source="trained by this project on openly licensed video",
         frame_cap=60,
         automatic_on=("cpu",),
-        automatic_for=(COMPRESSED,),
+        automatic_for=("compressed",),
     ),
     ModelRow(
         name="reds4",
@@ -341,7 +348,7 @@ _ROWS = (
         "that was not there.",
         source=REAL_PAPER,
         automatic_on=("cuda", "mps"),
-        automatic_for=(COMPRESSED,),
+        automatic_for=("compressed",),
     ),
     ModelRow(
         name="real-basicvsr-psnr",
@@ -401,7 +408,7 @@ def automatic_model(device_kind: str, *, compressed: bool = False) -> ModelRow:
 
 def _for_material(rows: Iterable[ModelRow], compressed: bool) -> ModelRow:
     """Return the row that is there for this material and as little else as possible."""
-    material = COMPRESSED if compressed else CLEAN
+    material: Material = "compressed" if compressed else "clean"
     fitting = [row for row in rows if material in row.automatic_for]
     return min(fitting, key=lambda row: len(row.automatic_for))
 
