@@ -103,7 +103,7 @@ def test_an_interrupted_run_keeps_its_folder(clip, tmp_path):
 
 def test_a_folder_without_frames_is_not_replaced(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(OutputExistsError, match="-y to replace"):
+    with pytest.raises(OutputExistsError, match="`overwrite=True` to replace"):
         check_free(tmp_path, overwrite=False)
     with pytest.raises(OutputExistsError, match="without frames"):
         check_free(tmp_path, overwrite=True)
