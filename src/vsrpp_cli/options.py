@@ -220,7 +220,9 @@ class UpscaleOptions:
 
     def _check_combinations(self) -> None:
         if self.overwrite and self.skip_existing:
-            raise UsageError("--yes and --skip-existing exclude each other: give one of them")
+            raise UsageError(
+                "`overwrite=True` and `skip_existing=True` exclude each other: take one"
+            )
         if self.scale is not None and (self.height or self.width):
             raise UsageError("`scale` and `height` or `width` both set the size: give one of them")
         if self.scale is not None and not 0 < self.scale <= 16:
