@@ -1,6 +1,7 @@
 """Runs on a real Ray cluster of several nodes, some of which do not live to see the end."""
 
 import json
+import shutil
 import signal
 from contextlib import suppress
 
@@ -11,8 +12,11 @@ from support.clips import tiny_checkpoint, write_clip
 from support.commands import assert_one_line, frame_hashes, vsrpp
 from support.faults import Victim
 from support.rays import kill_a_worker, remove_a_node, small_cluster
+from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import Interrupted, ResumeRefusedError
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.batch import run_batch
+from vsrpp_cli.runs.batch_items import find_items
 from vsrpp_cli.runs.plans.planner import software
 from vsrpp_cli.runs.run import upscale
 from vsrpp_cli.runs.stop import StopToken
@@ -60,8 +64,8 @@ def run(cluster, material, tmp_path):
 
 def journal(output):
     """Return which segments were committed, in their order."""
-    lines = (output.parent / f"{output.name}.vsrpp" / "journal.jsonl").read_text().splitlines()
-    records = map(json.loads, lines)
+    path = output.parent / f"{output.name}.vsrpp" / "journal.jsonl"
+    records = map(json.loads, path.read_text().splitlines() if path.exists() else ())
     return [r["index"] for r in records if r["event"] == "segment"]
 
 
@@ -124,6 +128,41 @@ def test_a_driver_that_is_killed_is_gone_on_with(cluster, material, tmp_path):
     assert committed[: len(before)] == before
     assert sorted(committed) == list(range(SEGMENTS))
     assert frame_hashes(output) == frame_hashes(expected)
+
+
+def test_a_batch_computes_many_films_at_once_and_goes_on_where_it_was(
+    cluster, material, tmp_path, capsys
+):
+    clip, model, expected = material
+    films, outputs = tmp_path / "films", tmp_path / "outputs"
+    films.mkdir()
+    for name in "abc":
+        shutil.copy(clip, films / f"{name}.mp4")
+    (films / "bad.mp4").write_text("no film")
+    token = StopToken()
+    with pytest.raises(Interrupted) as stopped:
+        run_batch(
+            find_items(films, outputs).items,
+            outputs,
+            UpscaleOptions(model=model, cluster=cluster.address, **OPTIONS),
+            on_item=lambda *_: Once(1, token.request),
+            stop=token,
+        )
+    assert stopped.value.report.count("interrupted") > 0
+    left = {p.name.partition("_")[0]: journal(outputs / p.stem) for p in outputs.glob("*.vsrpp")}
+    report = tmp_path / "report.json"
+    arguments = ["batch", films, outputs, "-m", model, *ARGS, "--cluster", cluster.address]
+    assert execute([str(a) for a in (*arguments, "--report", report)]) == 7
+    items = {item["input"]: item for item in json.loads(report.read_text())["items"]}
+    assert {name: item["status"] for name, item in items.items()} == {
+        "a.mp4": "done", "b.mp4": "done", "c.mp4": "done", "bad.mp4": "failed",
+    }  # fmt: skip
+    for name in "abc":
+        assert frame_hashes(outputs / f"{name}_x4.mp4") == frame_hashes(expected)
+        assert items[f"{name}.mp4"]["report"]["segments_reused"] == len(left.get(name, ()))
+    said = capsys.readouterr().err
+    assert f"upscaling: {3 * 4 * SEGMENTS} of {3 * 4 * SEGMENTS} frames" in said
+    assert "bad.mp4" in said
 
 
 def test_workers_with_other_software_are_refused_or_named(run, monkeypatch, tmp_path):

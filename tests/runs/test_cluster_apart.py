@@ -11,6 +11,7 @@ from PIL import Image
 from support.clips import moving_picture, tiny_checkpoint, write_clip
 from support.commands import frame_hashes
 from support.rays import can_hide, node_that_does_not_see, small_cluster
+from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import InputError
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.cluster import parcels
@@ -24,7 +25,7 @@ from vsrpp_cli.runs.cluster.parcels import (
 )
 from vsrpp_cli.runs.cluster.store import KEPT, Store
 from vsrpp_cli.runs.plans.planner import plan_only
-from vsrpp_cli.runs.run import upscale
+from vsrpp_cli.runs.run import upscale, write_plan
 
 OPTIONS = {"threads": 1, "segment": 3, "chunk": 3, "overlap": 0}
 
@@ -50,8 +51,10 @@ def test_a_node_without_the_drivers_disks_computes_from_what_is_sent(tmp_path):
     with small_cluster(nodes=0) as cluster, node_that_does_not_see(cluster, here, cache=there):
         # One is all there is room for; to ask for it is to wait until the node has come.
         options = UpscaleOptions(model=model, cluster=cluster.address, workers=1, **OPTIONS)
-        upscale(clip, here / "out.mp4", options)
         upscale(frames, here / "out", options)
+        work = write_plan(clip, here / "out.mp4", alone)
+        join = ["join", str(work.path), "--cluster", cluster.address, "--workers", "1"]
+        assert execute(join) == 0
     assert frame_hashes(here / "out.mp4") == frame_hashes(here / "expected.mp4")
     for path in (here / "expected").iterdir():
         assert np.array_equal(Image.open(path), Image.open(here / "out" / path.name))

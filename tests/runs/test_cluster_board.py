@@ -1,11 +1,16 @@
 """Who gets which segment, and where workers go: decided without any cluster."""
 
+from dataclasses import replace
+
 import pytest
 
+from support.clips import tiny_checkpoint, write_clip
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.cluster.board import TRIES, Board
-from vsrpp_cli.runs.cluster.seats import Needs, seats, share_of_cores
+from vsrpp_cli.runs.cluster.order import Facts, differences
+from vsrpp_cli.runs.cluster.seats import Needs, idle_gpus, seats, share_of_cores
+from vsrpp_cli.runs.plans.planner import plan_only
 
 GIB = 1 << 30
 
@@ -30,9 +35,10 @@ def test_a_slow_segment_is_given_out_once_more_and_the_first_result_wins():
     board.take("fast", 0)
     board.take("slow", 0)
     board.finish(0, 10)
-    assert board.take("fast", 14) is None  # not yet slow
-    assert board.take("fast", 16) == 1
-    assert board.take("third", 99) is None  # two are at it
+    assert board.take("fast", 99) is None  # nothing waits
+    assert board.take("fast", 14, slow=True) is None  # not yet slow
+    assert board.take("fast", 16, slow=True) == 1
+    assert board.take("third", 99, slow=True) is None  # two are at it
     assert board.finish(1, 26) == ["slow", "fast"]
     assert board.finish(1, 27) is None
     assert board.empty
@@ -43,8 +49,8 @@ def test_a_longer_segment_may_take_longer():
     board.take("a", 0)
     board.take("b", 0)
     board.finish(0, 10)
-    assert board.take("a", 149) is None
-    assert board.take("a", 151) == 1
+    assert board.take("a", 149, slow=True) is None
+    assert board.take("a", 151, slow=True) == 1
 
 
 def test_a_segment_that_ends_its_workers_is_given_up_but_lost_nodes_do_not_count():
@@ -64,7 +70,7 @@ def test_who_fails_at_what_another_has_finished_does_no_harm():
     board.take("a", 0)
     board.take("b", 0)
     board.finish(0, 1)
-    board.take("a", 9)
+    board.take("a", 9, slow=True)
     board.finish(1, 10)
     assert board.give_back("b", 1, failed=True)
     assert board.empty
@@ -93,6 +99,24 @@ def test_a_number_of_workers_shares_all_cores():
     assert share_of_cores(nodes, needs) == 1
     assert len(seats(nodes, Needs("cpu", threads=1, memory=GIB, workers=2))) == 2
     assert len(seats(nodes, Needs("cpu", threads=1, memory=GIB, workers=1))) == 1
+
+
+def test_gpus_that_a_plan_for_cpus_leaves_alone_are_counted():
+    nodes = [node("a", CPU=4, GPU=2), node("dead", alive=False, GPU=8)]
+    assert idle_gpus(nodes, Needs("cpu", threads=1, memory=GIB)) == 2
+    assert idle_gpus(nodes, Needs("cuda", threads=1, memory=GIB)) == 0
+
+
+def test_another_gpu_gives_other_frames(tmp_path):
+    model = str(tiny_checkpoint(tmp_path / "tiny.pth"))
+    clip = str(write_clip(tmp_path / "clip.mp4", 2))
+    plan = plan_only(clip, str(tmp_path / "out.mp4"), UpscaleOptions(model=model, device="cpu"))
+    there = Facts("host", plan.software, "NVIDIA L4")
+    assert differences(plan, "x86_64", there) == ""
+    on_gpu = replace(plan, compute=replace(plan.compute, device="cuda:0"))
+    assert differences(on_gpu, "NVIDIA L4", there) == ""
+    assert differences(on_gpu, "", there) == ""
+    assert differences(on_gpu, "NVIDIA H200", there) == "the GPU was NVIDIA H200, is NVIDIA L4"
 
 
 @pytest.mark.parametrize("name", ["ray", "auto", "head:6379", "ray://head.example:10001"])

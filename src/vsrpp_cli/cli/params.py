@@ -107,6 +107,7 @@ source = partial(option, heading=Heading.INPUT)
 computing = partial(option, heading=Heading.COMPUTING)
 run = partial(option, heading=Heading.RUN)
 messages = partial(option, heading=Heading.MESSAGES)
+machines = partial(option, heading=Heading.MACHINES)
 
 _config_option = run(
     "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
@@ -151,6 +152,11 @@ path_map_option = option(
 )  # fmt: skip
 keep_work_option = run("--keep-work", is_flag=True, help="Keep the work folder after the run.")
 
+workers_option = computing(
+    "--workers", type=WORKERS, default="auto", show_default=True,
+    help="Processes that compute segments at once; auto is one per GPU.",
+)  # fmt: skip
+
 compute_options = _stack([
     model("-m", "--model", default="auto", show_default=True, shell_complete=suggestions.models,
           help="Name (see vsrpp models list), file, hf:OWNER/REPO/FILE, or a chain: A,B."),
@@ -161,8 +167,7 @@ compute_options = _stack([
     precision_option,
     computing("--fp16", "precision", flag_value="fp16", help="Same as --precision fp16."),
     threads_option,
-    computing("--workers", type=WORKERS, default="auto", show_default=True,
-              help="Processes that compute segments at once; auto is one per GPU."),
+    workers_option,
 ])  # fmt: skip
 
 geometry_options = _stack([
@@ -233,9 +238,9 @@ output_options = _stack([
 ])  # fmt: skip
 
 cluster_options = _stack([
-    computing("--cluster", metavar="ray|auto|HOST:PORT",
+    machines("--cluster", metavar="ray|auto|HOST:PORT",
               help="Compute on a Ray cluster; ray starts one on this machine for the run."),
-    computing("--mixed", is_flag=True,
+    machines("--mixed", is_flag=True,
               help="Accept cluster workers with other software or another processor."),
 ])  # fmt: skip
 

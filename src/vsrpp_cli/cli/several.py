@@ -1,7 +1,10 @@
 """Several runs in a row, shown one after another."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +14,15 @@ from vsrpp_cli.cli.progress import make_display, tell_result
 from vsrpp_cli.cli.signals import stoppable
 from vsrpp_cli.cli.text import echo, shown
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.progress import OnProgress
+from vsrpp_cli.runs.progress import OnProgress, Progress
 from vsrpp_cli.runs.stop import StopToken
 
 if TYPE_CHECKING:
     from vsrpp_cli.runs.batch import BatchReport
     from vsrpp_cli.runs.batch_items import Found, Item
+
+TEXTS = ("model", "note", "resume")
+"""Phases whose progress is a line of text."""
 
 TRACEBACKS = 2
 """At this many `-v` what nobody foresaw is shown with its traceback."""
@@ -97,7 +103,7 @@ def _run(found: "Found", output_dir: Path, options: UpscaleOptions, progress: st
     from vsrpp_cli.runs.batch import run_batch
 
     token = StopToken()
-    watched = _Watched(progress)
+    watched = _Watched(progress) if options.cluster is None else _Together(progress)
     try:
         with stoppable(token, watched.stopping):
             result = run_batch(found.items, output_dir, options, on_item=watched.begin, stop=token)
@@ -128,6 +134,37 @@ class _Watched:
     def end(self) -> None:
         """Clear up."""
         self._display.__exit__()
+
+
+class _Together(_Watched):
+    """One display of all items, which a cluster does many of at the same time."""
+
+    def __init__(self, progress: str) -> None:
+        super().__init__(progress)
+        self._lock = threading.Lock()
+        self._frames: dict[int, tuple[int, int]] = {}
+        """Done and to be done of each item that is planned."""
+        self._done = self._total = 0
+
+    def begin(self, number: int, count: int, item: "Item") -> OnProgress:
+        """Say which item begins and return what is to be told of its progress."""
+        with self._lock:
+            self._display.tell("item", f"[{number}/{count}] {item.relative}")
+        return partial(self._add, number, item.relative)
+
+    def _add(self, number: int, name: str, progress: Progress) -> None:
+        with self._lock:
+            if progress.phase == "compute":
+                self._count(number, progress.done, progress.total or 0)
+            elif progress.text and progress.phase in TEXTS:
+                self._display(replace(progress, text=f"{name}: {progress.text}"))
+
+    def _count(self, number: int, done: int, total: int) -> None:
+        before = self._frames.get(number, (0, 0))
+        self._frames[number] = done, total
+        self._done += done - before[0]
+        self._total += total - before[1]
+        self._display(Progress(phase="compute", done=self._done, total=self._total))
 
 
 def _say(lines: Iterable[str]) -> None:

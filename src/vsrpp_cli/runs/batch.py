@@ -8,6 +8,7 @@ if the process died before it could say so.
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -32,6 +33,8 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.account import Account, Status, exit_code
 from vsrpp_cli.runs.batch_items import Item
+from vsrpp_cli.runs.cluster.crew import Crew, crew_for
+from vsrpp_cli.runs.cluster.together import do_together
 from vsrpp_cli.runs.destination import check_free
 from vsrpp_cli.runs.plans.planner import open_input, resolve_models
 from vsrpp_cli.runs.progress import OnProgress, ignore
@@ -145,7 +148,10 @@ def run_batch(
     on_item: OnItem | None = None,
     stop: StopToken | None = None,
 ) -> BatchReport:
-    """Upscale all items, one after another, skipping what an earlier batch finished.
+    """Upscale all items, skipping what an earlier batch finished.
+
+    They are done one after another; on a cluster many at the same time, so that it has work while
+    films are planned and joined.
 
     Models are found once, unless the source of each item decides (`auto`).
 
@@ -154,7 +160,7 @@ def run_batch(
         outputs: the folder of results, created where needed.
         options: of every run; `overwrite` replaces outputs that are not this batch's own, and
             those, too, together with `resume="restart"`.
-        on_item: told of each item before it begins.
+        on_item: told of each item before it begins; on a cluster from several threads.
         stop: set it to end the batch after what is being computed is safe.
 
     Returns:
@@ -173,14 +179,17 @@ def run_batch(
     batch = _Batch(outputs, options, device, models, stop or StopToken())
     notes = [model.note for model in models if model.note]
     report = BatchReport.of(items, "waiting", notes)
-    for index, item in enumerate(items):
-        try:
-            batch.stop_if_asked()
-            on_progress = on_item(index + 1, len(items), item) if on_item else ignore
-            batch.do(item, report.outcomes[index], on_progress)
-        except _ENDINGS as ending:
-            ending.report = report
-            raise
+
+    def do(index: int) -> None:
+        batch.stop_if_asked()
+        on_progress = on_item(index + 1, len(items), items[index]) if on_item else ignore
+        batch.do(items[index], report.outcomes[index], on_progress)
+
+    try:
+        batch.do_all(len(items), do)
+    except _ENDINGS as ending:
+        ending.report = report
+        raise
     report.status = "done"
     return report
 
@@ -207,6 +216,8 @@ class _Batch:
         self._outputs, self._options, self._device, self._stop = outputs, options, device, stop
         self._models = models
         """Of all items; empty where each item's source decides."""
+        self._crew: Crew | None = None
+        self._writing = threading.Lock()
         self._journal = Journal(outputs / JOURNAL)
         self._records = {record.get("output"): record for record in self._journal.read()}
 
@@ -214,6 +225,15 @@ class _Batch:
         """End the batch between two items if somebody wants that."""
         if self._stop.requested:
             raise self._stop.error(TEXT)
+
+    def do_all(self, count: int, do: Callable[[int], None]) -> None:
+        """Call `do` with each of the numbers of `count` items."""
+        if self._options.cluster is None:
+            for index in range(count):
+                do(index)
+            return
+        with crew_for(self._options) as self._crew:
+            do_together(count, do, stop=self._stop, abort=self._crew.abort)
 
     def do(self, item: Item, outcome: Outcome, on_progress: OnProgress) -> None:
         """Do one item; what goes wrong stands in `outcome`, unless it is a signal to end.
@@ -268,7 +288,8 @@ class _Batch:
         if record != last:
             with disk_errors(item.output.parent):
                 item.output.parent.mkdir(parents=True, exist_ok=True)
-            self._journal.append(record)
+            with self._writing:
+                self._journal.append(record)
         return upscale(
             item.input,
             item.output,
@@ -276,6 +297,7 @@ class _Batch:
             on_progress=on_progress,
             stop=self._stop,
             models=models,
+            crew=self._crew,
         )
 
     def _made_from(self, source: FrameSource, models: list[ResolvedModel]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vsrpp_cli.errors import ResumeRefusedError, UsageError
 from vsrpp_cli.inference.machine.device import available_devices, resolve_device
+from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.path_map import PathMap
 from vsrpp_cli.runs.plans.plan import Plan, software_changes
 from vsrpp_cli.runs.plans.planner import software
@@ -172,24 +173,31 @@ def wait_for_workers(path: str, say: Callable[[str], None]) -> None:
 
 def finish(
     path: str,
+    options: UpscaleOptions,
     *,
-    verify: bool,
-    keep_work: bool,
-    overwrite: bool,
     maps: Sequence[PathMap] = (),
     on_progress: OnProgress = ignore,
+    stop: StopToken | None = None,
 ) -> Report:
-    """Join, verify and publish; then remove the work folder unless `keep_work`.
+    """Join, verify and publish; then remove the work folder unless `options.keep_work`.
+
+    Args:
+        path: the work folder.
+        options: as `run.join` takes them.
+        maps: where the plan's files are on this machine.
+        on_progress: called with `Progress` records.
+        stop: set it to end after what is being computed is safe.
 
     Raises:
-        UsageError: segments are missing, or the output exists and `overwrite` is false.
+        UsageError: segments are missing and there is no cluster to compute them, or the output
+            exists and may not be replaced.
         InputError, ResumeRefusedError: the source is not here, or is another file.
         VerificationError: the result is not what the plan says.
     """
     folder, plan = open_folder(path, maps)
     check_source(plan)
     with folder.locked():
-        report = join(plan, folder, decode=verify, overwrite=overwrite, on_progress=on_progress)
-        if not keep_work:
+        report = join(plan, folder, options, on_progress=on_progress, stop=stop)
+        if not options.keep_work:
             folder.remove()
     return report

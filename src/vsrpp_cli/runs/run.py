@@ -7,7 +7,14 @@ says so. Only then is the work folder removed.
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +37,7 @@ from vsrpp_cli.media.output.assembly import Assembled, Assembly
 from vsrpp_cli.media.output.publish import finish_publishing, publish
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
-from vsrpp_cli.runs.cluster.connection import connected
-from vsrpp_cli.runs.cluster.crew import Crew
+from vsrpp_cli.runs.cluster.crew import Crew, crew_for
 from vsrpp_cli.runs.counter import Counter
 from vsrpp_cli.runs.destination import check_free, check_input, is_taken, resolve_output
 from vsrpp_cli.runs.names import temporary_output, unverified_output
@@ -68,6 +74,13 @@ class Run:
     on_progress: OnProgress = ignore
     stop: StopToken = field(default_factory=StopToken)
     models: list[ResolvedModel] | None = None
+    crew: Crew | None = None
+    """Workers that several runs share."""
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """Held while this process itself plans or joins, where several runs share a crew."""
+        return nullcontext() if self.crew is None else self.crew.turn
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -102,6 +115,7 @@ def upscale(
     on_progress: OnProgress = ignore,
     stop: StopToken | None = None,
     models: list[ResolvedModel] | None = None,
+    crew: Crew | None = None,
 ) -> Report:
     """Upscale `input` into `output`, going on where an interrupted run of the same command stopped.
 
@@ -112,6 +126,8 @@ def upscale(
         on_progress: called from this thread with `Progress` records.
         stop: set it from elsewhere to end the run after what is being computed is safe.
         models: what `options.model` means, where the caller knows already.
+        crew: the workers of the cluster, where several runs share them; each is then called from a
+            thread of its own.
 
     Returns:
         The account of the run.
@@ -125,7 +141,7 @@ def upscale(
     folder = WorkFolder.of(target, options.work_dir)
     run = Run(
         source, target, options, folder, Report(input=str(source), output=str(target)),
-        on_progress, stop or StopToken(), models,
+        on_progress, stop or StopToken(), models, crew,
     )  # fmt: skip
     _refuse_nonsense(run)
     if options.skip_existing and is_taken(target) and not folder.path.exists():
@@ -166,11 +182,8 @@ def _locked_run(run: Run) -> None:
         run.report.frames = _records(run)["verified"].get("frames", 0)
         _clean_up(run)
         return
-    plan = _resume(run)
-    if plan is None:
-        if run.options.resume == "must":
-            raise ResumeRefusedError(f"nothing to resume in {run.folder.path}")
-        plan = _start(run)
+    with run.turn:
+        plan = _resume(run) or _start(run)
     run.report.describe(plan)
     for note in run.report.notes:
         run.remark("source", note)
@@ -215,6 +228,8 @@ def write_plan(
 
 def _start(run: Run) -> Plan:
     """Plan afresh; whatever stands in the work folder belongs to nothing."""
+    if run.options.resume == "must":
+        raise ResumeRefusedError(f"nothing to resume in {run.folder.path}")
     run.folder.clear()
     try:
         with run.phase("scan"):
@@ -297,7 +312,9 @@ def _finish(run: Run, plan: Plan) -> None:
     if done:
         run.say("resume", frames, plan.frames, f"{len(done)} of {len(plan.segments)} segments")
     with naming_bytes(plan, run.folder, run.output):
-        _end(run, plan, done | _compute(run, plan, done))
+        finished = done | _compute(run, plan, done)
+        with run.turn:
+            _end(run, plan, finished)
 
 
 def naming_bytes(plan: Plan, folder: WorkFolder, output: Path) -> AbstractContextManager[None]:
@@ -335,13 +352,13 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
 @contextmanager
 def _crew(run: Run) -> Iterator[Crew | None]:
     """Have the workers of the cluster that the run is to take, if it is to take one."""
-    if run.options.cluster is None:
-        yield None
+    if run.crew is not None or run.options.cluster is None:
+        yield run.crew
         return
     with ExitStack() as stack:
         with run.phase("connect"):
-            ray = stack.enter_context(connected(run.options.cluster))
-        yield stack.enter_context(Crew(ray, workers=run.options.workers, mixed=run.options.mixed))
+            crew = stack.enter_context(crew_for(run.options))
+        yield crew
 
 
 def _workers(
@@ -380,19 +397,20 @@ def _note_events(run: Run, segment: Finished) -> None:
 def join(
     plan: Plan,
     folder: WorkFolder,
+    options: UpscaleOptions,
     *,
-    decode: bool = True,
-    overwrite: bool = False,
     on_progress: OnProgress = ignore,
+    stop: StopToken | None = None,
 ) -> Report:
     """Join the finished segments of a plan into its output: the end of a run.
 
     Args:
         plan: the run.
         folder: its work folder, locked by the caller.
-        decode: whether the verification decodes the whole result.
-        overwrite: whether an existing output may be replaced.
+        options: `verify` and `overwrite` count, and with a `cluster`, which computes what is
+            missing, `workers` and `mixed`.
         on_progress: called with `Progress` records.
+        stop: set it to end the run after what is being computed is safe.
 
     Raises:
         UsageError: segments are missing, or the output exists.
@@ -400,16 +418,19 @@ def join(
     """
     output = Path(plan.output.path)
     report = Report(input=plan.source.path, output=str(output))
-    options = UpscaleOptions(overwrite=overwrite, verify=decode)
-    run = Run(Path(plan.source.path), output, options, folder, report, on_progress)
+    run = Run(
+        Path(plan.source.path), output, options, folder, report, on_progress, stop or StopToken()
+    )
     run.report.describe(plan)
+    report.segments_reused = len(plan.segments)
     if not _is_published(run):
         done = finished_segments(plan, folder)
-        if missing := set(range(len(plan.segments))) - set(done):
+        missing = set(range(len(plan.segments))) - set(done)
+        if missing and options.cluster is None:
             raise UsageError(f"segments are missing: {', '.join(map(str, sorted(missing)))}")
         with naming_bytes(plan, folder, output):
-            _end(run, plan, done)
-    report.segments_reused = len(plan.segments)
+            _end(run, plan, done | _compute(run, plan, done))
+        report.segments_reused = len(done)
     report.output_bytes = measure_size(output)
     report.status = "done"
     return report

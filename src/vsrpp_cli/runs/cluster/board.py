@@ -50,9 +50,12 @@ class Board:
         """Whether nothing is left to compute."""
         return self.idle and not self._waiting
 
-    def take(self, worker: Hashable, now: float) -> int | None:
-        """Give out a segment: one that waits, else one that somebody else is slow with."""
-        index = self._waiting.popleft() if self._waiting else self._slow(now)
+    def take(self, worker: Hashable, now: float, *, slow: bool = False) -> int | None:
+        """Give out a segment that waits, or with `slow` one that somebody else is slow with."""
+        if slow:
+            index = self._slow(now)
+        else:
+            index = self._waiting.popleft() if self._waiting else None
         if index is not None:
             self._under_way.setdefault(index, _Attempts(now)).workers.append(worker)
         return index

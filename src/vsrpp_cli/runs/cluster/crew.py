@@ -7,13 +7,19 @@ own threads.
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from vsrpp_cli.errors import WorkerError
+from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.cluster.connection import connected
 from vsrpp_cli.runs.cluster.dispatch import Dispatch, last_line
 from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.cluster.staff import Staff
+
+HARD_AT_WORK = 2
+"""Runs for which this process itself works at the same time: reads, joins, verifies."""
 
 
 class Crew:
@@ -27,6 +33,8 @@ class Crew:
 
     def __init__(self, ray: Any, *, workers: int | None = None, mixed: bool = False) -> None:
         self._ray, self._workers, self._mixed = ray, workers, mixed
+        self.turn = threading.BoundedSemaphore(HARD_AT_WORK)
+        """Held by a run while this process itself works for it."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="crew", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -50,6 +58,15 @@ class Crew:
         """Compute nothing more for a run, and forget it."""
         asyncio.run_coroutine_threadsafe(self._abandon(job), self._loop).result()
 
+    def abort(self, error: Exception) -> None:
+        """End all runs with an error."""
+        self._loop.call_soon_threadsafe(self._fail_all, error)
+
+    def _fail_all(self, error: Exception) -> None:
+        if self._staff is not None:
+            for job in list(self._dispatch.jobs):
+                self._dispatch.fail(job, error)
+
     def _begin(self, job: Job) -> None:
         if self._staff is None:
             self._dispatch = Dispatch(self._ray, mixed=self._mixed)
@@ -67,8 +84,7 @@ class Crew:
             try:
                 await coroutine()
             except Exception as error:
-                for job in list(self._dispatch.jobs):
-                    self._dispatch.fail(job, WorkerError(f"lost the cluster: {last_line(error)}"))
+                self._fail_all(WorkerError(f"lost the cluster: {last_line(error)}"))
                 raise
 
         self._tasks.append(self._loop.create_task(kept()))
@@ -83,3 +99,19 @@ class Crew:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._staff is not None:
             await self._staff.close()
+
+
+@contextmanager
+def crew_for(options: UpscaleOptions) -> Iterator[Crew]:
+    """Have the workers of the cluster that the options name.
+
+    Raises:
+        UsageError: Ray is not installed.
+        DeviceError: there is no such cluster.
+    """
+    assert options.cluster is not None
+    with (
+        connected(options.cluster) as ray,
+        Crew(ray, workers=options.workers, mixed=options.mixed) as crew,
+    ):
+        yield crew

@@ -12,7 +12,7 @@ from vsrpp_cli.errors import ResourceError, VsrppError, WorkerError
 from vsrpp_cli.runs.cluster.board import TRIES
 from vsrpp_cli.runs.cluster.colleague import Colleague
 from vsrpp_cli.runs.cluster.job import Job
-from vsrpp_cli.runs.plans.plan import software_changes
+from vsrpp_cli.runs.cluster.order import differences
 from vsrpp_cli.runs.work.segment import Computed
 
 TICK = 1.0
@@ -76,6 +76,11 @@ class Dispatch:
                 farewell.cancel()
             await asyncio.gather(*farewells, return_exceptions=True)
 
+    def remark(self, text: str) -> None:
+        """Tell all runs what their users should know."""
+        for job in self.jobs:
+            job.remark(text)
+
     def fail(self, job: Job, error: Exception) -> None:
         """Tell a run that it cannot be done."""
         job.tell(error)
@@ -131,11 +136,11 @@ class Dispatch:
     async def _next(self, worker: Colleague) -> tuple[Job, int]:
         """Wait for a segment that the worker may compute, and take it."""
         while True:
-            for job in self.jobs:
-                if self._may(worker, job):
-                    index = job.board.take(worker, time.monotonic())
-                    if index is not None:
-                        return job, index
+            jobs = [job for job in self.jobs if self._may(worker, job)]
+            for job, slow in [*((job, False) for job in jobs), *((job, True) for job in jobs)]:
+                index = job.board.take(worker, time.monotonic(), slow=slow)
+                if index is not None:
+                    return job, index
             if self.jobs and all(worker.seat.node in job.refused for job in self.jobs):
                 raise RefusedError
             self._changed.clear()
@@ -149,7 +154,7 @@ class Dispatch:
 
     def _is_refused(self, worker: Colleague, job: Job) -> bool:
         """Look whether a worker would give other frames than the plan promises, and say so."""
-        differing = "; ".join(software_changes(job.plan, worker.facts.software))
+        differing = differences(job.plan, job.device, worker.facts)
         if not differing:
             return False
         same_program = job.plan.software["vsrpp"] == worker.facts.software["vsrpp"]

@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from vsrpp_cli.errors import DeviceError
+from vsrpp_cli.inference.machine.device import device_name, resolve_device
 from vsrpp_cli.runs.cluster.board import Board
 from vsrpp_cli.runs.cluster.order import Order
 from vsrpp_cli.runs.cluster.seats import Needs
@@ -44,6 +46,7 @@ class Job:
         }
         self.board = Board(self._frames)
         self.order = self._make_order()
+        self.device = _own_device(plan)
         self.closed = False
         self.refused: dict[str, str] = {}
         """Nodes whose workers would give other frames, and why."""
@@ -113,3 +116,11 @@ class Job:
     def clean_up(self) -> None:
         """Remove the marker and what lost workers have left."""
         remove_partial(self.folder)
+
+
+def _own_device(plan: Plan) -> str:
+    """Return what the device that the plan names is called here; empty if it is not here."""
+    try:
+        return device_name(resolve_device(plan.compute.device))
+    except DeviceError:
+        return ""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from vsrpp_cli.runs.plans.plan import Plan
+from vsrpp_cli.runs.plans.plan import Plan, software_changes
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,18 @@ def source_key(plan: Plan) -> str:
     """Return what names the content of the plan's input."""
     text = json.dumps(plan.source_fingerprint, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(plan: Plan, device: str, facts: Facts) -> str:
+    """Return in what a worker differs from what promises the plan's frames; empty for nothing.
+
+    Args:
+        plan: the run.
+        device: what the driver's own device is called; empty where it has none of the plan's kind.
+        facts: of the worker.
+    """
+    found = software_changes(plan, facts.software)
+    # Of a processor, the instruction set that counts is among the software.
+    if device and facts.device != device and not plan.compute.device.startswith("cpu"):
+        found.append(f"the GPU was {device}, is {facts.device}")
+    return "; ".join(found)

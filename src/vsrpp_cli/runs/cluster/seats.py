@@ -54,6 +54,13 @@ def share_of_cores(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
     return max(1, min(needs.threads, cores // needs.workers))
 
 
+def idle_gpus(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
+    """Return how many GPUs of the cluster such workers leave alone."""
+    if needs.kind == "cuda":
+        return 0
+    return sum(int(node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"])
+
+
 def seats(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> list[Seat]:
     """Return the seats of the nodes that are alive, first one of each node, then the second ones.
 

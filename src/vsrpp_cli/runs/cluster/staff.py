@@ -10,7 +10,7 @@ from vsrpp_cli.errors import DeviceError, ResumeRefusedError, WorkerError
 from vsrpp_cli.runs.cluster.carrier import Carrier
 from vsrpp_cli.runs.cluster.colleague import Colleague
 from vsrpp_cli.runs.cluster.dispatch import Dispatch, RefusedError, last_line
-from vsrpp_cli.runs.cluster.seats import Needs, Seat, seats, share_of_cores
+from vsrpp_cli.runs.cluster.seats import Needs, Seat, idle_gpus, seats, share_of_cores
 
 LOOK = 2.0
 """Seconds between looks at which nodes there are."""
@@ -48,6 +48,11 @@ class Staff:
         if not seats(nodes, self._needs) and self._needs.workers is None:
             text = f"no node of the cluster has {self._needs.text}: `workers` N waits for N of them"
             self._end(DeviceError(text))
+        if gpus := idle_gpus(nodes, self._needs):
+            self._dispatch.remark(
+                f"the cluster's {gpus} GPUs are not used, as the plan is for a CPU: to use them, "
+                "give the command on a machine that has a GPU"
+            )
         while True:
             self._fill(seats(nodes, self._needs))
             await asyncio.sleep(LOOK)
