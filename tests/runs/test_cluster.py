@@ -11,7 +11,7 @@ import pytest
 from support.clips import tiny_checkpoint, write_clip
 from support.commands import assert_one_line, frame_hashes, vsrpp
 from support.faults import Victim
-from support.rays import kill_a_worker, remove_a_node, small_cluster
+from support.rays import add_a_node, kill_a_worker, remove_a_node, small_cluster
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import Interrupted, ResumeRefusedError
 from vsrpp_cli.options import UpscaleOptions
@@ -95,7 +95,7 @@ def test_serial_processes_and_cluster_give_the_same_frames(run, material, tmp_pa
 def test_workers_and_nodes_that_are_lost_cost_their_segments_only(run, cluster, material):
     def lose_more():
         remove_a_node(cluster)
-        cluster.add_node(num_cpus=1)
+        add_a_node(cluster)
 
     killed, removed = Once(1, kill_a_worker), Once(9, lose_more)
     report, frames, committed = run(lambda p: (killed(p), removed(p)))

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.clips import tiny_checkpoint, write_clip
 from support.commands import frame_hashes
-from support.rays import small_cluster
+from support.rays import add_a_node, small_cluster
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.run import upscale
 
@@ -40,7 +40,7 @@ class Losses:
         nodes = sorted(self.cluster.worker_nodes, key=lambda node: node.node_id)
         time.sleep(self.chance.random())  # not always as a segment has just ended
         self.cluster.remove_node(self.chance.choice(nodes), allow_graceful=False)
-        self.cluster.add_node(num_cpus=1)
+        add_a_node(self.cluster)
         self.count += 1
         self.next = progress.done + self.chance.randint(1, 16)
 

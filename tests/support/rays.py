@@ -18,13 +18,22 @@ def small_cluster(nodes=2):
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster = Cluster()
     try:
+        add_a_node(cluster, num_cpus=0, include_dashboard=False)  # the first one is the head
         for _ in range(nodes):
-            cluster.add_node(num_cpus=1)
+            add_a_node(cluster)
         yield cluster
     finally:
         cluster.shutdown()
+
+
+def add_a_node(cluster, **options):
+    """Have one more node, which on a busy machine may miss Ray's half minute for that."""
+    with suppress(Exception):
+        cluster.add_node(**{"num_cpus": 1, **options})
+        return
+    cluster.add_node(**{"num_cpus": 1, **options})
 
 
 def workers():
