@@ -114,12 +114,11 @@ def prepared(name: str, dtype: torch.dtype, kernels: Kernels) -> Stages:
 
 def candidates() -> dict[str, Stages]:
     """Return what takes its turn beside the reference."""
-    if arguments.isa == "AVX2":
-        return {"64 channels, float32, fused": prepared("64", torch.float32, "fused")}
     if arguments.isa:
         return {
             "64 channels, float32, winograd": prepared("64", torch.float32, "winograd"),
             "64 channels, float32, fused": prepared("64", torch.float32, "fused"),
+            "compact, float32, winograd": prepared("compact", torch.float32, "winograd"),
         }
     return {
         "64 channels, bfloat16, winograd": prepared("64", torch.bfloat16, "winograd"),

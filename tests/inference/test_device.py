@@ -1,13 +1,16 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
+from support.clips import TINY
 from vsrpp_cli.errors import DeviceError, UsageError
 from vsrpp_cli.inference.machine.device import (
     available_cores,
     available_devices,
+    choose_kernels,
     default_threads,
     device_memory,
     has_fast_bfloat16,
@@ -50,6 +53,25 @@ def test_a_precision_asked_for_is_taken():
     assert [resolve_precision(p, CPU) for p in ("fp32", "fp16", "bf16")] == ["fp32", "fp16", "bf16"]
     with pytest.raises(UsageError, match="fp8"):
         resolve_precision("fp8", CPU)
+
+
+@pytest.mark.parametrize(
+    ("able", "precision", "kernels"),
+    [
+        ({"avx2", "fma3"}, "fp32", "winograd"),
+        ({"avx2", "fma3"}, "bf16", "winograd"),
+        ({"avx2"}, "fp32", "fused"),
+        ({"avx2", "fma3", "avx512_f", "avx512_bf16"}, "bf16", "winograd"),
+        ({"avx2", "fma3", "avx512_f", "amx_bf16"}, "bf16", "fused"),
+        ({"avx2", "fma3", "avx512_f", "amx_bf16"}, "fp32", "winograd"),
+        ({"avx2", "fma3"}, "fp16", "library"),
+        ({"neon"}, "fp32", "fused"),
+    ],
+)
+def test_kernels_suit_the_processor(monkeypatch, able, precision, kernels):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(able, True))
+    assert choose_kernels(CPU, precision, replace(TINY, channels=16, hr_channels=32)) == kernels
+    assert choose_kernels(CPU, precision, replace(TINY, channels=8)) == "library"
 
 
 def test_this_process_may_use_a_core_and_some_memory():

@@ -19,6 +19,11 @@ _convolve_and_activate = getattr(torch.ops.mkldnn, "_convolution_pointwise", Non
 """What torch's own compiler calls; saves a pass over memory. Not in builds without oneDNN."""
 
 
+def _in_onednn(dtype: torch.dtype) -> bool:
+    """Whether oneDNN convolves in this precision here; torch itself does in any."""
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+
+
 class Convolution(Protocol):
     """A convolution of several images at once, and what follows it."""
 
@@ -94,7 +99,7 @@ class LibraryConv:
         return x if residual is None else x.add_(residual)
 
     def _convolve(self, x: Tensor) -> Tensor:
-        if _convolve_and_activate is None:
+        if _convolve_and_activate is None or not _in_onednn(x.dtype):
             x = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
             return x if self.slope == NOTHING else F.leaky_relu_(x, self.slope)
         kind, scalars = ("none", []) if self.slope == NOTHING else ("leaky_relu", [self.slope])

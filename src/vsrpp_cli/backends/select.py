@@ -31,10 +31,10 @@ def prepare(
             offsets and the statistics that normalise images stay float32.
         kernels: how to compute. "library": by torch's operators, anywhere. "fused": by kernels of
             our own for what is no convolution. "winograd": for 3x3 convolutions too; the fastest
-            where the processor has AVX-512 but no AMX. These two need the CPU, float32 or bfloat16
-            and `config.channels` and `config.hr_channels` that are multiples of 16. bfloat16 is
-            right on every CPU, and fast where it has instructions for it. "compiled": by torch's
-            operators through its compiler, anywhere; takes minutes at first use.
+            where the processor has AVX2 or AVX-512 but no AMX. These two need the CPU, float32 or
+            bfloat16 and `config.channels` and `config.hr_channels` that are multiples of 16.
+            bfloat16 is right on every CPU, and fast where it has instructions for it. "compiled":
+            by torch's operators through its compiler, anywhere; takes minutes at first use.
 
     Returns:
         the network's stages, for `streaming.chunk_run.ChunkRun`.

@@ -59,7 +59,7 @@ def is_packed(image: Tensor) -> bool:
 
 
 def pack_columns(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """Pack (..., K, N) for `simd.matrix_tile`: panels of 32 columns, steps of 4 bytes."""
+    """Pack (..., K, N) for `simd.matrix_tile`: panels of `COLUMNS`, steps of 4 bytes."""
     *batch, depth, count = matrix.shape
     padded = torch.zeros(*batch, depth, rounded_up(count, COLUMNS), dtype=dtype)
     padded[..., :count] = matrix.to(dtype)

@@ -15,16 +15,25 @@ import numpy as np
 from vsrpp_cli.kernels import simd
 from vsrpp_cli.kernels.compiling import compiled
 
+LANES = simd.LANES
+
 TILE = 4
 """Side of the square of outputs that one Winograd transform yields."""
 
-BLOCK = simd.TILE_ROWS
-"""Pixels or tiles that go into one matrix product."""
+ROWS = simd.TILE_ROWS
+COLUMNS = simd.TILE_COLUMNS
+"""Sums that one call of `simd.matrix_tile` computes."""
+
+BLOCK = simd.BLOCK
+"""Pixels or tiles that are worked on at once: weights are read once for all of them."""
+
+GAP = 64
+"""Bytes between the 36 points of transforms and products. Blocks are of such sizes that without it
+the same place in all would compete for a few lines of the first cache."""
 
 TAPS = 9
 """Of a 3x3 convolution, and samples of an alignment."""
-LANES = simd.LANES
-COLUMNS = simd.TILE_COLUMNS
+WIDTH = simd.WIDTH
 MAX_RESIDUE = np.float32(10.0)
 
 LINE = 64
@@ -47,19 +56,18 @@ def keep(array):
 def _read_tile(kind, image, channels, height, width, y, x, scratch, target, stride):
     """Transform the 6x6 pixels from y, x on, zeros outside, to 36 places `stride` apart."""
     pixel = channels * kind.itemsize
-    step = LANES * kind.itemsize
     source = image + (y * width + x) * pixel
     row = width * pixel
     if not (y >= 0 and x >= 0 and y + 6 <= height and x + 6 <= width):
         for i in range(36):
             py, px = y + i // 6, x + i % 6
             there = 0 <= py < height and 0 <= px < width
-            for c in range(0, pixel, step):
+            for c in range(0, pixel, LANES * kind.itemsize):
                 origin = image + (py * width + px) * pixel + c if there else 0
                 simd.move(kind, origin, scratch + i * pixel + c)
         source = scratch
         row = 6 * pixel
-    for c in range(0, pixel, step):
+    for c in range(0, pixel, WIDTH * kind.itemsize):
         simd.winograd_input(kind, source + c, row, pixel, target + c, stride)
 
 
@@ -87,20 +95,21 @@ def _read_tiles(kind, inputs, channels, height, width, start, count, scratch, ta
 
 
 @numba.njit(inline="always", error_model="numpy")
-def _multiply_tiles(kind, v, row, weight, weight_stride, m):
-    """Multiply a block of tiles, rows of `row` bytes, by a panel of outputs at all 36 points."""
+def _multiply_tiles(kind, v, row, weight, weight_stride, m, count):
+    """Multiply `count` tiles, rows of `row` bytes, by a panel of outputs at all 36 points."""
     for i in range(36):
-        simd.matrix_tile(
-            kind,
-            v + i * BLOCK * row,
-            row,
-            4,
-            weight + i * weight_stride,
-            COLUMNS * 4,
-            m + i * BLOCK * COLUMNS * 4,
-            COLUMNS * 4,
-            row // 4,
-        )
+        for t in range(0, count, ROWS):
+            simd.matrix_tile(
+                kind,
+                v + i * (BLOCK * row + GAP) + t * row,
+                row,
+                4,
+                weight + i * weight_stride,
+                COLUMNS * 4,
+                m + i * (BLOCK * COLUMNS * 4 + GAP) + t * COLUMNS * 4,
+                COLUMNS * 4,
+                row // 4,
+            )
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -108,7 +117,8 @@ def _write_tile(
     kind, products, done, height, width, y, x, c, c_out, bias, residual, slope, out, shuffled
 ):
     """Transform 16 channels of a tile from c on back to pixels, y and x on; finish those inside."""
-    simd.winograd_output(products, BLOCK * COLUMNS * 4, done)
+    for k in range(0, LANES * 4, WIDTH * 4):
+        simd.winograd_output(products + k, BLOCK * COLUMNS * 4 + GAP, done + k)
     for i in range(min(TILE, height - y)):
         for k in range(min(TILE, width - x)):
             place = _place(y + i, x + k, width, c, c_out, shuffled) * kind.itemsize
@@ -139,7 +149,7 @@ def winograd(
     first,
     last,
 ):
-    """Convolve 3x3 with zero padding: blocks `first` to `last` of 12 tiles of 4x4 pixels.
+    """Convolve 3x3 with zero padding: blocks `first` to `last` of `BLOCK` tiles of 4x4.
 
     Args:
         kind: array whose dtype chooses the element type.
@@ -165,8 +175,8 @@ def winograd(
     for count in channels:  # numpy's sum and max would take longer to compile than to read
         c_in += count
         widest = max(widest, count)
-    transformed = np.empty(36 * BLOCK * c_in * size + LINE, np.uint8)
-    products = np.empty(36 * BLOCK * COLUMNS * 4 + LINE, np.uint8)
+    transformed = np.empty(36 * (BLOCK * c_in * size + GAP) + LINE, np.uint8)
+    products = np.empty(36 * (BLOCK * COLUMNS * 4 + GAP) + LINE, np.uint8)
     patch = np.empty(36 * widest * size + LINE, np.uint8)
     pixels = np.empty(TILE * TILE * LANES * 4 + LINE, np.uint8)
     v = aligned(transformed.ctypes.data)
@@ -178,10 +188,10 @@ def winograd(
     for start in range(first * BLOCK, last * BLOCK, BLOCK):
         count = min(BLOCK, tiles - start)
         _read_tiles(
-            kind, inputs, channels, height, width, start, count, scratch, v, row, BLOCK * row
+            kind, inputs, channels, height, width, start, count, scratch, v, row, BLOCK * row + GAP
         )
         for column in range(0, c_out, COLUMNS):
-            _multiply_tiles(kind, v, row, weight + column * row, panels * COLUMNS * row, m)
+            _multiply_tiles(kind, v, row, weight + column * row, panels * COLUMNS * row, m, count)
             for t in range(count):
                 y, x = (start + t) // tiles_x * TILE, (start + t) % tiles_x * TILE
                 for c in range(column, min(column + COLUMNS, c_out), LANES):
@@ -233,7 +243,7 @@ def _gather(
         y = p // width
         x = p - y * width
         said = raw + p * 3 * plane * size
-        for s in range(0, plane, LANES):
+        for s in range(0, plane, WIDTH):
             simd.locate(
                 kind,
                 said + s * size,
@@ -254,6 +264,14 @@ def _gather(
             image = past[0] if s < half else past[1]
             _sample(kind, image, corners + s * 4, plane, lanes, at)
             at += lanes * size
+
+
+@numba.njit(inline="always", error_model="numpy")
+def _multiply_pixels(kind, a, row, panel, sums, count):
+    """Multiply the samples of `count` pixels, rows of `row` bytes, by a panel of outputs."""
+    for t in range(0, count, ROWS):
+        at = sums + t * COLUMNS * 4
+        simd.matrix_tile(kind, a + t * row, row, 4, panel, COLUMNS * 4, at, COLUMNS * 4, row // 4)
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -287,7 +305,7 @@ def align(
     first,
     last,
 ):
-    """Deformable alignment, from the raw offsets to the result: blocks of 12 pixels.
+    """Deformable alignment, from the raw offsets to the result: blocks of `BLOCK` pixels.
 
     Args:
         kind: array whose dtype chooses the element type.
@@ -326,9 +344,7 @@ def align(
             entries, plane, half, lanes, size, corners, a,
         )  # fmt: skip
         for column in range(0, channels, COLUMNS):
-            row = depth * size
-            panel = weight + column * row
-            simd.matrix_tile(kind, a, row, 4, panel, COLUMNS * 4, sums, COLUMNS * 4, row // 4)
+            _multiply_pixels(kind, a, depth * size, weight + column * depth * size, sums, count)
             _finish_pixels(
                 kind, sums, count, bias + column * 4, min(COLUMNS, channels - column),
                 out + start * pixel + column * size, pixel,

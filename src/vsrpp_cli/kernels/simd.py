@@ -12,21 +12,22 @@ products of bfloat16 use the processor's own instruction for them where it has o
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16
-"""Channels one vector holds; inputs and outputs of the kernels are multiples of it."""
+from vsrpp_cli.kernels.processor import features, vectors
 
-TILE_ROWS = 12
-TILE_COLUMNS = 32
-"""What one call of `matrix_tile` computes: with 24 vectors of sums it fits 32 vector registers."""
+LANES = 16
+"""Inputs and outputs of the kernels have a multiple of so many channels, on every processor."""
+
+WIDTH, TILE_ROWS, TILE_COLUMNS, _UNROLLED, BLOCK = vectors()
+"""See `processor.Vectors`."""
 
 POINT_A = 2.0 / 3.0
 POINT_B = 4.0 / 3.0
@@ -69,9 +70,7 @@ def _is_bf16(kind: Any) -> bool:
 
 def _has_bf16_product() -> bool:
     """Whether the code is compiled for a processor that multiplies bfloat16 pairs itself."""
-    if config.CPU_NAME or config.CPU_FEATURES:
-        return "+avx512bf16" in str(config.CPU_FEATURES)
-    return bool(llvmlite.binding.get_host_cpu_features().get("avx512bf16", False))
+    return "avx512bf16" in features()
 
 
 def _at(builder: Builder, address: Value, kind: Any) -> Value:
@@ -140,20 +139,20 @@ def _offset(builder: Builder, address: Value, stride: Value, count: int) -> Valu
 
 
 def _product(builder: Builder, sums: Value, a: Value, b: Value, *, bf16: bool) -> Value:
-    """Return sums + a * b; `a` and `b` are 16 float32 or 16 pairs of bfloat16, as 16 x 32 bits."""
+    """Return sums + a * b; `a` and `b` are vectors of 32 bits: a float32 or a pair of bfloat16."""
+    vector, words = sums.type, a.type
     if not bf16:
-        return _fma(builder, builder.bitcast(a, _VECTOR), builder.bitcast(b, _VECTOR), sums)
+        return _fma(builder, builder.bitcast(a, vector), builder.bitcast(b, vector), sums)
     if _has_bf16_product():
-        pairs = ir.VectorType(_BF16, 2 * LANES)
-        kind = ir.FunctionType(_VECTOR, [_VECTOR, pairs, pairs])
-        name = "llvm.x86.avx512bf16.dpbf16ps.512"
+        pairs = ir.VectorType(_BF16, 2 * words.count)
+        kind = ir.FunctionType(vector, [vector, pairs, pairs])
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * words.count}"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         return builder.call(function, [sums, builder.bitcast(a, pairs), builder.bitcast(b, pairs)])
-    words = ir.VectorType(_I32, LANES)
-    high = ir.Constant(words, [0xFFFF0000] * LANES)
-    shift = ir.Constant(words, [16] * LANES)
-    odd = [builder.bitcast(builder.and_(x, high), _VECTOR) for x in (a, b)]
-    even = [builder.bitcast(builder.shl(x, shift), _VECTOR) for x in (a, b)]
+    high = ir.Constant(words, [0xFFFF0000] * words.count)
+    shift = ir.Constant(words, [16] * words.count)
+    odd = [builder.bitcast(builder.and_(x, high), vector) for x in (a, b)]
+    even = [builder.bitcast(builder.shl(x, shift), vector) for x in (a, b)]
     return _fma(builder, odd[0], odd[1], _fma(builder, even[0], even[1], sums))
 
 
@@ -162,17 +161,22 @@ def _repeated(
     steps: Value,
     starts: list[Value],
     advance: Callable[[Value, list[Value]], list[Value]],
+    unrolled: int = 1,
 ) -> list[Value]:
-    """Return what `advance(step, values)` makes of `starts` in a loop of `steps`, at least one."""
+    """Return what `advance(step, values)` makes of `starts` in a loop of `steps`, at least one.
+
+    `steps` is a multiple of `unrolled`, the steps of one turn.
+    """
     entry = builder.block
     body, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
     builder.branch(body)
     builder.position_at_end(body)
     step = builder.phi(_I64)
     step.add_incoming(_I64(0), entry)
-    values = [builder.phi(start.type) for start in starts]
-    ends = advance(step, values)
-    following = builder.add(step, _I64(1))
+    values = ends = [builder.phi(start.type) for start in starts]
+    for ahead in range(unrolled):
+        ends = advance(builder.add(step, _I64(ahead)) if ahead else step, ends)
+    following = builder.add(step, _I64(unrolled))
     step.add_incoming(following, body)
     builder.cbranch(builder.icmp_signed("<", following, steps), body, done)
     for value, start, end in zip(values, starts, ends, strict=True):
@@ -182,14 +186,17 @@ def _repeated(
     return ends
 
 
-def _multiplier(rows: int, vectors: int, *, more: bool) -> Any:
-    """Return an intrinsic for products of `rows` rows by 16 * `vectors` columns.
+def _multiplier(rows: int, count: int, *, more: bool, lanes: int = LANES, unrolled: int = 1) -> Any:
+    """Return an intrinsic for products of `rows` rows by `lanes` * `count` columns.
 
     Args:
         rows: of the result.
-        vectors: of each of them.
+        count: vectors of each of them.
         more: whether the sums are added to what is there.
+        lanes: values of a vector.
+        unrolled: see `_repeated`.
     """
+    words = ir.VectorType(_I32, lanes)
 
     @intrinsic
     def multiply(typingctx, kind, a, a_row, a_step, b, b_step, c, c_row, steps):
@@ -203,31 +210,34 @@ def _multiplier(rows: int, vectors: int, *, more: bool) -> Any:
         def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
             _, a, a_row, a_step, b, b_step, c, c_row, steps = args
             starts = [_offset(builder, c, c_row, i) for i in range(rows)]
-            places = [builder.add(at, _I64(64 * j)) for at in starts for j in range(vectors)]
+            places = [builder.add(at, _I64(4 * lanes * j)) for at in starts for j in range(count)]
             lefts = [_offset(builder, a, a_row, i) for i in range(rows)]
 
             def advance(step: Value, sums: list[Value]) -> list[Value]:
                 at_a = builder.mul(step, a_step)
                 at_b = builder.add(b, builder.mul(step, b_step))
                 right = [
-                    builder.load(_at(builder, builder.add(at_b, _I64(64 * j)), _WORDS), align=4)
-                    for j in range(vectors)
+                    builder.load(
+                        _at(builder, builder.add(at_b, _I64(4 * lanes * j)), words), align=4
+                    )
+                    for j in range(count)
                 ]
                 totals = []
                 for i in range(rows):
                     left = builder.load(_at(builder, builder.add(lefts[i], at_a), _I32), align=4)
-                    left = _splat(builder, left)
-                    for j in range(vectors):
-                        total = sums[i * vectors + j]
+                    left = _splat(builder, left, lanes)
+                    for j in range(count):
+                        total = sums[i * count + j]
                         totals.append(_product(builder, total, left, right[j], bf16=bf16))
                 return totals
 
             first = [
-                _load(builder, place, LANES, bf16=False) if more else _constant(0.0)
+                _load(builder, place, lanes, bf16=False) if more else _constant(0.0, lanes)
                 for place in places
             ]
-            for total, place in zip(_repeated(builder, steps, first, advance), places, strict=True):
-                _store(builder, total, place, LANES, bf16=False)
+            totals = _repeated(builder, steps, first, advance, unrolled)
+            for total, place in zip(totals, places, strict=True):
+                _store(builder, total, place, lanes, bf16=False)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -235,9 +245,11 @@ def _multiplier(rows: int, vectors: int, *, more: bool) -> Any:
     return multiply
 
 
-matrix_tile = _multiplier(TILE_ROWS, TILE_COLUMNS // LANES, more=False)
-"""12 x 32 sums. `b` is packed: for each step 32 times 4 bytes, that is one float32 or two
-neighbouring bfloat16 of each column."""
+matrix_tile = _multiplier(
+    TILE_ROWS, TILE_COLUMNS // WIDTH, more=False, lanes=WIDTH, unrolled=_UNROLLED
+)
+"""`TILE_ROWS` x `TILE_COLUMNS` sums. `b` is packed: for each step 4 bytes of each column, that is
+one float32 or two neighbouring bfloat16. Steps are a multiple of 4."""
 
 
 # --- Winograd's transforms ----------------------------------------------------------------------
@@ -246,21 +258,22 @@ neighbouring bfloat16 of each column."""
 def _input_line(builder: Builder, x: list[Value]) -> list[Value]:
     """Multiply six values by the transform of the input, B^T."""
     a2, b2 = POINT_A**2, POINT_B**2
+    constant = partial(_constant, lanes=x[0].type.count)
 
     def minus(p: Value, factor: float, q: Value) -> Value:
-        return _fma(builder, _constant(-factor), q, p)
+        return _fma(builder, constant(-factor), q, p)
 
     even_a, odd_a = minus(x[4], b2, x[2]), minus(x[3], b2, x[1])
     even_b, odd_b = minus(x[4], a2, x[2]), minus(x[3], a2, x[1])
-    pa, pb = _constant(POINT_A), _constant(POINT_B)
-    na, nb = _constant(-POINT_A), _constant(-POINT_B)
+    pa, pb = constant(POINT_A), constant(POINT_B)
+    na, nb = constant(-POINT_A), constant(-POINT_B)
     return [
-        _fma(builder, _constant(a2 * b2), x[0], minus(x[4], a2 + b2, x[2])),
+        _fma(builder, constant(a2 * b2), x[0], minus(x[4], a2 + b2, x[2])),
         _fma(builder, pa, odd_a, even_a),
         _fma(builder, na, odd_a, even_a),
         _fma(builder, pb, odd_b, even_b),
         _fma(builder, nb, odd_b, even_b),
-        _fma(builder, _constant(a2 * b2), x[1], minus(x[5], a2 + b2, x[3])),
+        _fma(builder, constant(a2 * b2), x[1], minus(x[5], a2 + b2, x[3])),
     ]
 
 
@@ -268,10 +281,11 @@ def _output_line(builder: Builder, m: list[Value]) -> list[Value]:
     """Multiply six values by the transform of the output, A^T."""
     sum_a, difference_a = builder.fadd(m[1], m[2]), builder.fsub(m[1], m[2])
     sum_b, difference_b = builder.fadd(m[3], m[4]), builder.fsub(m[3], m[4])
+    constant = partial(_constant, lanes=m[0].type.count)
 
     def combine(power: int, p: Value, q: Value) -> Value:
-        q = builder.fmul(_constant(POINT_B**power), q)
-        return _fma(builder, _constant(POINT_A**power), p, q)
+        q = builder.fmul(constant(POINT_B**power), q)
+        return _fma(builder, constant(POINT_A**power), p, q)
 
     return [
         builder.fadd(m[0], builder.fadd(sum_a, sum_b)),
@@ -289,10 +303,12 @@ def _both_ways(
     return [line(builder, list(row)) for row in zip(*columns, strict=True)]
 
 
-def _read_square(builder: Builder, source: Value, stride: Value, side: int) -> list[list[Value]]:
-    """Load `side` rows of as many vectors of 16 float32, all `stride` apart."""
+def _read_square(
+    builder: Builder, source: Value, stride: Value, side: int, lanes: int = LANES
+) -> list[list[Value]]:
+    """Load `side` rows of as many vectors of float32, all `stride` apart."""
     places = [_offset(builder, source, stride, i) for i in range(side * side)]
-    values = [_load(builder, place, LANES, bf16=False) for place in places]
+    values = [_load(builder, place, lanes, bf16=False) for place in places]
     return [values[i : i + side] for i in range(0, side * side, side)]
 
 
@@ -306,7 +322,7 @@ def _with_places(
 
 @intrinsic
 def winograd_input(typingctx, kind, source, row_stride, pixel_stride, target, target_stride):
-    """Transform 6 x 6 pixels of 16 channels; write the 36 results `target_stride` apart."""
+    """Transform 6 x 6 pixels of `WIDTH` channels; write the 36 results `target_stride` apart."""
     bf16 = _is_bf16(kind)
     signature = types.void(kind, *[types.int64] * 5)
 
@@ -316,10 +332,10 @@ def winograd_input(typingctx, kind, source, row_stride, pixel_stride, target, ta
         for i in range(6):
             row = _offset(builder, source, row_stride, i)
             at = [_offset(builder, row, pixel_stride, j) for j in range(6)]
-            rows.append([_load(builder, address, LANES, bf16=bf16) for address in at])
+            rows.append([_load(builder, address, WIDTH, bf16=bf16) for address in at])
         results = _both_ways(builder, rows, _input_line)
         for value, address in _with_places(builder, results, target, target_stride):
-            _store(builder, value, address, LANES, bf16=bf16)
+            _store(builder, value, address, WIDTH, bf16=bf16)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -327,15 +343,18 @@ def winograd_input(typingctx, kind, source, row_stride, pixel_stride, target, ta
 
 @intrinsic
 def winograd_output(typingctx, source, source_stride, target):
-    """Transform 36 products of 16 channels, float32, back to 4 x 4 pixels, one after another."""
+    """Transform 36 products of `WIDTH` channels, float32, back to 4 x 4 pixels.
+
+    Those are 16 values apart.
+    """
     signature = types.void(*[types.int64] * 3)
 
     def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
         source, source_stride, target = args
-        products = _read_square(builder, source, source_stride, 6)
+        products = _read_square(builder, source, source_stride, 6, WIDTH)
         results = _both_ways(builder, products, _output_line)
         for value, address in _with_places(builder, results, target, _I64(4 * LANES)):
-            _store(builder, value, address, LANES, bf16=False)
+            _store(builder, value, address, WIDTH, bf16=False)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -390,13 +409,14 @@ def _maximum(builder: Builder, a: Value, b: Value) -> Value:
 
 def _tanh(builder: Builder, x: Value) -> Value:
     """Return the hyperbolic tangent by a rational function (Eigen's), exact to a few ulps."""
-    x = _minimum(builder, _maximum(builder, x, _constant(-7.9)), _constant(7.9))
+    constant = partial(_constant, lanes=x.type.count)
+    x = _minimum(builder, _maximum(builder, x, constant(-7.9)), constant(7.9))
     square = builder.fmul(x, x)
 
     def polynomial(*coefficients: float) -> Value:
-        total = _constant(coefficients[0])
+        total = constant(coefficients[0])
         for coefficient in coefficients[1:]:
-            total = _fma(builder, total, square, _constant(coefficient))
+            total = _fma(builder, total, square, constant(coefficient))
         return total
 
     above = polynomial(
@@ -419,18 +439,19 @@ def _axis(builder: Builder, position: Value, size: Value) -> tuple[Value, Value,
 
     What lies outside 0...size-1 weighs nothing.
     """
-    integers = ir.VectorType(_I32, LANES)
-    one, zero = ir.Constant(integers, [1] * LANES), ir.Constant(integers, [0] * LANES)
-    limit = builder.sitofp(size, _VECTOR)
-    position = _minimum(builder, _maximum(builder, position, _constant(-1.0)), limit)
-    kind = ir.FunctionType(_VECTOR, [_VECTOR])
-    floor = cgutils.get_or_insert_function(builder.module, kind, "llvm.floor.v16f32")
+    vector, integers, lanes = position.type, size.type, size.type.count
+    constant = partial(_constant, lanes=lanes)
+    one, zero = ir.Constant(integers, [1] * lanes), ir.Constant(integers, [0] * lanes)
+    limit = builder.sitofp(size, vector)
+    position = _minimum(builder, _maximum(builder, position, constant(-1.0)), limit)
+    kind = ir.FunctionType(vector, [vector])
+    floor = cgutils.get_or_insert_function(builder.module, kind, f"llvm.floor.v{lanes}f32")
     whole = builder.call(floor, [position])
     first = builder.fptosi(whole, integers)
     second = builder.add(first, one)
     fraction = builder.fsub(position, whole)
-    rest = builder.fsub(_constant(1.0), fraction)
-    nothing, final = _constant(0.0), builder.sub(size, one)
+    rest = builder.fsub(constant(1.0), fraction)
+    nothing, final = constant(0.0), builder.sub(size, one)
     inside = builder.and_(
         builder.icmp_signed(">=", first, zero), builder.icmp_signed("<", first, size)
     )
@@ -444,11 +465,12 @@ def _axis(builder: Builder, position: Value, size: Value) -> tuple[Value, Value,
 def locate(
     typingctx, kind, raw, table, plane, y, x, second_y, second_x, height, width, pixel, reach, out
 ):
-    """Turn what the offset network says of 16 samples into places and weights of their corners.
+    """Turn what the offset network says of samples into places and weights of their corners.
 
-    Everything lies in planes, `plane` samples apart: `raw` holds y, x and mask; `table` the taps' y
-    and x (float32), the bytes to the group's channels and whether the sample is of the second image
-    (int32); to `out` go four offsets in bytes (int32) and four weights (float32).
+    There are `WIDTH` of them. Everything lies in planes, `plane` samples apart: `raw` holds y, x
+    and mask; `table` the taps' y and x (float32), the bytes to the group's channels and whether the
+    sample is of the second image (int32); to `out` go four offsets in bytes (int32) and four
+    weights (float32).
 
     Args:
         kind: of `raw`.
@@ -472,27 +494,28 @@ def locate(
     def codegen(context: Any, builder: Builder, sig: Any, args: Any) -> Value:
         _, raw, table, plane, y, x, second_y, second_x, height, width, pixel, reach, out = args
         words, raw_plane = builder.mul(plane, _I64(4)), builder.mul(plane, _I64(2 if bf16 else 4))
-        integers = ir.VectorType(_I32, LANES)
+        integers, vector = ir.VectorType(_I32, WIDTH), ir.VectorType(_F32, WIDTH)
+        splat = partial(_splat, builder, lanes=WIDTH)
 
         def said(index: int) -> Value:
-            return _load(builder, _offset(builder, raw, raw_plane, index), LANES, bf16=bf16)
+            return _load(builder, _offset(builder, raw, raw_plane, index), WIDTH, bf16=bf16)
 
         def entry(index: int) -> Value:
             address = _offset(builder, table, words, index)
             return builder.load(_at(builder, address, integers), align=4)
 
-        second = builder.icmp_signed("!=", entry(3), ir.Constant(integers, [0] * LANES))
-        reach_ = _splat(builder, reach)
+        second = builder.icmp_signed("!=", entry(3), ir.Constant(integers, [0] * WIDTH))
+        reach_ = splat(reach)
 
         def position(index: int, base: Value, second_base: Value) -> Value:
-            from_ = builder.select(second, _splat(builder, second_base), _splat(builder, base))
-            tap = builder.bitcast(entry(index), _VECTOR)
+            from_ = builder.select(second, splat(second_base), splat(base))
+            tap = builder.bitcast(entry(index), vector)
             return _fma(builder, reach_, _tanh(builder, said(index)), builder.fadd(from_, tap))
 
         def size(value: Value) -> Value:
-            return _splat(builder, builder.trunc(value, _I32))
+            return splat(builder.trunc(value, _I32))
 
-        half = _constant(0.5)
+        half = _constant(0.5, WIDTH)
         mask = _fma(builder, half, _tanh(builder, builder.fmul(half, said(2))), half)
         top, bottom, *weights = _axis(builder, position(0, y, second_y), size(height))
         rows = zip((top, bottom), [builder.fmul(mask, weight) for weight in weights], strict=True)
@@ -505,7 +528,7 @@ def locate(
             weight = builder.fmul(row[1], column[1])
             at, weight_at = (_offset(builder, out, words, index + part) for part in (0, 4))
             builder.store(place, _at(builder, at, integers), align=4)
-            _store(builder, weight, weight_at, LANES, bf16=False)
+            _store(builder, weight, weight_at, WIDTH, bf16=False)
         return context.get_dummy_value()
 
     return signature, codegen

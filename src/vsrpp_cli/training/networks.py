@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vsrpp_cli.inference.machine.device import choose_kernels
-from vsrpp_cli.kernels.training.convolutions import WinogradChains
+from vsrpp_cli.kernels.training.convolutions import WinogradChains, fits_processor
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.training.forward import cast, flow_pyramid, restore
 from vsrpp_cli.training.recipe import StageKind, TrainingPrecision
@@ -43,7 +43,8 @@ class TrainedNetwork(nn.Module):
             return None, flow_pyramid(weights, low[:, 0], low[:, 1])
         if low.device.type == "cpu" and not self.network.config.same_size:
             weights = self._weights("")
-            winograd = choose_kernels(low.device, self.precision, self.network.config) == "winograd"
+            chosen = choose_kernels(low.device, self.precision, self.network.config)
+            winograd = chosen == "winograd" and fits_processor()
             chains = WinogradChains(weights, self.dtype) if winograd else None
             out, to_next, to_last = restore(cast(weights, self.dtype), low, chains)
             return out, [to_next, to_last]

@@ -106,9 +106,10 @@ def choose_kernels(device: torch.device, precision: Precision, config: AnyConfig
     if device.type != "cpu" or precision == "fp16" or not vectors:
         return "library"
     able = torch.cpu.get_capabilities()
-    # Where the processor multiplies matrices (AMX) or has narrow vectors, oneDNN is faster.
+    wide = able.get("avx512_f") or (able.get("avx2") and able.get("fma3"))
+    # Where the processor multiplies matrices (AMX), oneDNN is faster; elsewhere none was measured.
     matrices = precision == "bf16" and able.get("amx_bf16")
-    return "winograd" if able.get("avx512_f") and not matrices else "fused"
+    return "winograd" if wide and not matrices else "fused"
 
 
 def cpu_capability() -> str:

@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrpp_cli.kernels import fused
-from vsrpp_cli.kernels.loops import BLOCK, TAPS, TILE
+from vsrpp_cli.kernels import fused, simd
+from vsrpp_cli.kernels.loops import TAPS, TILE
 from vsrpp_cli.kernels.threads import in_parallel
 from vsrpp_cli.kernels.training import loops as kernels
 
-LANES, COLUMNS = kernels.LANES, kernels.COLUMNS
+LANES, BLOCK, COLUMNS = kernels.LANES, kernels.BLOCK, kernels.COLUMNS
 
 _KINDS = {torch.float32: np.zeros(0, np.float32), torch.bfloat16: np.zeros(0, np.uint16)}
 
@@ -107,6 +107,11 @@ def _shuffle(x: Tensor) -> Tensor:
 
 
 # --- Winograd's domain --------------------------------------------------------------------------
+
+
+def fits_processor() -> bool:
+    """Whether `WinogradChains` are made for this processor: vectors of 16 and registers for 24."""
+    return simd.WIDTH == LANES
 
 
 class _Packed(NamedTuple):

@@ -14,11 +14,12 @@ import numpy as np
 
 from vsrpp_cli.kernels import simd
 from vsrpp_cli.kernels.compiling import compiled
-from vsrpp_cli.kernels.loops import BLOCK, LINE, TILE, aligned, keep
+from vsrpp_cli.kernels.loops import LINE, TILE, aligned, keep
 from vsrpp_cli.kernels.training import simd as ops
 
 LANES = simd.LANES
-COLUMNS = simd.TILE_COLUMNS
+BLOCK, COLUMNS = 12, 32
+"""Tiles and outputs that one matrix product takes: their sums fit the registers of AVX-512."""
 
 SPAN = 144
 """Tiles whose transforms lie in memory at once while gradients of weights are summed; even."""
@@ -133,7 +134,7 @@ def _multiply(kind, v, v_stride, weight, weight_stride, m, row, half):
         if half:
             ops.multiply_12_16(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
         else:
-            simd.matrix_tile(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
+            ops.multiply_12_32(kind, a, row, 4, b, COLUMNS * 4, c, COLUMNS * 4, row // 4)
 
 
 @compiled

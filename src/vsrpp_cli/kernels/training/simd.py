@@ -300,6 +300,7 @@ mask_inner_plus = _writer(edge=False, gradient=True, residual=True)
 mask_edge_plus = _writer(edge=True, gradient=True, residual=True)
 
 
+multiply_12_32 = _multiplier(12, 2, more=False)
 multiply_12_16 = _multiplier(12, 1, more=False)
 add_8_32 = _multiplier(8, 2, more=True)
 add_16_16 = _multiplier(16, 1, more=True)

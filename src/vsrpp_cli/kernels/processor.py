@@ -1,0 +1,46 @@
+"""What numba compiles for: the processor's vectors, and how many sums its registers hold."""
+
+# mypy: disable-error-code="no-untyped-call, attr-defined"
+
+import platform
+from functools import cache
+from typing import NamedTuple
+
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
+
+
+@cache
+def features() -> frozenset[str]:
+    """Return LLVM's names of what the processor can do: this one, or the one numba is told of."""
+    text = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return frozenset(name[1:] for name in str(text).split(",") if name.startswith("+"))
+
+
+class Vectors(NamedTuple):
+    """How matrix products use a processor's vector registers."""
+
+    width: int
+    """float32 values that one holds."""
+    rows: int
+    """Rows of sums that are kept in registers at once."""
+    columns: int
+    """Columns of them; a multiple of 16."""
+    unrolled: int
+    """Steps of a sum in one turn of the loop; at most 4."""
+    block: int
+    """Rows that are multiplied by the same columns one after another; a multiple of `rows`."""
+
+
+def vectors() -> Vectors:
+    """Return what suits the processor: sums, a row of factors and a splat fill its registers.
+
+    Of instruction sets not known here vectors of four are taken, which LLVM has for any.
+    """
+    if "avx512f" in features():
+        return Vectors(16, 12, 32, 1, 12)  # 24 vectors of sums in 32 registers
+    if "avx" in features():
+        return Vectors(8, 6, 16, 4, 24)  # 12 in 16
+    if platform.machine() in {"arm64", "aarch64"}:
+        return Vectors(4, 6, 16, 1, 24)  # 24 in 32, none left for another step's factors
+    return Vectors(4, 3, 16, 1, 24)  # 12 in 16
