@@ -21,7 +21,7 @@ def test_an_array_with_a_requeued_task_and_its_join_give_the_frames_of_a_run(tmp
     clip, model = write_clip(tmp_path / "in put.mp4", 9), tiny_checkpoint(tmp_path / "tiny.pth")
     common = ["-m", model, "--threads", 1, "--segment", 3]
     vsrpp("upscale", clip, tmp_path / "all.mp4", *common, check=0)
-    output, job = tmp_path / "o.mp4", tmp_path / "job.sh"
+    output, job = tmp_path / "o 5%a.mp4", tmp_path / "job.sh"
     made = vsrpp("plan", clip, output, *common, "--write", "--emit", "slurm", "--tasks", 2, check=0)
     job.write_text(made.stdout)
     (tmp_path / "slurm").mkdir()
@@ -31,13 +31,14 @@ def test_an_array_with_a_requeued_task_and_its_join_give_the_frames_of_a_run(tmp
         cluster.wait(f"{array}_0", "RUNNING")
         cluster.run("scontrol", "requeue", f"{array}_0")
         cluster.wait(f"{array}_0", "PENDING")
+        assert (tmp_path / "o 5%a.mp4.vsrpp" / "slurm-0.log").exists()
         # Slurm would let it wait for two minutes.
         cluster.run("scontrol", "update", f"JobId={array}_0", "StartTime=now")
         assert cluster.wait(f"{array}_0", "COMPLETED", "FAILED")["Restarts"] == "1"
         assert cluster.wait(join, "COMPLETED", "FAILED", "CANCELLED")["JobState"] == "COMPLETED"
     assert frame_hashes(output) == frame_hashes(tmp_path / "all.mp4")
-    assert not (tmp_path / "o.mp4.vsrpp").exists()
-    assert f"{output}" in (tmp_path / f"vsrpp-o-join-{join}.log").read_text()
+    assert not (tmp_path / "o 5%a.mp4.vsrpp").exists()
+    assert f"{output}" in (tmp_path / f"vsrpp-o-5-a-join-{join}.log").read_text()
 
 
 def test_a_join_does_not_start_when_a_task_failed(tmp_path):

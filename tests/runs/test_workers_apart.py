@@ -119,6 +119,20 @@ def test_the_run_itself_goes_on_from_what_workers_did(planned, tmp_path):
     assert frame_hashes(output) == frames
 
 
+def test_a_join_waits_for_workers_that_are_not_at_their_end(planned, folder):
+    assert vsrpp("worker", folder, 0, 1, 2) == 0
+    join = [VSRPP, "join", str(folder), "--wait"]
+    with WorkFolder(folder).locked(shared=True):
+        waiting = subprocess.Popen(join, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        assert waiting.stderr is not None
+        assert "3 of 4 segments are done" in waiting.stderr.readline()
+        assert vsrpp("worker", folder, 3) == 0
+        assert "all 4 segments are done, some are" in waiting.stderr.readline()
+    waiting.communicate(timeout=250)
+    assert waiting.returncode == 0
+    assert frame_hashes(folder.with_name("o.mp4")) == planned[2]
+
+
 @pytest.mark.parametrize("name", ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"])
 def test_schedulers_say_which_segment(folder, monkeypatch, name):
     monkeypatch.setenv(name, "2")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp_cli.errors import ResumeRefusedError, UsageError
+from vsrpp_cli.errors import ResumeRefusedError, UsageError, WorkFolderBusyError
 from vsrpp_cli.inference.machine.device import available_devices, resolve_device
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.path_map import PathMap
@@ -153,7 +153,9 @@ def _computed(mine: Share, missing: list[int], device: str, stop: StopToken) -> 
 
 
 def wait_for_workers(path: str, say: Callable[[str], None]) -> None:
-    """Return when all segments are said to be done; look again every few seconds.
+    """Return when all segments are said to be done and no worker holds the folder.
+
+    Looks every few seconds.
 
     Args:
         path: the work folder.
@@ -169,6 +171,20 @@ def wait_for_workers(path: str, say: Callable[[str], None]) -> None:
             say(f"waiting for workers: {count} of {total} segments are done")
             told = count
         time.sleep(POLL)
+    while not _is_free(folder):
+        if told != total:
+            say(f"waiting for workers: all {total} segments are done, some are not at their end")
+            told = total
+        time.sleep(POLL)
+
+
+def _is_free(folder: WorkFolder) -> bool:
+    """Whether a run or a join could have the folder now, as far as a lock can tell."""
+    try:
+        with folder.locked():
+            return True
+    except WorkFolderBusyError:
+        return False
 
 
 def finish(

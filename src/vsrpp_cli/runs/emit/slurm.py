@@ -15,7 +15,8 @@ def slurm(job: Job) -> str:
         "--requeue",
         *_resources(job),
         *gpu,
-        f"--output={job.folder}/slurm-%a.log",
+        # A sign of percent begins what Slurm fills in.
+        f"--output={str(job.folder).replace('%', '%%')}/slurm-%a.log",
         "--open-mode=append",
     ]
     join = [
