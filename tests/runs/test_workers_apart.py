@@ -157,7 +157,7 @@ def test_a_task_of_several_has_every_so_many_th_segment(folder, monkeypatch, cap
         ((), {"SLURM_ARRAY_TASK_ID": "1-3"}, "SLURM_ARRAY_TASK_ID is '1-3': must be a number"),
         ((), {"JOB_COMPLETION_INDEX": "4"}, "segment 4: the plan has 0 to 3"),
         ((2, "--of", 2), {}, "task 2: the plan has 0 to 1"),
-        ((0, "--of", 0), {}, "0 is not in the range x>=1"),
+        ((0, "--of", 0), {}, "--of '0': must be a whole number, at least 1"),
         ((0, "--device", "cuda:7"), {}, "--device cuda:7: not on this machine"),
         ((0, "--grace", -1), {}, "-1.0 is not in the range x>=0"),
     ],
