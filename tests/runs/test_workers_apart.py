@@ -203,10 +203,11 @@ def test_a_worker_that_is_terminated_finishes_its_segment(folder, monkeypatch, c
     monkeypatch.setattr(segment, "_encode", terminated_amid)
     assert vsrpp("worker", folder, 1, 3, "--grace", 600) == 143
     told = capsys.readouterr().err
-    assert "once more to stop now, or in 600 s" in told
+    assert "stops now, or in 600 s" in told
     assert "stopped with 1 of 2 segments done" in told
     assert done(folder) == [1]
-    assert vsrpp("worker", folder, 1, 3) == 0  # the last one is done, and so is the work
+    # The last one is done, and so is the work.
+    assert vsrpp("worker", folder, 1, 3, "--grace", 600) == 0
     assert done(folder) == [1, 3]
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
