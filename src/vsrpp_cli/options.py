@@ -202,7 +202,7 @@ class UpscaleOptions:
         _at_least("overlap", self.overlap, 0)
         _at_least("segment", self.segment, 1)
         _at_least("tile_overlap", self.tile_overlap, 0)
-        _at_least("memory_limit", self.memory_limit, 1 << 28, "256 MiB")
+        _at_least("memory_limit", self.memory_limit, 1 << 28, "256 MiB, e.g. 8G")
         _at_least("height", self.height, 1)
         _at_least("width", self.width, 1)
         _at_least("frames", self.frames, 1)

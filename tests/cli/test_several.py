@@ -53,6 +53,8 @@ def test_one_bad_input_does_not_stop_the_others(run, tmp_path):
         ([], 2, "missing argument 'INPUT'"),
         (["--output-dir", "out"], 2, "missing argument 'INPUT'"),
         (["a.mp4", "b.mp4", "c.mp4"], 2, "several inputs need --output-dir FOLDER"),
+        (["https://a.b/c.mp4", "o.mp4"], 3, "addresses are not read: fetch the file first"),
+        (["a.mp4", "o.mp4", "--memory-limit", "8"], 2, "at least 256 MiB, e.g. 8G"),
         (["a.mp4", "b.mp4", "--name", "x"], 2, "--name needs --output-dir"),
         (["a.mp4", "--output-dir", "out", "--name", "x.mp4"], 2, "--name 'x.mp4'"),
         (["a.mp4", "--output-dir", "a.mp4"], 2, "a.mp4 is no folder"),

@@ -445,4 +445,4 @@ def _suggestion(name: str) -> str:
     nearest = list(dict.fromkeys(names[match].name for match in by_nearness))
     if nearest:
         return f"did you mean {' or '.join(nearest[:2])}? (`vsrpp models list` shows all)"
-    return f"known are {', '.join(short)}, a path, or hf:OWNER/REPO/FILE[@REVISION]"
+    return "`vsrpp models list` shows all; a file of weights or hf:OWNER/REPO/FILE will do, too"

@@ -24,6 +24,7 @@ _KINDS = (
 )
 _NUMBERED = re.compile(r"\d{6,}\.\w+")
 """Names of the frames made from a video."""
+_ADDRESS = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 PIPES = "pipes are not supported yet"
 
 
@@ -50,6 +51,8 @@ def check_input(given: str) -> Path:
         raise InputError("INPUT is empty: give a file or a folder")
     if given == "-":
         raise InputError(f"-: {PIPES}, give the name of a file")
+    if _ADDRESS.match(given):
+        raise InputError(f"{given}: addresses are not read: fetch the file first")
     path = Path(given)
     if kind := _special(path):
         raise InputError(f"{given}: is {kind}, not a file; {PIPES}")

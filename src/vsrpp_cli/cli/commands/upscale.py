@@ -78,7 +78,10 @@ def _input_and_output(paths: tuple[str, ...], name: str | None) -> tuple[str, st
         missing = "OUTPUT" if paths else "INPUT"
         raise click.UsageError(f"Missing argument '{missing}'.", click.get_current_context())
     if len(paths) > 2:
-        raise click.UsageError(f"{len(paths)} arguments: several inputs need --output-dir FOLDER")
+        raise click.UsageError(
+            f"{len(paths)} arguments: several inputs need --output-dir FOLDER; frames of one video "
+            "are given as their folder or as a quoted pattern"
+        )
     return paths[0], paths[1]
 
 
