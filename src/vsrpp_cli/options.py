@@ -149,7 +149,7 @@ class UpscaleOptions:
     end: Converted[Number, Fraction | None] = Converted(_time, None)
     """Seconds from the beginning of the source; the first frame at or after, the first not kept."""
     frames: int | None = None
-    """At most so many frames."""
+    """Process at most this many frames."""
 
     codec: str | None = None
     crf: float | None = None

@@ -56,7 +56,7 @@ def test_one_bad_input_does_not_stop_the_others(run, tmp_path):
         (["https://a.b/c.mp4", "o.mp4"], 3, "addresses are not read: fetch the file first"),
         (["a.mp4", "o.mp4", "--memory-limit", "8"], 2, "at least 256 MiB, e.g. 8G"),
         (["a.mp4", "b.mp4", "--name", "x"], 2, "--name needs --output-dir"),
-        (["a.mp4", "--output-dir", "out", "--name", "x.mp4"], 2, "--name 'x.mp4'"),
+        (["a.mp4", "--output-dir", "out", "--name", "x.mp4"], 2, "must be a file's name with"),
         (["a.mp4", "--output-dir", "a.mp4"], 2, "a.mp4 is no folder"),
         (["a.mp4", "none.mp4", "--output-dir", "out"], 3, "none.mp4: no such file or folder"),
         (["a.mp4", "b.mp4", "-y", "--skip-existing"], 2, "exclude each other"),

@@ -56,7 +56,7 @@ class EvaluateOptions:
     only: tuple[str, ...] = ()
     """Names of sequences to restrict the evaluation to."""
     frames: int | None = None
-    """At most so many frames of each sequence."""
+    """The largest number of frames of each sequence."""
     temporal: bool = True
     """Whether to measure temporal consistency."""
     save_frames: Path | None = None

@@ -98,7 +98,7 @@ def read_8bit(path: Path, frames: int | None = None) -> list[NDArray[np.uint8]]:
 
     Args:
         path: of the folder, pattern or video.
-        frames: at most so many, from the beginning.
+        frames: the largest number, from the beginning.
 
     Raises:
         InputError: it cannot be read.

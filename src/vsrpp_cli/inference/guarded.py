@@ -20,7 +20,7 @@ from vsrpp_cli.streaming.chunk_run import OnWork
 from vsrpp_cli.streaming.storage import Storage
 
 Finish = Callable[[Tensor, slice], Tensor]
-"""Makes of the network's frames (n, 3, sH, sW), which it may write to, what is wanted on the
+"""Turns the network's frames (n, 3, sH, sW), which it may write to, into what is needed on the
 machine, (n, ...); told which of the batch they are."""
 
 

@@ -36,7 +36,7 @@ class FrameSource(Protocol):
             scenes: whether to look for cuts.
             start: seconds from the first frame; the first kept is at or after it.
             end: seconds from the first frame; the first not kept is at or after it.
-            frames: at most so many.
+            frames: the largest number to take.
         """
         ...
 

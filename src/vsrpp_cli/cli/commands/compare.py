@@ -33,9 +33,9 @@ vsrpp compare original.mkv film_x4.mp4 other_x4.mp4 --picture detail.png
     type=click.Choice(["y", "rgb"]),
     default="y",
     show_default=True,
-    help="What is measured.",
+    help="Channels to measure.",
 )
-@option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
+@option("--border", type=click.IntRange(0), default=0, help="Ignore this many pixels on each side.")
 @option(
     "--start", type=SECONDS, help="Time in REFERENCE at which the others begin; they are whole."
 )

@@ -35,13 +35,13 @@ vsrpp degrade film.mp4 film_web.mp4 --kind web --crf 28
     "--blur",
     type=float,
     default=0.0,
-    help="Of web: Gaussian blur before, sigma in pixels of the small frame.",
+    help="For web: Gaussian blur first, sigma in pixels of the small frame.",
 )
 @option(
     "--noise",
     type=float,
     default=0.0,
-    help="Of web: Gaussian noise before x264, standard deviation in levels of 255.",
+    help="For web: Gaussian noise before x264, standard deviation in levels of 255.",
 )
 @option(
     "--factor",

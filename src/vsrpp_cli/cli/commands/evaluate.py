@@ -37,7 +37,7 @@ vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
     shell_complete=suggestions.models,
     default=("compact",),
     show_default=True,
-    help="Name, path or chain with commas; may be repeated.",
+    help="Name, file, or chain with commas; may be repeated.",
 )
 @option(
     "--protocol",
@@ -47,41 +47,43 @@ vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
 @option(
     "--degradation",
     type=click.Choice(["bi", "bd", "web"]),
-    help="How the input is made; see vsrpp degrade.  [default: the protocol's, else bi]",
+    help="How the small input is made, see vsrpp degrade.  [default: the protocol's, else bi]",
 )
-@option("--crf", type=float, help="Of the degradation web.  [default: 23]")
-@option("--blur", type=float, help="Of the degradation web; see vsrpp degrade.")
-@option("--noise", type=float, help="Of the degradation web; see vsrpp degrade.")
+@option("--crf", type=float, help="Quality of x264 for --degradation web.  [default: 23]")
+@option("--blur", type=float, help="Blur for --degradation web; see vsrpp degrade.")
+@option("--noise", type=float, help="Noise for --degradation web; see vsrpp degrade.")
 @option(
     "--input",
     "low",
     type=FOLDER,
-    help="Folder of ready-made small sequences, instead of a degradation.",
+    help="Take the small sequences from this folder instead of degrading.",
 )
 @option(
     "--channels",
     type=click.Choice(["y", "rgb"]),
-    help="What is compared.  [default: the protocol's, else y]",
+    help="Channels to measure.  [default: the protocol's, else y]",
 )
-@option("--border", type=click.IntRange(0), default=0, help="Pixels left out on each side.")
+@option("--border", type=click.IntRange(0), default=0, help="Ignore this many pixels on each side.")
 @option(
     "--chunks",
     type=click.Choice(["whole", "ordinary"]),
     default="whole",
     show_default=True,
-    help="Whole sequences as the paper, or as upscale cuts them.",
+    help="Compute whole sequences as the paper does, or chunks as upscale does.",
 )
-@option("--sequence", "only", multiple=True, help="Only this one; may be repeated.")
-@option("--frames", type=click.IntRange(1), help="At most so many of each sequence.")
+@option("--sequence", "only", multiple=True, help="Measure only this sequence; may be repeated.")
+@option(
+    "--frames", type=click.IntRange(1), help="Measure at most this many frames of each sequence."
+)
 @option(
     "--no-temporal",
     "temporal",
     is_flag=True,
     flag_value=False,
     default=True,
-    help="Leave out temporal consistency.",
+    help="Do not measure temporal consistency.",
 )
-@option("--save-frames", type=FOLDER, help="Folder for the results as PNG files.")
+@option("--save-frames", type=FOLDER, help="Write the results as PNG files into this folder.")
 @option("--json", "json_file", type=FILE, help="Write all figures as JSON; - for stdout.")
 @option("--csv", "csv_file", type=FILE, help="Write all figures as CSV; - for stdout.")
 @params.ensemble_option

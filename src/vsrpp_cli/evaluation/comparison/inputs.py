@@ -76,7 +76,7 @@ class Inputs:
     Args:
         paths: videos, folders of frames or images; the first is the reference.
         start: seconds into the reference at which the others begin.
-        frames: at most so many of each.
+        frames: the largest number to take of each.
 
     Raises:
         InputError: one cannot be read.

@@ -44,7 +44,7 @@ class PageSettings:
     """What a page is to show, and how large it may be."""
 
     frames: int = FRAMES
-    """At most so many frames, those that differ most."""
+    """The largest number of frames; those that differ most are taken."""
     size: int = SIZE
     """Bytes of the whole file."""
     frame: int | None = None

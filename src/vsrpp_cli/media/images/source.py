@@ -273,7 +273,7 @@ class ImageSource:
             scenes: look for cuts, for which every frame is decoded.
             start: seconds from the first frame; the first kept is at or after it.
             end: the first frame at or after it is not kept.
-            frames: at most so many.
+            frames: the largest number to take.
 
         Raises:
             InputError: a frame cannot be decoded.

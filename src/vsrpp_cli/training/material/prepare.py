@@ -47,7 +47,7 @@ class PreparationSettings:
     crops: int = 2
     """Crops taken from each run of `frames` frames."""
     clips_per_source: int = 70
-    """At most so many clips from one video."""
+    """The largest number of clips from one video."""
     duplicate: float = 0.35
     """Mean absolute difference of thumbnails (0..255) under which a frame repeats the last one."""
     cut: float = 24.0
