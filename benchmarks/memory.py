@@ -24,8 +24,9 @@ import torch
 from vsrpp_cli.checkpoints.load import new_network
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
-from vsrpp_cli.planning.budget import TILE_OVERLAP, Work, predict_engine, requirement
+from vsrpp_cli.planning.budget import TILE_OVERLAP
 from vsrpp_cli.planning.chunks import Chunk
+from vsrpp_cli.planning.memory_model import Work, predict_engine, requirement
 
 WHOLE = "128 channels, 25 blocks, same size"
 """A network with all its blocks, for its weights count."""

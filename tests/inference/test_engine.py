@@ -10,7 +10,7 @@ from vsrpp_cli.errors import GuardError, OutOfMemoryError, RunError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.fallback import is_out_of_memory
-from vsrpp_cli.inference.tiling import FrameStore, pad, shares
+from vsrpp_cli.inference.tiling import pad
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 
 CPU = torch.device("cpu")
@@ -130,25 +130,6 @@ def test_the_ensemble_is_the_mean_of_its_views(network):
             views.append(restore(network(transform(clip, view)[None])[0].clamp(0, 1), view))
     expected = torch.stack(views).mean(0).numpy()
     assert np.abs(_run(_engine(network, ensemble=True), frames) - expected).max() < 3e-4
-
-
-def test_the_store_keeps_values_and_adds_shares():
-    store = FrameStore(1, 8, 6)
-    frame = torch.rand(3, 6, 8)
-    (share,) = shares(frame[None], torch.full((1, 6, 8), 1 / 8))
-    for _ in range(8):
-        store.add(0, share, 0, 0)
-    (stored,) = store.frames(7, 5)
-    assert stored.shape == (3, 5, 7)
-    assert np.abs(stored - frame[:, :5, :7].numpy()).max() < 1.5e-4
-
-
-def test_full_white_does_not_overflow_the_store():
-    store = FrameStore(1, 4, 4)
-    (share,) = shares(torch.ones(1, 3, 4, 4), torch.full((1, 4, 4), 1 / 8))
-    for _ in range(8):
-        store.add(0, share, 0, 0)
-    assert next(store.frames(4, 4)).min() > 0.999
 
 
 def test_padding_reflects_where_there_is_enough_to_reflect():

@@ -5,7 +5,7 @@ import pytest
 from support.benchmarks import script
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, TILE_OVERLAP
+from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, SHORT_OVERLAP, TILE_OVERLAP
 
 SIZE = (240, 80)
 FRAMES = 14
@@ -45,6 +45,16 @@ def test_chunks_leave_no_seam(network, clips, wholes, name):
     assert found.mean >= 55
     assert found.beside >= 48
     assert found.jump <= max(1.1, 1.02 * found.unbroken_jump)
+
+
+@pytest.mark.parametrize("name", ["real", "static", "pan"])
+def test_chunks_with_the_least_context_stay_close_beside_their_borders(
+    network, clips, wholes, name
+):
+    made, chunks = seams.upscaled(
+        network, clips[name], "fp32", chunk=2 * SHORT_OVERLAP + 1, overlap=SHORT_OVERLAP
+    )
+    assert seams.chunk_figures(made, wholes[name], chunks).beside >= 48
 
 
 @pytest.mark.parametrize("name", ["real", "static", "pan"])

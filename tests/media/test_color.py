@@ -197,3 +197,12 @@ def test_rgb_of_a_moving_picture_is_ffmpegs(tmp_path, matrix, flag, siting):
     with av.open(str(path)) as container:
         rgb = frame_to_rgb(next(container.decode(video=0)), spec)
     assert np.abs(rgb - np.stack([red, green, blue])).mean() * 255 < 0.01
+
+
+@pytest.mark.parametrize("name", ["yuv420p10le", "gbrp16le", "gray16le", "rgb48le"])
+def test_integers_are_written_as_the_floats_they_stand_for(name):
+    spec = ColorSpec(matrix="bt709", full_range="yuv" not in name)
+    codes = np.random.default_rng(1).integers(0, 65536, (3, 16, 16), np.uint16)
+    floats = (codes / 65535).astype(np.float32)
+    one, other = (rgb_to_frame(rgb, name, spec).to_ndarray().astype(int) for rgb in (codes, floats))
+    assert np.abs(one - other).max() <= ("gray" in name)

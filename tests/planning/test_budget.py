@@ -1,3 +1,5 @@
+import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -8,19 +10,25 @@ from vsrpp_cli.network.config import BasicVSRConfig, NetworkConfig, SpynetConfig
 from vsrpp_cli.planning.budget import (
     GOOD_CONTEXT,
     LEAST_OVERLAP,
+    SHORT_OVERLAP,
     TILE_OVERLAP,
     Geometry,
     Wishes,
-    Work,
     choose_geometry,
-    frame_size,
-    predict,
-    predict_engine,
-    requirement,
     segment_frames,
     workers_that_fit,
 )
 from vsrpp_cli.planning.chunks import computed_per_kept, plan_segments
+from vsrpp_cli.planning.memory_model import (
+    Thrift,
+    Work,
+    Writing,
+    frame_size,
+    predict,
+    predict_engine,
+    requirement,
+    scratch_bytes,
+)
 from vsrpp_cli.planning.tiles import computed_per_pixel, grid
 from vsrpp_cli.records import from_json, to_json
 from vsrpp_cli.streaming.chunk_run import FADE
@@ -257,3 +265,110 @@ def test_networks_without_second_order_branches_hold_less():
         return predict_engine(_work(networks=(network,), precision="fp32"), 40, None, 24).host
 
     assert need(REAL) < 0.6 * need(PUBLISHED)
+
+
+X264_BYTES = 60
+"""For each pixel."""
+
+
+def _written(width, height, *output, **more):
+    pixels = output[0] * output[1]
+    encoders = (X264_BYTES * pixels,)
+    return _work(
+        width, height, writing=Writing(width=output[0], height=output[1], encoders=encoders), **more
+    )
+
+
+LARGE = [
+    ((1280, 720, 3840, 2160), 2),
+    ((1920, 1080, 3840, 2160), 4),
+    ((3840, 2160, 7680, 4320), 8),
+]
+
+
+@pytest.mark.parametrize(("sizes", "gigabytes"), LARGE)
+@pytest.mark.parametrize("longest", [3, None])
+def test_large_frames_fit_into_little_memory(sizes, gigabytes, longest):
+    work = _written(*sizes, longest=longest)
+    geometry = _geometry(work, gigabytes << 30, overlap=6, cap=48)
+    assert geometry.memory <= gigabytes << 30
+    named = any("files of the work folder" in note for note in geometry.notes)
+    assert named == (geometry.scratch > 0)
+    assert named or longest
+
+
+def test_published_models_fit_1080p_into_8_gigabytes_in_float32():
+    work = _written(1920, 1080, 3840, 2160, networks=(PUBLISHED,), precision="fp32")
+    assert _geometry(work, 8 << 30, overlap=8).memory <= 8 << 30
+
+
+def test_where_there_is_memory_nothing_is_saved():
+    geometry = _geometry(_written(1280, 720, 3840, 2160), 64 << 30)
+    assert (geometry.scratch, geometry.encoder, geometry.notes) == (0, 0, ())
+    assert geometry.overlap == LEAST_OVERLAP
+
+
+def test_less_context_is_for_when_nothing_else_fits():
+    work = _written(1920, 1080, 3840, 2160)
+    overlaps = {}
+    for tenths in range(10, 60):
+        with suppress(OutOfMemoryError):
+            overlaps[tenths] = _geometry(work, (tenths << 30) // 10).overlap
+    found = [overlaps[key] for key in sorted(overlaps)]
+    assert found == sorted(found)
+    assert set(found) == {SHORT_OVERLAP, LEAST_OVERLAP}
+    short = _geometry(work, (min(overlaps) << 30) // 10)
+    assert any("3 frames of context instead of 4" in note for note in short.notes)
+
+
+def test_an_encoder_is_restrained_only_when_memory_wants_it():
+    writing = Writing(width=3840, height=2160, encoders=(4 << 30, 1 << 30))
+    work = _work(1280, 720, writing=writing)
+    assert _geometry(work, 3 << 30).encoder == 1
+    assert _geometry(work, 32 << 30).encoder == 0
+
+
+def test_what_a_worker_needs_follows_the_final_size_not_the_networks():
+    def need(height):
+        work = _written(1920, 1080, height * 16 // 9, height)
+        return predict(work, 9, (516, 564), 24, thrift=Thrift()).host
+
+    assert need(4320) > 1.5 * need(1080)
+
+
+def test_what_is_in_files_is_not_in_memory():
+    work = _written(1920, 1080, 3840, 2160)
+    in_memory, in_files = (
+        predict(work, 20, (516, 564), 24, thrift=Thrift(scratch=scratch)).host
+        for scratch in (False, True)
+    )
+    frames = 20 * 6 * 3840 * 2160
+    assert in_memory - in_files > frames
+    assert scratch_bytes(work, 20, (516, 564), 24) > frames
+
+
+def test_what_only_whole_scenes_make_is_carried_nowhere():
+    short, long = (_written(1920, 1080, 3840, 2160, longest=n) for n in (9, 99))
+    assert scratch_bytes(short, 9, (516, 564), 24) < 0.8 * scratch_bytes(long, 9, (516, 564), 24)
+
+
+def test_a_refusal_names_what_would_help():
+    work = _written(3840, 2160, 15360, 8640, precision="fp32")
+    with pytest.raises(OutOfMemoryError) as refused:
+        _geometry(work, 6 << 30, chunk=40, tile="1024")
+    text = str(refused.value)
+    named = re.search(r"`memory_limit='(\d+\.\d)G'`", text)
+    assert _geometry(work, int(float(named[1]) * 2**30), chunk=40, tile="1024")
+    assert "height" not in text  # not enough by itself
+
+
+def test_a_refusal_proposes_the_largest_output_that_fits():
+    work = _written(3840, 2160, 15360, 8640)
+    with pytest.raises(OutOfMemoryError, match="`height=4320` or `memory_limit="):
+        _geometry(work, 8 << 30)
+
+
+def test_a_refusal_names_the_option_that_is_too_much():
+    work = _written(1920, 1080, 3840, 2160)
+    with pytest.raises(OutOfMemoryError, match="fit: no `tile` or `memory_limit="):
+        _geometry(work, 4 << 30, tile="off")

@@ -81,6 +81,8 @@ def test_only_chunks_of_one_segment_and_scene_carry_on():
             for before, chunk in pairwise(segment.chunks):
                 same_scene = _scene(case, before.keep_start) == _scene(case, chunk.keep_start)
                 assert chunk.carries == same_scene, case
+            continued = [chunk.carries for chunk in segment.chunks[1:]]
+            assert [chunk.continued for chunk in segment.chunks] == [*continued, False]
 
 
 def test_segments_do_not_depend_on_the_frames_of_others():
@@ -111,7 +113,7 @@ def test_a_long_scene_costs_at_most_fifteen_percent_more_frames():
 
 def test_a_scene_of_one_frame_is_a_chunk_of_its_own():
     (segment,) = plan_segments(5, (2, 3), chunk=9, overlap=4, segment=9)
-    assert segment.chunks[1] == Chunk(2, 3, 2, 3)
+    assert segment.chunks[1] == Chunk(2, 3, 2, 3, continued=False)
 
 
 def test_ranges_are_shared_out_evenly():

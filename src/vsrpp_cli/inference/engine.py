@@ -13,22 +13,25 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.errors import RunError
-from vsrpp_cli.inference.chain import Chain, States
+from vsrpp_cli.inference.chain import Chain
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event, EventKind
 from vsrpp_cli.inference.fallback import Ladder, is_out_of_memory
+from vsrpp_cli.inference.frame_store import FinalPicture, FrameStore, as_floats
 from vsrpp_cli.inference.guard import Guard
 from vsrpp_cli.inference.guarded import Batch, Finish, Pass
+from vsrpp_cli.inference.landing import Landing, Room
 from vsrpp_cli.inference.machine.device import has_fast_bfloat16
 from vsrpp_cli.inference.progress import Meter, OnFrames
-from vsrpp_cli.inference.tiling import FrameStore, shares, weights
+from vsrpp_cli.inference.tiling import shares, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.kernels import pages
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.options import Precision
-from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS, requirement
+from vsrpp_cli.planning.budget import LEAST_TILE_OVERLAPS
 from vsrpp_cli.planning.chunks import Chunk, shorten, split_evenly
+from vsrpp_cli.planning.memory_model import requirement
 from vsrpp_cli.planning.tiles import Tile, grid, padded
 from vsrpp_cli.streaming.storage import OnDevice, OnHost, Storage
 
@@ -84,7 +87,8 @@ class Engine:
         )
         self._on_host: Storage = OnHost(device)
         self._ahead: int | None = None
-        self._states: dict[tuple[Sequence[Tile], int], States] = {}
+        self._landing: Landing | None = None
+        self._room = Room()
         self._meter = Meter(None)
         self.events: list[Event] = []
         """What happened so far that a user should know."""
@@ -123,9 +127,46 @@ class Engine:
             GuardError: a frame is black or not a number in float32, too.
             OutOfMemoryError: there was not enough memory at the smallest geometry either.
         """
+        for frame in self.land(frames, chunks, None, on_frames):
+            yield as_floats(frame)
+
+    def land(
+        self,
+        frames: Iterable[Picture],
+        chunks: Iterable[Chunk],
+        landing: Landing | None,
+        on_frames: OnFrames | None = None,
+    ) -> Iterator[Picture | FinalPicture]:
+        """Yield the kept frames of a segment, if they come in tiles at the size wanted.
+
+        Args:
+            frames: as for `upscale`, and so are `chunks` and `on_frames`.
+            chunks: see there.
+            landing: the size of frames that are put together from tiles or views, and where they
+                are kept meanwhile; None for the network's size and memory.
+            on_frames: see there.
+
+        Yields:
+            frames as `upscale` does where they are computed whole, else uint16 at the landing's
+            size, 65535 standing for 1.
+
+        Raises:
+            DiskFullError: there is no room in the landing's folder.
+            VsrppError: what `upscale` raises.
+        """
         self._set_threads()
-        self._states = {}
+        self._landing = landing
+        self._room = Room(landing.folder if landing else None)
         self._meter = Meter(on_frames)
+        try:
+            yield from self._landed(frames, chunks)
+        finally:
+            self._room.close()
+            self._room = Room()
+
+    def _landed(
+        self, frames: Iterable[Picture], chunks: Iterable[Chunk]
+    ) -> Iterator[Picture | FinalPicture]:
         window: Window | None = None
         context = 0
         for chunk in chunks:
@@ -139,9 +180,8 @@ class Engine:
             yield from self._held(window, chunk, context or CONTEXT)
             self._meter.end()
             window.drop(chunk.keep_stop - (context or CONTEXT))
-        self._states = {}
 
-    def _held(self, window: Window, chunk: Chunk, context: int) -> Iterator[Picture]:
+    def _held(self, window: Window, chunk: Chunk, context: int) -> Iterator[Picture | FinalPicture]:
         """Yield a chunk's frames, going down the ladder as often as memory runs out."""
         done = chunk.keep_start
         while done < chunk.keep_stop:
@@ -165,7 +205,7 @@ class Engine:
             chunk = replace(chunk, start=start, keep_start=done, carries=False)
 
     def _retreat(self, window: Window, part: Chunk, context: int, problem: str) -> None:
-        self._states = {}
+        self._room.carried.clear()
         gc.collect()
         pages.release()
         if self._device.type == "cuda":
@@ -175,9 +215,9 @@ class Engine:
         rung = self._ladder.step_down(size, part.stop - part.start, context)
         self._note("memory", f"memory ran out: going on with {rung}", part, problem=problem)
 
-    def _compute(self, window: Window, chunk: Chunk) -> Iterator[Picture]:
+    def _compute(self, window: Window, chunk: Chunk) -> Iterator[Picture | FinalPicture]:
         if not chunk.carries:
-            self._states = {}
+            self._room.carried.clear()
         guard = Guard() if self._guarded else None
         height, width = window.size
         size = self._padded(width, height)
@@ -187,9 +227,11 @@ class Engine:
         if len(tiles) * self._views == 1:
             yield from self._streamed(frames, chunk, guard, tiles, (height, width))
         else:
-            store = self._assemble(frames, chunk, guard, tiles)
+            final = self._landing or Landing(width, height)
+            store = self._store(chunk, tiles, (width, height), (final.width, final.height))
+            self._assemble(store, frames, chunk, guard, tiles)
             del frames
-            yield from store.frames(width, height)
+            yield from store.frames()
         self._warn_of_drift(guard, chunk)
 
     def _streamed(
@@ -208,15 +250,31 @@ class Engine:
         for frames in self._pass(given, chunk, guard, (tiles, 0), cropped, 1):
             yield frames[0].numpy()
 
+    def _store(
+        self, chunk: Chunk, tiles: Sequence[Tile], crop: tuple[int, int], final: tuple[int, int]
+    ) -> FrameStore:
+        """Return an empty store for the kept frames of a chunk."""
+        last = tiles[-1]
+        return FrameStore(
+            chunk.keep_stop - chunk.keep_start,
+            size=(last.x.stop * self.scale, last.y.stop * self.scale),
+            crop=crop,
+            tile=(last.y.stop - last.y.start) * self.scale,
+            final=final,
+            shelf=self._room.shelf(*final),
+        )
+
     @torch.inference_mode()
     def _assemble(
-        self, given: Sequence[Tensor], chunk: Chunk, guard: Guard | None, tiles: Sequence[Tile]
-    ) -> FrameStore:
-        """Return the frames of a chunk made of several passes."""
+        self,
+        store: FrameStore,
+        given: Sequence[Tensor],
+        chunk: Chunk,
+        guard: Guard | None,
+        tiles: Sequence[Tile],
+    ) -> None:
+        """Fill a store with the frames of a chunk made of several passes, from top to bottom."""
         scale = self.scale
-        height, width = given[0].shape[-2:]
-        width, height = (side * scale for side in self._padded(width, height))
-        store = FrameStore(chunk.keep_stop - chunk.keep_start, width, height)
         for start, stop in split_evenly(0, len(tiles), self._ladder.batch):
             batch = tiles[start:stop]
             for view in range(self._views):
@@ -226,7 +284,8 @@ class Engine:
                 for index, parts in enumerate(made):
                     for tile, share in zip(batch, parts, strict=True):
                         store.add(index, share, tile.y.start * scale, tile.x.start * scale)
-        return store
+            complete = tiles[stop].y.start if stop < len(tiles) else tiles[-1].y.stop
+            store.finish(complete * scale)
 
     def _sharing(self, tiles: Sequence[Tile], view: int) -> Finish:
         """Return what makes a view of some tiles' frames contributions to a store."""
@@ -268,7 +327,7 @@ class Engine:
             clip=tiled,
             keep=range(chunk.keep_start - chunk.start, chunk.keep_stop - chunk.start),
             first=chunk.start,
-            states=self._states.get(key) or self._chain.start(),
+            states=self._room.carried.get(key) or self._chain.start(),
             work=share * (chunk.keep_stop - chunk.keep_start),
         )
         run = Pass(
@@ -282,7 +341,8 @@ class Engine:
             on_work=self._meter.add,
         )
         yield from run.frames(finish)
-        self._states[key] = run.states
+        if chunk.continued:
+            self._room.carried.put(key, run.states)
 
     def _padded(self, width: int, height: int) -> tuple[int, int]:
         return (

@@ -27,7 +27,8 @@ from vsrpp_cli.inference.machine.memory import default_limit
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import Precision, UpscaleOptions
-from vsrpp_cli.planning.budget import Geometry, Wishes, Work, choose_geometry
+from vsrpp_cli.planning.budget import Geometry, Wishes, choose_geometry
+from vsrpp_cli.planning.memory_model import Work, Writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ def plan_geometry(
     options: UpscaleOptions,
     *,
     longest: int | None = None,
+    writing: Writing | None = None,
 ) -> Geometry:
     """Decide how frames are cut in time and space.
 
@@ -83,6 +85,7 @@ def plan_geometry(
         compute: how they are computed.
         options: what the user asked of the geometry, of memory and of several devices.
         longest: frames of the longest scene; None where that is not known.
+        writing: what becomes of the frames; None where they are handed out.
 
     Raises:
         OutOfMemoryError: nothing fits.
@@ -99,6 +102,7 @@ def plan_geometry(
         ensemble=compute.ensemble,
         longest=longest,
         device_memory=device_memory(*devices, workers=options.workers or len(devices)),
+        writing=writing,
     )
     return choose_geometry(work, _wishes(models, options), options.memory_limit or default_limit())
 

@@ -1,11 +1,7 @@
 """Padding clips, and putting tiles and ensemble views together without seams."""
 
-from collections.abc import Iterator
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vsrpp_cli.planning.tiles import Span
@@ -48,7 +44,7 @@ def _ramp(at: Tensor, fade: tuple[int, int]) -> Tensor:
 
 
 def shares(frames: Tensor, weight: Tensor) -> Tensor:
-    """Return what frames contribute to a `FrameStore`, on their device.
+    """Return what frames contribute to a `frame_store.FrameStore`, on their device.
 
     Args:
         frames: shape (N, 3, h, w), float32, in [0, 1].
@@ -58,32 +54,3 @@ def shares(frames: Tensor, weight: Tensor) -> Tensor:
         shape (N, 3, h, w), int16.
     """
     return (frames * weight.unsqueeze(1)).mul_(FULL).round_().to(torch.int16)
-
-
-class FrameStore:
-    """The kept frames of a chunk while they are put together from weighted contributions.
-
-    Kept in 15 bits, a third of what float32 accumulators and their weights would take; the error
-    stays below a sixteenth of a 10-bit code value. It lives in the machine's memory.
-    """
-
-    def __init__(self, count: int, width: int, height: int) -> None:
-        self._frames = torch.zeros(count, 3, height, width, dtype=torch.int16)
-
-    def add(self, index: int, share: Tensor, top: int, left: int) -> None:
-        """Add a contribution to frame `index`.
-
-        Args:
-            index: of the frame, from 0.
-            share: shape (3, h, w), on the CPU: one of `shares`.
-            top: output row of the contribution's first row.
-            left: output column of its first column.
-        """
-        height, width = share.shape[-2:]
-        self._frames[index, :, top : top + height, left : left + width] += share
-
-    def frames(self, width: int, height: int) -> Iterator[NDArray[np.float32]]:
-        """Yield the frames, cropped: (3, height, width), float32, in [0, 1]."""
-        for stored in self._frames:
-            frame = stored[:, :height, :width].to(torch.float32)
-            yield frame.mul_(1 / FULL).clamp_(0, 1).numpy()

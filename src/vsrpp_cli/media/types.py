@@ -22,6 +22,14 @@ Timing = Literal["stream", "file", "fps", "assumed"]
 LossKind = Literal[
     "depth", "chroma", "transparency", "hdr", "captions", "profile", "stereo", "spherical"
 ]
+Rgb = NDArray[np.float32] | NDArray[np.uint16]
+"""R, G and B of a picture, shape (3, H, W), C-contiguous: float32 in [0, 1], or uint16 where 65535
+stands for 1, which takes half the memory."""
+
+
+def white(values: Rgb) -> float:
+    """Return what stands for 1 in a picture."""
+    return 65535.0 if values.dtype == np.uint16 else 1.0
 
 
 ASSUMED_RATE = Fraction(25)
@@ -37,6 +45,17 @@ class Frame(NamedTuple):
     """Shape (3, H, W), C-contiguous, R, G, B in [0, 1]: the coded signal, not linear light."""
     alpha: NDArray[np.float32] | None = None
     """Shape (H, W) in [0, 1], where the source has transparency."""
+
+
+class FinalFrame(NamedTuple):
+    """One picture at the output's size, which an encoder can take as it is."""
+
+    pts: int
+    """As of a `Frame`."""
+    rgb: NDArray[np.uint16]
+    """Shape (3, height, width), C-contiguous; 65535 stands for 1."""
+    alpha: NDArray[np.float32] | None = None
+    """Shape (H, W) in [0, 1], at any size."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ class Chunk:
     keep_stop: int
     carries: bool = False
     """Whether the forward state of the chunk before is continued (then `start == keep_start`)."""
+    continued: bool = True
+    """Whether the next chunk may continue this one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def _chunks(
                 keep_start=keep_start,
                 keep_stop=keep_stop,
                 carries=carries,
+                continued=keep_stop < stop,
             )
 
 
@@ -139,6 +142,7 @@ def shorten(chunk: Chunk, most: int, overlap: int) -> tuple[Chunk, ...]:
             keep_start=keep_start,
             keep_stop=keep_stop,
             carries=chunk.carries or keep_start > chunk.keep_start,
+            continued=chunk.continued or keep_stop < chunk.keep_stop,
         )
         for keep_start, keep_stop in pairwise(edges)
     )

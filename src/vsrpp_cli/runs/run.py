@@ -261,7 +261,7 @@ def _planned(run: Run) -> Plan:
         models=models,
         on_scan=lambda done, total: _scanned(run, done, total),
     )
-    disk.check(plan, work=run.folder.path, output=run.output)
+    disk.check(plan, work=run.folder.path, output=run.output, workers=run.options.workers or 1)
     return plan
 
 
@@ -306,7 +306,13 @@ def _finish(run: Run, plan: Plan) -> None:
     run.report.segments_reused = len(done)
     frames = sum(segment.frames for segment in done.values())
     there = disk.Done(frames, sum(segment.size for segment in done.values()))
-    disk.check(plan, work=run.folder.path, output=run.output, done=there)
+    disk.check(
+        plan,
+        work=run.folder.path,
+        output=run.output,
+        done=there,
+        workers=run.options.workers or 1,
+    )
     for line in preamble(plan, work=run.folder.path, done=there):
         run.say("plan", 0, None, line)
     if done:

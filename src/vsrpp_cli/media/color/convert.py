@@ -8,6 +8,7 @@ matrices, primaries and transfer functions are FFmpeg's.
 import re
 import threading
 from functools import cache
+from typing import cast
 
 import numpy as np
 from av.video.format import VideoFormat
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.color import codepoints, pixels
-from vsrpp_cli.media.types import ColorSpec
+from vsrpp_cli.media.types import ColorSpec, Rgb, white
 
 LUMA = {
     "bt709": (0.2126, 0.0722),
@@ -127,7 +128,7 @@ def frame_to_alpha(frame: VideoFrame) -> NDArray[np.float32] | None:
 
 
 def rgb_to_frame(
-    rgb: NDArray[np.float32],
+    rgb: Rgb,
     pix_fmt: str,
     spec: ColorSpec,
     alpha: NDArray[np.float32] | None = None,
@@ -137,7 +138,7 @@ def rgb_to_frame(
     """Return an RGB picture as a frame for an encoder, tagged with `spec`.
 
     Args:
-        rgb: shape (3, H, W), in [0, 1].
+        rgb: shape (3, H, W), floats in [0, 1] or integers.
         pix_fmt: a planar YUV, RGB or grey format, or a layout that unpacks to one, like `nv12`.
         spec: the matrix, range and siting to write it with.
         alpha: shape (H, W) in [0, 1]; opaque where None and the format has alpha.
@@ -146,7 +147,8 @@ def rgb_to_frame(
     Raises:
         UsageError: the pixel format or matrix is none that can be written.
     """
-    rgb = np.ascontiguousarray(rgb, dtype=np.float32)
+    kind = np.uint16 if rgb.dtype == np.uint16 else np.float32
+    rgb = cast("Rgb", np.ascontiguousarray(rgb, dtype=kind))
     height, width = rgb.shape[1:]
     name = _planar_name(VideoFormat(pix_fmt))
     if name is None:
@@ -158,8 +160,8 @@ def rgb_to_frame(
             _store(rgb[channel], frame, index, spec, pattern)
     elif name.startswith("gray"):
         red, blue = LUMA.get(spec.matrix, LUMA["bt709"])
-        weights = np.array((red, 1 - red - blue, blue), np.float32)
-        _store(np.tensordot(weights, rgb, 1), frame, 0, spec, pattern)
+        weights = (np.array((red, 1 - red - blue, blue)) / white(rgb)).astype(np.float32)
+        _store(np.tensordot(weights, rgb, 1).astype(np.float32), frame, 0, spec, pattern)
     else:
         _store_yuv(rgb, frame, spec, pattern)
     if has_alpha(frame.format):
@@ -349,17 +351,17 @@ def _unit(values: pixels.Plane, bits: int, spec: ColorSpec, out: NDArray[np.floa
 
 
 def _store(
-    values: NDArray[np.float32],
+    values: Rgb,
     frame: VideoFrame,
     index: int,
     spec: ColorSpec,
     dither: NDArray[np.float32],
 ) -> None:
-    """Write values in [0, 1], shape (H, W), to a plane of R, G, B, grey or alpha."""
+    """Write values, shape (H, W), to a plane of R, G, B, grey or alpha."""
     bits = frame.format.components[0].bits
     black, extent, _, _, peak = _levels(bits, full=spec.full_range)
     height, width = values.shape
-    codes = values * np.float32(extent)
+    codes: NDArray[np.float32] = values * np.float32(extent / white(values))
     codes += np.float32(black + 0.5)
     codes += np.tile(dither, (-(-height // dither.shape[0]), -(-width // dither.shape[1])))[
         :height, :width
@@ -368,14 +370,12 @@ def _store(
     _plane(frame.planes[index], bits)[:, :width] = codes.astype(np.uint16)
 
 
-def _store_yuv(
-    rgb: NDArray[np.float32], frame: VideoFrame, spec: ColorSpec, dither: NDArray[np.float32]
-) -> None:
+def _store_yuv(rgb: Rgb, frame: VideoFrame, spec: ColorSpec, dither: NDArray[np.float32]) -> None:
     """Fill the Y, U and V planes of a frame."""
     kind = frame.format
     bits = kind.components[0].bits
     steps, origin = _grid(kind, spec.siting)
     down = _area(steps[0], origin[0]), _area(steps[1], origin[1])
     scale = np.array(_levels(bits, full=spec.full_range), np.float32)
-    matrix = _matrix(spec.matrix).astype(np.float32)
+    matrix = (_matrix(spec.matrix) / white(rgb)).astype(np.float32)
     pixels.encode_planes(rgb, matrix, scale, steps, down, dither, _planes(frame))

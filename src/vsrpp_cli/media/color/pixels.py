@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 Planes = tuple[Plane, Plane, Plane]
 Taps = tuple[int, NDArray[np.float32]]
+Rgb = NDArray[np.float32] | NDArray[np.uint16]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -81,7 +82,7 @@ def _stretch(
 
 @numba.njit(cache=True, nogil=True)
 def encode_planes(
-    rgb: NDArray[np.float32],
+    rgb: Rgb,
     from_rgb: NDArray[np.float32],
     scale: NDArray[np.float32],
     steps: tuple[int, int],
@@ -95,8 +96,8 @@ def encode_planes(
     adding the (repeated) `dither` pattern, and clipped to the plane's range.
 
     Args:
-        rgb: R'G'B' in [0, 1].
-        from_rgb: 3x3 matrix to Y' in [0, 1] and chroma in [-0.5, 0.5].
+        rgb: R'G'B', of any kind of number.
+        from_rgb: 3x3 matrix from that to Y' in [0, 1] and chroma in [-0.5, 0.5].
         scale: black, white - black, chroma's zero, chroma's extent, highest code value.
         steps: vertical and horizontal subsampling.
         down: vertical and horizontal `(first sample, weights)` relative to `index * step`.
@@ -110,9 +111,9 @@ def encode_planes(
     for row in range(height):
         for column in range(width):
             luma = (
-                from_rgb[0, 0] * rgb[0, row, column]
-                + from_rgb[0, 1] * rgb[1, row, column]
-                + from_rgb[0, 2] * rgb[2, row, column]
+                from_rgb[0, 0] * np.float32(rgb[0, row, column])
+                + from_rgb[0, 1] * np.float32(rgb[1, row, column])
+                + from_rgb[0, 2] * np.float32(rgb[2, row, column])
             )
             value = luma * scale[1] + scale[0] + dither[row % period_y, column % period_x]
             y[row, column] = _code(value, scale[4])
@@ -124,9 +125,9 @@ def encode_planes(
             weight = vertical[tap]
             for column in range(width):
                 red, green, blue = (
-                    rgb[0, source, column],
-                    rgb[1, source, column],
-                    rgb[2, source, column],
+                    np.float32(rgb[0, source, column]),
+                    np.float32(rgb[1, source, column]),
+                    np.float32(rgb[2, source, column]),
                 )
                 wide[0, column] += weight * (
                     from_rgb[1, 0] * red + from_rgb[1, 1] * green + from_rgb[1, 2] * blue

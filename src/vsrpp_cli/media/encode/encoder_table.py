@@ -40,6 +40,27 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderMemory:
+    """What an encoder takes, in bytes for each pixel of pictures in 4:2:0 at 8 bits.
+
+    Measured by `benchmarks/encoder_memory.py`, on the generous side.
+    """
+
+    usual: float
+    """At presets up to `slow`, one thread."""
+    slow: float
+    """At slower ones."""
+    by_thread: float = 0.0
+    """For each further thread."""
+    lighter: Options = ()
+    lighter_params: Options = ()
+    """Options, and parameters within `EncoderRow.params`, with which it looks fewer frames ahead
+    and has fewer threads; none where that saves little."""
+    light: float = 0.0
+    """Bytes then, whatever the threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EncoderRow:
     """One encoder. Names are FFmpeg's."""
 
@@ -89,6 +110,8 @@ class EncoderRow:
     """Pixels a side at most."""
     smallest: int = 1
     """Pixels a side at least."""
+    memory: EncoderMemory = EncoderMemory(usual=20, slow=20)
+    """Of the machine's memory; that of hardware is a guess."""
     bits_per_pixel: float = 0.15
     """Of upscaled natural video at the default quality, on the generous side."""
 
@@ -116,6 +139,7 @@ X264 = EncoderRow(
     hdr="x264",
     even=True,
     bits_per_pixel=0.10,
+    memory=EncoderMemory(usual=60, slow=190),
 )
 
 X265 = EncoderRow(
@@ -131,6 +155,13 @@ X265 = EncoderRow(
     hdr="x265",
     even=True,
     bits_per_pixel=0.06,
+    memory=EncoderMemory(
+        usual=190,
+        slow=320,
+        by_thread=15,
+        lighter_params=(("rc-lookahead", "10"), ("frame-threads", "1")),
+        light=130,
+    ),
 )
 
 SVT_AV1 = EncoderRow(
@@ -149,6 +180,13 @@ SVT_AV1 = EncoderRow(
     hdr="svt",
     even=True,
     bits_per_pixel=0.05,
+    memory=EncoderMemory(
+        usual=220,
+        slow=300,
+        by_thread=100,
+        lighter_params=(("lookahead", "0"), ("lp", "1")),
+        light=160,
+    ),
 )
 
 VP9 = EncoderRow(
@@ -174,6 +212,7 @@ VP9 = EncoderRow(
     deepest=8,
     largest=65535,
     bits_per_pixel=0.06,
+    memory=EncoderMemory(usual=120, slow=120, lighter=(("lag-in-frames", "4"),), light=70),
 )
 
 PRORES = EncoderRow(
@@ -193,6 +232,7 @@ PRORES = EncoderRow(
     limited_only=True,
     full_chroma_of_rgb=True,
     bits_per_pixel=3.0,
+    memory=EncoderMemory(usual=5, slow=5),
 )
 
 FFV1 = EncoderRow(
@@ -215,6 +255,7 @@ FFV1 = EncoderRow(
     largest=65535,
     slices=((1280 * 720, "16"), (0, "4")),
     bits_per_pixel=10.0,
+    memory=EncoderMemory(usual=40, slow=40),
 )
 
 NVENC_PRESETS = ("p1", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p7", "p7")

@@ -19,15 +19,14 @@ import av
 import av.error
 import numpy as np
 from av.container import Flags
-from numpy.typing import NDArray
 
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.color.convert import rgb_to_frame, tag
 from vsrpp_cli.media.encode.codec import configure, open_codec
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.opening import open_output
-from vsrpp_cli.media.resample import Kernel, resize
-from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
+from vsrpp_cli.media.resample import fit
+from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb, SegmentStats
 
 SEGMENT_SUFFIX = ".mkv"
 
@@ -40,7 +39,7 @@ REORDERING = 64
 class Writer(Protocol):
     """What takes the frames of a segment."""
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame | FinalFrame) -> None:
         """Take the next frame."""
 
     def close(self) -> SegmentStats:
@@ -90,14 +89,16 @@ class SegmentWriter:
             self._container.start_encoding()
         return stream
 
-    def write(self, frame: Frame) -> None:
-        """Encode one frame; of another size than the settings' it is resized first.
+    def write(self, frame: Frame | FinalFrame) -> None:
+        """Encode one frame; unless it is a final one, it is resized where its size is another.
 
         Args:
             frame: in presentation order.
         """
         settings = self._settings
-        rgb = fit(frame.rgb, settings.width, settings.height)
+        rgb: Rgb = frame.rgb
+        if isinstance(frame, Frame):
+            rgb = fit(frame.rgb, settings.width, settings.height)
         alpha = self._alpha(frame)
         picture = rgb_to_frame(rgb, settings.pix_fmt, settings.color, alpha, dither=settings.dither)
         tag(picture, settings.color)
@@ -107,7 +108,7 @@ class SegmentWriter:
         with output_errors(self.path, "encoding"):
             self._mux(self._stream.codec_context.encode(picture))
 
-    def _alpha(self, frame: Frame) -> Any:
+    def _alpha(self, frame: Frame | FinalFrame) -> Any:
         settings = self._settings
         if not settings.keep_alpha:
             return None
@@ -167,20 +168,3 @@ class SegmentWriter:
         trace: TracebackType | None,
     ) -> None:
         self.abort()
-
-
-def fit(
-    picture: NDArray[np.float32], width: int, height: int, kernel: Kernel = "lanczos"
-) -> NDArray[np.float32]:
-    """Return `picture`, shape (..., H, W) in [0, 1], as (..., height, width) in [0, 1].
-
-    One column or row too few (a pixel format that needs even sizes) is added by repeating the
-    last one, since resampling would soften the whole picture for it.
-    """
-    grow_y, grow_x = height - picture.shape[-2], width - picture.shape[-1]
-    if grow_x not in (0, 1) or grow_y not in (0, 1):
-        return resize(picture, height, width, kernel)
-    if grow_x or grow_y:
-        ahead = [(0, 0)] * (picture.ndim - 2)
-        return np.pad(picture, [*ahead, (0, grow_y), (0, grow_x)], mode="edge")
-    return picture

@@ -17,7 +17,7 @@ from vsrpp_cli.errors import EncoderError, InputError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, rgb_to_frame
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.headers import ImageHeader
-from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec
+from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, Rgb, white
 
 FloatArray = NDArray[np.float32]
 
@@ -91,9 +91,9 @@ def encoder_format(image_format: str, *, bit_depth: int, gray: bool, alpha: bool
 
 
 def rgb_to_image_frame(
-    rgb: FloatArray, alpha: FloatArray | None, pix_fmt: str, spec: ColorSpec = WRITTEN_SPEC
+    rgb: Rgb, alpha: FloatArray | None, pix_fmt: str, spec: ColorSpec = WRITTEN_SPEC
 ) -> av.VideoFrame:
-    """Return RGB (3, H, W) and alpha (H, W) in [0, 1] as a frame for an image encoder.
+    """Return RGB (3, H, W), and alpha (H, W) in [0, 1], as a frame for an image encoder.
 
     Args:
         rgb: rounded to the nearest code value; BT.709 luma of it for grey formats.
@@ -110,8 +110,8 @@ def rgb_to_image_frame(
     return rgb_to_frame(rgb, pix_fmt, spec, alpha)
 
 
-def _gray_alpha_16(rgb: FloatArray, alpha: FloatArray | None) -> av.VideoFrame:
-    luma = np.tensordot(LUMA, rgb, 1)
+def _gray_alpha_16(rgb: Rgb, alpha: FloatArray | None) -> av.VideoFrame:
+    luma = np.tensordot(LUMA / np.float32(white(rgb)), rgb, 1)
     samples = np.stack([luma, np.ones_like(luma) if alpha is None else alpha], -1)
     codes = (np.clip(samples, 0, 1) * 65535 + 0.5).astype(">u2")
     frame = av.VideoFrame(rgb.shape[2], rgb.shape[1], "ya16be")

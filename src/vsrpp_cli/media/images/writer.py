@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsrpp_cli.media.decode.side_data import quarter_turned
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.pixels import (
-    FloatArray,
     ImageEncoder,
     rgb_to_image_frame,
 )
 from vsrpp_cli.media.resample import resize
-from vsrpp_cli.media.types import EncodeSettings, Frame, SegmentStats
+from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb, SegmentStats
 
 
 def depth(settings: EncodeSettings) -> int:
@@ -40,7 +40,7 @@ def shown_size(settings: EncodeSettings) -> tuple[int, int]:
     return settings.width, settings.height
 
 
-def turned(picture: FloatArray, matrix: Sequence[int]) -> FloatArray:
+def turned(picture: NDArray[Any], matrix: Sequence[int]) -> NDArray[Any]:
     """Return `picture` (..., H, W) as a display matrix (ISO/IEC 14496-12, 8.2.2) wants it seen."""
     a, b, _, c, d = matrix[:5]
     if quarter_turned(matrix):
@@ -93,7 +93,7 @@ class ImageSegmentWriter:
             row.encoder, s.pix_fmt, shown_size(s), options, aspect=s.sample_aspect_ratio
         )
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame | FinalFrame) -> None:
         """Encode and write one frame in another thread; waits while all of them are busy."""
         name = f"{self._next:08d}{file_suffix(self._settings)}"
         self._next += 1
@@ -101,9 +101,11 @@ class ImageSegmentWriter:
         if len(self._pending) > self._threads:
             self._sizes.append(self._pending.pop(0).result())
 
-    def _write_file(self, frame: Frame, path: Path) -> int:
+    def _write_file(self, frame: Frame | FinalFrame, path: Path) -> int:
         s = self._settings
-        rgb = resize(frame.rgb, s.height, s.width)
+        rgb: Rgb = frame.rgb
+        if isinstance(frame, Frame):
+            rgb = resize(frame.rgb, s.height, s.width)
         alpha = None
         if s.keep_alpha and frame.alpha is not None:
             alpha = resize(frame.alpha, s.height, s.width, "bicubic")

@@ -92,8 +92,13 @@ class Plan:
         """What the user should know: what was odd, guessed, or will be lost."""
         encode = self.output.encode
         reasons = (choice.reason for choice in self.output.streams if choice.reason)
-        own = (*self.source.notes, *self.scan.notes, *self.compute.notes)
         losses = (loss.text for loss in (*self.source.losses, *encode.losses))
+        own = (
+            *self.source.notes,
+            *self.scan.notes,
+            *self.compute.notes,
+            *self.geometry.notes,
+        )
         found = self.rehearsed.findings if self.rehearsed else ()
         return tuple(dict.fromkeys((*own, *encode.notes, *losses, *reasons, *found)))
 

@@ -15,6 +15,7 @@ from vsrpp_cli.checkpoints.transfer import OnProgress as OnDownload
 from vsrpp_cli.inference.machine.device import cpu_capability
 from vsrpp_cli.inference.session import compute_spec, plan_geometry
 from vsrpp_cli.media.compression import compression_of
+from vsrpp_cli.media.encode.encoder_memory import encoder_ways
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.mux.stream_selection import scan_and_plan_streams
 from vsrpp_cli.media.output.protocol import output_of
@@ -24,6 +25,7 @@ from vsrpp_cli.network.config import AnyConfig
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import segment_frames
 from vsrpp_cli.planning.chunks import plan_segments
+from vsrpp_cli.planning.memory_model import Writing
 from vsrpp_cli.runs.destination import check_input, output_name, resolve_output
 from vsrpp_cli.runs.plans.plan import VERSION, Decoding, ModelRecord, Plan
 from vsrpp_cli.runs.plans.speed import seconds_per_frame
@@ -67,6 +69,7 @@ def make_plan(
     )
     target = OutputPlan(path=str(output.absolute()), encode=settings, streams=streams)
     output_of(target).check(scan.frames)
+    ways = encoder_ways(settings, free=not options.encoder_options)
     geometry = plan_geometry(
         models,
         configs,
@@ -74,6 +77,11 @@ def make_plan(
         compute,
         options,
         longest=longest_scene(scan),
+        writing=Writing(
+            width=settings.width,
+            height=settings.height,
+            encoders=tuple(way.memory for way in ways),
+        ),
     )
     return Plan(
         version=VERSION,
@@ -93,7 +101,7 @@ def make_plan(
             segment=options.segment
             or segment_frames(geometry, seconds_per_frame(source.info, configs, compute)),
         ),
-        output=target,
+        output=replace(target, encode=ways[geometry.encoder].settings),
         decoding=_decoding(options),
     )
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vsrpp_cli.durable import disk_errors, remove
 from vsrpp_cli.errors import StrictError, VsrppError
 from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.landing import Landing
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.mux.joined import Portion
 from vsrpp_cli.media.output.assembly import Assembled, Assembly
@@ -165,10 +166,11 @@ class Resizing:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def upscale(
+    def land(
         self,
         frames: Iterable[NDArray[np.float32]],
         chunks: Iterable[Chunk],
+        landing: Landing | None,  # noqa: ARG002 - nothing is put together
         on_frames: OnFrames | None = None,  # noqa: ARG002 - it is over at once
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the kept frames as they are."""

@@ -32,35 +32,43 @@ def output_bytes(settings: EncodeSettings, frames: int) -> int:
     return int(settings.width * settings.height * frames * row.bits_per_pixel * deep / 8)
 
 
-def needed(plan: Plan, *, work: Path, output: Path, done: Done = Done()) -> dict[Path, int]:
+def needed(
+    plan: Plan, *, work: Path, output: Path, done: Done = Done(), workers: int = 1
+) -> dict[Path, int]:
     """Return bytes the run will still need at each existing place, by the place.
 
     Segments stand in the work folder until the joined file beside the output has been verified, so
-    where both are on one file system it holds the video twice.
+    where both are on one file system it holds the video twice. Files that workers keep frames in
+    are gone by then.
 
     Args:
         plan: the run.
         work: the work folder, existing or not.
         output: the output, existing or not.
         done: the finished segments, whose size is known.
+        workers: that compute at the same time, each with files of its own.
     """
+    scratch = plan.geometry.scratch * min(workers, len(plan.segments))
+    if done.frames >= plan.frames:
+        scratch = 0
     segments = output_bytes(plan.output.encode, max(0, plan.frames - done.frames))
     source = Path(plan.source.path)
     beside = source.stat().st_size if source.is_file() else 0  # sound and subtitles at most
     joined = done.size + segments + beside
     place = _existing(output.absolute().parent)
     if _device(place) == _device(_existing(work)):
-        return {place: segments + joined}
-    return {_existing(work): segments, place: joined}
+        return {place: segments + max(joined, scratch)}
+    return {_existing(work): segments + scratch, place: joined}
 
 
-def check(plan: Plan, *, work: Path, output: Path, done: Done = Done()) -> None:
+def check(plan: Plan, *, work: Path, output: Path, done: Done = Done(), workers: int = 1) -> None:
     """Make sure that there is room for what is still to come.
 
     Raises:
         DiskFullError: there is not; the message names the bytes.
     """
-    for place, wanted in needed(plan, work=work, output=output, done=done).items():
+    room = needed(plan, work=work, output=output, done=done, workers=workers)
+    for place, wanted in room.items():
         free = shutil.disk_usage(place).free
         if free < wanted + MARGIN:
             raise DiskFullError(

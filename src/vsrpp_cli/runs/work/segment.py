@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from vsrpp_cli.durable import disk_errors, fsync_tree, remove, replace_durably
 from vsrpp_cli.errors import DiskFullError, WorkerError
 from vsrpp_cli.inference.events import Event
+from vsrpp_cli.inference.frame_store import FinalPicture
+from vsrpp_cli.inference.landing import Landing
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.source import FrameSource
-from vsrpp_cli.media.types import Frame, Scan
+from vsrpp_cli.media.types import FinalFrame, Frame, Scan
 from vsrpp_cli.planning.chunks import Chunk, Segment
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.plans.plan import Plan
@@ -34,10 +36,6 @@ from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 Picture = NDArray[np.float32]
-
-READ_AHEAD = 4
-WRITE_BEHIND = 3
-"""Frames on their way to the encoder; at 4x these are the large ones."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +74,14 @@ class Upscaling(Protocol):
     def kernels(self) -> str:
         """Which way is taken, for the report."""
 
-    def upscale(
+    def land(
         self,
         frames: Iterable[Picture],
         chunks: Iterable[Chunk],
+        landing: Landing | None,
         on_frames: OnFrames | None = None,
-    ) -> Iterator[Picture]:
-        """Yield the kept frames of a segment's chunks."""
+    ) -> Iterator[Picture | FinalPicture]:
+        """Yield the kept frames of a segment's chunks; see `Engine.land`."""
 
 
 class Readable(Protocol):
@@ -245,14 +244,18 @@ def _encode(
     source: Readable,
 ) -> int:
     passing = _Passing(segment.keep_start, segment.keep_stop)
+    encode, geometry = plan.output.encode, plan.geometry
+    # Beside the segment: there is room for it, too.
+    landing = Landing(encode.width, encode.height, target.parent if geometry.scratch else None)
+    ahead, behind = geometry.thrift.queues
     with (
         disk_errors(target),
-        ReadAhead(source.read(plan.scan, segment.start, segment.stop), READ_AHEAD) as frames,
+        ReadAhead(source.read(plan.scan, segment.start, segment.stop), ahead) as frames,
     ):
         writer = output_of(plan.output).open_writer(target, first=segment.keep_start)
-        with WriteBehind(writer, WRITE_BEHIND) as output:
+        with WriteBehind(writer, behind) as output:
             given = passing.note(frames, segment.start)
-            for rgb in engine.upscale(given, segment.chunks, on_frames):
+            for rgb in engine.land(given, segment.chunks, landing, on_frames):
                 output.write(passing.frame(rgb))
             return int(output.close().frames)
 
@@ -272,11 +275,13 @@ class _Passing:
                 self._beside[index] = frame.pts, frame.alpha
             yield frame.rgb
 
-    def frame(self, rgb: NDArray[np.float32]) -> Frame:
+    def frame(self, rgb: Picture | FinalPicture) -> Frame | FinalFrame:
         """Return the next kept frame with the network's picture."""
         pts, alpha = self._beside.pop(self._next)
         self._next += 1
-        return Frame(pts, rgb, alpha)
+        if rgb.dtype == np.uint16:
+            return FinalFrame(pts, cast("FinalPicture", rgb), alpha)
+        return Frame(pts, cast("Picture", rgb), alpha)
 
 
 def _finished(record: dict[str, Any]) -> Finished:

@@ -1,0 +1,348 @@
+"""The peak memory of a worker, predicted.
+
+The model is linear in frames and pixels. Its coefficients were fitted to measurements or are counts
+of what is held (`benchmarks/memory.py`, results in `docs/benchmarks.md`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import ceil, prod, sqrt
+from typing import Protocol
+
+from vsrpp_cli.options import Precision
+from vsrpp_cli.planning.tiles import padded, spans
+
+ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
+
+BASE = 800 << 20
+"""Bytes of a process that has loaded everything and computed nothing."""
+WEIGHTS = 4
+WEIGHTS_BY_ELEMENT = 0.75
+"""Bytes on a CPU for each byte of a file of weights, and for that and each byte of an element: the
+weights themselves, the copy they are packed from, and as Winograd's convolution wants them, which
+is four times as many. Fitted to a file of 176 MB; what the C library keeps of the copies differs
+from run to run."""
+FLOW_BYTES = 16
+"""Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
+PICTURE_BYTES = 12
+"""Bytes for each pixel of a picture in float32."""
+FINAL_BYTES = 6
+"""Bytes for each pixel of a picture in 16 bits, finished or being put together."""
+FINISHING_BYTES = 24 << 20
+"""Bytes for the rows that are being finished."""
+FITTING_ROWS = 6
+"""Rows that a finished one draws on, for each by which the picture gets smaller."""
+STEP_FEATURES = 14
+"""Features' worth of memory that one step of a branch needs on top."""
+FLOW_NETWORK_BYTES = 700
+"""Bytes for each pixel of the flow network while it runs."""
+SAMPLING_CHANNEL_BYTES = 84
+SAMPLING_GROUP_BYTES = 216
+"""What deformable sampling by torchvision, which computes in float32, needs on top for each pixel,
+by channel (columns, the two features, the result) and by group (offsets and masks). Counted, not
+measured; the kernels for CPUs need nothing like it."""
+RECONSTRUCTION = 3.4
+"""Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
+DECODER_BYTES = 40
+"""Bytes for each pixel of the input that a decoder holds: frames it refers to, 8 bits a component,
+and one for each thread."""
+PASSING_FRAMES = 3
+"""Frames between the engine and the encoder besides the queue: one at each end, one at work."""
+LANDING_FRAMES = 10
+"""Frames that a device's results need in pinned memory besides: three under way, and torch rounds
+each block, on its way through the pipeline too, up to a power of two. At most: contributions to
+frames are in 16 bits and only of the tiles computed together."""
+MARGIN = 1.05
+
+
+class NetworkSize(Protocol):
+    """What has to be known of a network's configuration."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of features."""
+
+    @property
+    def hr_channels(self) -> int:
+        """Channels at the output's size."""
+
+    @property
+    def deform_groups(self) -> int:
+        """Groups of channels that are sampled alike."""
+
+    @property
+    def held_channels(self) -> int:
+        """Channels, at the features' size, that a chunk holds of each frame."""
+
+    @property
+    def carried_channels(self) -> int:
+        """Channels, at the features' size, that are carried over a chunk's border."""
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+
+    @property
+    def multiple_of(self) -> int:
+        """Sides of clips are multiples of this; features have a side smaller by as much."""
+
+    @property
+    def minimum(self) -> int:
+        """The smallest side of a clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What a run that writes its frames makes of them."""
+
+    width: int
+    height: int
+    """Size of the output in pixels."""
+    encoders: tuple[int, ...] = (0,)
+    """Bytes the encoder takes, set as it was asked for and in each way that takes less."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be computed, and on what."""
+
+    width: int
+    height: int
+    """Size of the input frames in pixels."""
+    networks: tuple[NetworkSize, ...]
+    """The chain of networks, in order."""
+    precision: Precision
+    weights: int
+    """Bytes of the files of weights."""
+    ensemble: bool = False
+    longest: int | None = None
+    """Frames of the longest scene, if known: no chunk needs to be longer."""
+    device_memory: int | None = None
+    """Bytes the device has of its own; None where it shares the machine's."""
+    writing: Writing | None = None
+    """None where frames are handed out as the network makes them."""
+
+    @property
+    def scale(self) -> int:
+        """What the chain multiplies width and height by."""
+        return prod(network.scale for network in self.networks)
+
+    @property
+    def final_pixels(self) -> int:
+        """Pixels of a finished frame."""
+        if self.writing is not None:
+            return self.writing.width * self.writing.height
+        return self.width * self.height * self.scale**2
+
+
+@dataclass(frozen=True)
+class Thrift:
+    """How memory is saved at the cost of other things."""
+
+    scratch: bool = False
+    """Finished frames, and what is carried from chunk to chunk, are kept in a file."""
+    encoder: int = 0
+    """Which of the ways to set the encoder is taken."""
+
+    @property
+    def queues(self) -> tuple[int, int]:
+        """Frames that are read ahead at most, and that wait for the encoder at most."""
+        return (1, 1) if self.scratch else (4, 3)
+
+
+PLAIN = Thrift()
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes needed by one worker."""
+
+    host: int
+    device: int
+    """0 where the device shares the machine's memory; it is part of `host` then."""
+
+    def fits(self, limit: int, device_memory: int | None) -> bool:
+        """Tell whether this is within the limits."""
+        return self.host <= limit and self.device <= (device_memory or 0)
+
+
+def requirement(networks: Iterable[NetworkSize]) -> tuple[int, int]:
+    """Return the smallest side, and what sides are multiples of, in input pixels, for a chain."""
+    minimum, multiple, scale = 1, 1, 1
+    for network in networks:
+        minimum = max(minimum, -(-network.minimum // scale))
+        multiple = max(multiple, -(-network.multiple_of // scale))
+        scale *= network.scale
+    return minimum, multiple
+
+
+def frame_size(work: Work) -> tuple[int, int]:
+    """Return width and height of the input frames once they are padded."""
+    minimum, multiple = requirement(work.networks)
+    return padded(work.width, minimum, multiple), padded(work.height, minimum, multiple)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a frame is cut into tiles, in input pixels."""
+
+    width: int
+    height: int
+    """Size of a tile."""
+    count: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one tile."""
+        return self.width * self.height
+
+
+def cut(work: Work, tile: tuple[int, int] | None, tile_overlap: int) -> Cut:
+    """Return what comes of cutting frames into tiles of at most a size."""
+    minimum, multiple = requirement(work.networks)
+    columns, rows = (
+        spans(side, length, tile_overlap, multiple, minimum)
+        for side, length in zip(frame_size(work), tile or frame_size(work), strict=True)
+    )
+    return Cut(columns[0].stop, rows[0].stop, len(columns) * len(rows))
+
+
+def predict(
+    work: Work,
+    chunk: int,
+    tile: tuple[int, int] | None,
+    tile_overlap: int,
+    batch: int = 1,
+    thrift: Thrift = PLAIN,
+) -> Need:
+    """Return the peak memory of a worker, which also decodes, converts and encodes.
+
+    Args:
+        work: what is computed.
+        chunk: frames one network call sees.
+        tile: width and height of tiles in input pixels, or None for whole frames.
+        tile_overlap: in input pixels.
+        batch: tiles computed together.
+        thrift: how memory is saved.
+    """
+    need = predict_engine(work, chunk, tile, tile_overlap, batch, thrift)
+    around = _reading_bytes(work, thrift)
+    around += _writing_bytes(work, cut(work, tile, tile_overlap), thrift)
+    return replace(need, host=int(need.host + MARGIN * around))
+
+
+def predict_engine(
+    work: Work,
+    chunk: int,
+    tile: tuple[int, int] | None,
+    tile_overlap: int,
+    batch: int = 1,
+    thrift: Thrift = PLAIN,
+) -> Need:
+    """Return the peak memory of computing alone; arguments as for `predict`."""
+    chunk = min(chunk, work.longest or chunk)
+    tiles = cut(work, tile, tile_overlap)
+    # Of a device of its own the machine holds no clip: frames are sent there one by one.
+    clip = prod(frame_size(work)) + (tiles.pixels if work.device_memory is None else 0)
+    network = _network_bytes(work, chunk, tiles, batch, thrift)
+    host = BASE + _weight_bytes(work) + chunk * PICTURE_BYTES * clip
+    host += _store_bytes(work, chunk, tiles, thrift)
+    if work.device_memory is None:
+        return Need(int(MARGIN * (host + network)), 0)
+    return Need(int(MARGIN * host), int(MARGIN * (network + work.weights)))
+
+
+def scratch_bytes(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> int:
+    """Return what is in the files of a worker that is as thrifty as `Thrift.scratch` says."""
+    chunk = min(chunk, work.longest or chunk)
+    tiles = cut(work, tile, tile_overlap)
+    frames = FINAL_BYTES * work.final_pixels * chunk if _passes(work, tiles) > 1 else 0
+    element, scale, carried = ELEMENT_BYTES[work.precision], 1, 0
+    for network in work.networks:
+        inner = tiles.pixels * scale**2 // network.multiple_of**2
+        carried += (network.carried_channels * element + FLOW_BYTES) * inner
+        scale *= network.scale
+    return int(MARGIN * (frames + carried * _carrying(work, chunk, tiles)))
+
+
+def _passes(work: Work, tiles: Cut) -> int:
+    """Return how often the networks go over a chunk, one tile and view at a time."""
+    return tiles.count * (8 if work.ensemble else 1)
+
+
+def _carrying(work: Work, chunk: int, tiles: Cut) -> int:
+    """Return how many passes leave something to the next chunk."""
+    return 0 if work.longest is not None and work.longest <= chunk else _passes(work, tiles)
+
+
+def _reading_bytes(work: Work, thrift: Thrift) -> int:
+    """Return what decoding takes, and frames on their way to the engine."""
+    on_their_way = thrift.queues[0] + 2
+    return work.width * work.height * (PICTURE_BYTES * on_their_way + DECODER_BYTES)
+
+
+def _writing_bytes(work: Work, tiles: Cut, thrift: Thrift) -> int:
+    """Return what frames take on their way from the engine into the file."""
+    made = PICTURE_BYTES * work.width * work.height * work.scale**2
+    together = _passes(work, tiles) > 1
+    landing = 0
+    if work.device_memory is not None:
+        landing = LANDING_FRAMES * (made // 2 if together else made)
+    if work.writing is None:
+        return landing + 2 * made
+    # What the encoder is given is converted to its own kind of picture: as much as 16 bits take.
+    final = FINAL_BYTES * work.final_pixels
+    waiting = (thrift.queues[1] + PASSING_FRAMES) * (final if together else made)
+    resizing = 0 if together or work.final_pixels * PICTURE_BYTES == made else made + 2 * final
+    return landing + waiting + resizing + final + work.writing.encoders[thrift.encoder]
+
+
+def _store_bytes(work: Work, chunk: int, tiles: Cut, thrift: Thrift) -> int:
+    """Return what frames take while they are put together, and until they leave."""
+    if _passes(work, tiles) == 1:
+        return 0
+    width, height = (side * work.scale for side in frame_size(work))
+    smaller = max(1.0, sqrt(width * height / work.final_pixels))
+    rows = min(height, tiles.height * work.scale + ceil(FITTING_ROWS * smaller))
+    finished = 0 if thrift.scratch else work.final_pixels
+    return chunk * FINAL_BYTES * (width * rows + finished) + FINISHING_BYTES
+
+
+def _weight_bytes(work: Work) -> int:
+    """Return what the weights need on the machine."""
+    if work.device_memory is not None:
+        return 2 * work.weights
+    return int((WEIGHTS + WEIGHTS_BY_ELEMENT * ELEMENT_BYTES[work.precision]) * work.weights)
+
+
+def _network_bytes(work: Work, chunk: int, tiles: Cut, batch: int, thrift: Thrift) -> int:
+    """Return what the networks of the chain need for tiles computed together."""
+    element = ELEMENT_BYTES[work.precision]
+    apart = work.device_memory is not None
+    passes = _carrying(work, chunk, tiles)
+    if thrift.scratch:  # those of the tiles at work alone, as they were and as they become
+        passes = min(passes, 2 * batch)
+    # What is computed from is on the machine in any case, and on such a device as well.
+    held, peaks, scale = apart * chunk * PICTURE_BYTES * tiles.pixels * batch, [0], 1
+    for network in work.networks:
+        inner = batch * tiles.pixels * scale**2 // network.multiple_of**2
+        feature = network.channels * element * inner
+        features = chunk * (network.held_channels * element + FLOW_BYTES) * inner
+        step = STEP_FEATURES * feature + apart * _sampling_bytes(network, inner)
+        flow = FLOW_NETWORK_BYTES * inner
+        output = int(RECONSTRUCTION * 16 * network.hr_channels * element * inner)
+        peaks.append(features + max(step, flow, output))
+        held += passes * network.carried_channels * element * inner // batch
+        if network is not work.networks[-1]:
+            # The next network's clip is this one's output.
+            held += chunk * 12 * batch * tiles.pixels * (scale * network.scale) ** 2
+        scale *= network.scale
+    return held + max(peaks)
+
+
+def _sampling_bytes(network: NetworkSize, pixels: int) -> int:
+    """Return what deformable sampling needs on top where torch does it in float32."""
+    if not network.deform_groups:
+        return 0
+    each = SAMPLING_CHANNEL_BYTES * network.channels + SAMPLING_GROUP_BYTES * network.deform_groups
+    return each * pixels
