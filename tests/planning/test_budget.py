@@ -267,7 +267,7 @@ def test_networks_without_second_order_branches_hold_less():
     assert need(REAL) < 0.6 * need(PUBLISHED)
 
 
-X264_BYTES = 60
+X264_BYTES = 50
 """For each pixel."""
 
 

@@ -139,7 +139,7 @@ X264 = EncoderRow(
     hdr="x264",
     even=True,
     bits_per_pixel=0.10,
-    memory=EncoderMemory(usual=60, slow=190),
+    memory=EncoderMemory(usual=50, slow=190),
 )
 
 X265 = EncoderRow(
