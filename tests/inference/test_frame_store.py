@@ -9,9 +9,14 @@ import torch
 from support.tiny import moving_frames, tiny_network
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.inference.frame_store import FrameStore, ShelfInFile, ShelfInMemory, as_floats
-from vsrpp_cli.inference.landing import Landing
-from vsrpp_cli.inference.scratch import ScratchFile
+from vsrpp_cli.inference.keeping.frame_store import (
+    FrameStore,
+    ShelfInFile,
+    ShelfInMemory,
+    as_floats,
+)
+from vsrpp_cli.inference.keeping.landing import Landing
+from vsrpp_cli.inference.keeping.scratch import ScratchFile
 from vsrpp_cli.inference.tiling import shares
 from vsrpp_cli.media.resample import fit
 from vsrpp_cli.planning.chunks import Chunk, plan_segments

@@ -17,10 +17,10 @@ from vsrpp_cli.inference.chain import Chain
 from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event, EventKind
 from vsrpp_cli.inference.fallback import Ladder, is_out_of_memory
-from vsrpp_cli.inference.frame_store import FinalPicture, FrameStore, as_floats
 from vsrpp_cli.inference.guard import Guard
 from vsrpp_cli.inference.guarded import Batch, Finish, Pass
-from vsrpp_cli.inference.landing import Landing, Room
+from vsrpp_cli.inference.keeping.frame_store import FinalPicture, FrameStore, as_floats
+from vsrpp_cli.inference.keeping.landing import Landing, Room
 from vsrpp_cli.inference.machine.device import has_fast_bfloat16
 from vsrpp_cli.inference.progress import Meter, OnFrames
 from vsrpp_cli.inference.tiling import shares, weights

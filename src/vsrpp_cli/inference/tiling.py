@@ -44,7 +44,7 @@ def _ramp(at: Tensor, fade: tuple[int, int]) -> Tensor:
 
 
 def shares(frames: Tensor, weight: Tensor) -> Tensor:
-    """Return what frames contribute to a `frame_store.FrameStore`, on their device.
+    """Return what frames contribute to a `keeping.frame_store.FrameStore`, on their device.
 
     Args:
         frames: shape (N, 3, h, w), float32, in [0, 1].

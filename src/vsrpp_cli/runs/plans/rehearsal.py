@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vsrpp_cli.durable import disk_errors, remove
 from vsrpp_cli.errors import StrictError, VsrppError
 from vsrpp_cli.inference.events import Event
-from vsrpp_cli.inference.landing import Landing
+from vsrpp_cli.inference.keeping.landing import Landing
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.mux.joined import Portion
 from vsrpp_cli.media.output.assembly import Assembled, Assembly

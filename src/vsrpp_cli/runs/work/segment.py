@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from vsrpp_cli.durable import disk_errors, fsync_tree, remove, replace_durably
 from vsrpp_cli.errors import DiskFullError, WorkerError
 from vsrpp_cli.inference.events import Event
-from vsrpp_cli.inference.frame_store import FinalPicture
-from vsrpp_cli.inference.landing import Landing
+from vsrpp_cli.inference.keeping.frame_store import FinalPicture
+from vsrpp_cli.inference.keeping.landing import Landing
 from vsrpp_cli.inference.progress import OnFrames
 from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.source import FrameSource

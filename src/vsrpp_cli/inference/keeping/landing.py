@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp_cli.inference.carried import Carried, InFile, InMemory
-from vsrpp_cli.inference.frame_store import Shelf, ShelfInFile, ShelfInMemory
-from vsrpp_cli.inference.scratch import ScratchFile
+from vsrpp_cli.inference.keeping.carried import Carried, InFile, InMemory
+from vsrpp_cli.inference.keeping.frame_store import Shelf, ShelfInFile, ShelfInMemory
+from vsrpp_cli.inference.keeping.scratch import ScratchFile
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vsrpp_cli.inference.scratch import ScratchFile
+from vsrpp_cli.inference.keeping.scratch import ScratchFile
 from vsrpp_cli.inference.tiling import FULL
 from vsrpp_cli.media.resample import RowFitter
 

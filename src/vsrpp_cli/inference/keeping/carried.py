@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.inference.chain import States
-from vsrpp_cli.inference.scratch import ScratchFile
+from vsrpp_cli.inference.keeping.scratch import ScratchFile
 
 
 class Carried(Protocol):

@@ -1,0 +1,1 @@
+"""Where what a chunk makes is kept until it can leave."""
