@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from support.reading import write_numbered
 from support.tiny import moving_frames
 from vsrpp_cli.cli.main import main as vsrpp
+from vsrpp_cli.cli.text import as_flags
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.evaluation.comparison.compare import Likeness, compare
 from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
@@ -241,7 +242,7 @@ def test_pictures_have_the_format_of_their_names(tmp_path, folder, changed, name
 def test_what_cannot_be_shown_is_refused_before_measuring(folder, changed, words, message):
     done = run(folder, changed, *words)
     assert isinstance(done.exception, UsageError | InputError)
-    assert message in str(done.exception)
+    assert message in as_flags(str(done.exception))
 
 
 def test_inputs_are_not_written_over(tmp_path, folder, changed):
