@@ -63,5 +63,5 @@ def test_values_of_another_kind_are_refused_with_the_parameter_s_name(given, mes
 
 @pytest.mark.parametrize("crf", [-1, 99])
 def test_a_quality_beyond_the_scale_is_refused_where_it_is_given(crf):
-    with pytest.raises(UsageError, match=f"crf.* {crf}.*from 0 .best. to 51"):
+    with pytest.raises(UsageError, match=f"crf.*{crf}.*from 0 .best. to 51"):
         UpscaleOptions(crf=crf)

@@ -32,7 +32,7 @@ def template(node):
 
 def plain(text):
     """Return a message without what is put in, and without names of options and parameters."""
-    text = re.sub(r"`\w+`|(?<!\w)--?[a-z][\w-]*", "...", text)
+    text = re.sub(r"`\w+(=[^`]*)?`|(?<!\w)--?[a-z][\w-]*", "...", text)
     return re.sub(r"(\.\.\.)+", "...", text)
 
 
