@@ -10,6 +10,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -66,6 +67,11 @@ def nearest(frames: Frames) -> Frames:
     return [f.repeat(4, 1).repeat(4, 2) for f in frames]
 
 
+def upscaled(model: Upscaler, frames: Frames) -> Frames:
+    """Return the frames four times larger by a model."""
+    return list(model.upscale_frames(frames))
+
+
 def main() -> None:
     """Make the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -83,19 +89,19 @@ def main() -> None:
         "BD": [degrade_rgb(f, "bd", levels=255) for f in originals],
         "BI, compressed": compressed(small),
     }
-    model = Upscaler("compact")
+    models = {name: Upscaler(name) for name in ("compact", "compact-web")}
     ways: dict[str, Callable[[Frames], Frames]] = {
         "input, pixels enlarged": nearest,
         "bicubic": bicubic,
-        "compact": lambda frames: list(model.upscale_frames(frames)),
+        **{name: partial(upscaled, model) for name, model in models.items()},
     }
     x, y, w, h = chosen.crop
-    sheet = Image.new("RGB", (w * 4, (h + LABEL) * len(inputs)), "white")
+    sheet = Image.new("RGB", (w * (len(ways) + 1), (h + LABEL) * len(inputs)), "white")
     for row, (kind, frames) in enumerate(inputs.items()):
         results = {name: way(frames) for name, way in ways.items()}
         for column, (name, pictures) in enumerate({**results, "original": originals}.items()):
             text = f"{kind}: {name}" if column == 0 else name
-            if name in ("bicubic", "compact"):
+            if name in ("bicubic", *models):
                 text += f", {mean_psnr(pictures, originals):.2f} dB"
                 print(f"{kind:16} {text}")
             crop = to_8bit(pictures[len(pictures) // 2])[:, y : y + h, x : x + w]
