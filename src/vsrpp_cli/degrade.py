@@ -1,4 +1,4 @@
-"""How the low-resolution inputs of the published tables are made, and the bicubic beside them.
+"""The degradations of the published tables, and the bicubic enlargement they compare with.
 
 BI is the antialiased bicubic of MATLAB's `imresize(x, 1/4)`. BD is the authors' own script: a
 12x12 Gaussian of sigma 1.6, borders replicated, then every fourth pixel, beginning with the second

@@ -114,7 +114,7 @@ def beside(path: Path, before: str, stem: str, after: str) -> Path:
 
 
 def write_durably(path: Path, data: bytes, *, temporary: Path | None = None) -> None:
-    """Write a whole file so that it is there completely, or not at all.
+    """Write a whole file atomically: it exists completely, or not at all.
 
     Args:
         path: the file.

@@ -29,7 +29,7 @@ PRECISIONS: tuple[PrecisionWish, ...] = get_args(PrecisionWish)
 PROGRESS: tuple[ProgressStyle, ...] = get_args(ProgressStyle)
 DEINTERLACE: tuple[Deinterlace, ...] = get_args(Deinterlace)
 BATCH_NAME = "{stem}_x4{suffix}"
-"""How a batch names its outputs unless told otherwise."""
+"""Default template for the names of a batch's outputs."""
 CLUSTER = re.compile(r"ray|auto|(ray://)?[^\s/:]+:\d+")
 """What names a Ray cluster."""
 MIN_TILE = 64

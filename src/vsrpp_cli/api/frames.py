@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Frame = TypeVar("Frame", bound="NDArray[Any] | Tensor | Image")
 
 TOLERANCE = 1e-3
-"""By how much floats may lie outside [0, 1], from rounding."""
+"""How far floats may be outside [0, 1], because of rounding."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Kind:
     """What all frames of one call have in common, and how they are read and made."""
 
     name: str
-    """For messages: all that has to agree."""
+    """A description for messages: everything that must be equal for all frames."""
     size: tuple[int, int]
     """Height and width."""
     read: Callable[[Any], Picture] = field(compare=False)
-    """Makes of a frame what an engine takes: (3, H, W), float32, RGB in [0, 1]."""
+    """Convert a frame to what an engine takes: (3, H, W), float32, RGB in [0, 1]."""
     write: Callable[[Picture], Any] = field(compare=False)
-    """Makes of such a picture a frame like those that were read."""
+    """Convert such a picture to a frame of the input's kind."""
 
 
 def kind_of(frame: object) -> Kind:

@@ -102,7 +102,7 @@ class Upscaler:
         self.close()
 
     def close(self) -> None:
-        """Free the memory of networks and engines; whoever uses it afterwards gets a UsageError."""
+        """Free the memory of networks and engines; later calls raise UsageError."""
         self._open = None
         gc.collect()
         pages.release()
@@ -117,7 +117,7 @@ class Upscaler:
 
     @property
     def events(self) -> list[Event]:
-        """What happened so far that is worth knowing: recomputed chunks, retreats and the like."""
+        """Notable events so far: recomputed chunks, memory fallbacks and the like."""
         return self._session.events
 
     @overload

@@ -38,7 +38,7 @@ class ResolvedModel:
     row: ModelRow | None
     """What the registry knows of it, recognised by the file's hash; None for other weights."""
     note: str | None = None
-    """What the user should be told about the choice, if anything."""
+    """A note for the user about the choice, if there is one."""
     why: str = ""
     """What about the source made the choice, where it was made by itself."""
 

@@ -118,7 +118,7 @@ def fetch(
 
 
 def locked(target: Path) -> FileLock:
-    """Return a file's lock, to be held by `with`, which waits for whoever has it.
+    """Return a file's lock, to be held by `with`, which waits until it is free.
 
     A crash lets go of it.
     """
@@ -164,7 +164,7 @@ class _Download:
         self._on_progress = on_progress or (lambda _progress: None)
 
     def run(self) -> None:
-        """Try until the file is there.
+        """Retry until the file is complete.
 
         Raises:
             TransferError: the server refuses, or patience is at its end.

@@ -31,7 +31,7 @@ class Heading(StrEnum):
 
 
 class Option(click.Option):
-    """An option that stands under a heading."""
+    """An option that is listed under a heading."""
 
     def __init__(self, *args: Any, heading: Heading = Heading.OPTIONS, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,7 +10,7 @@ from vsrpp_cli.checkpoints.transfer import Progress
 from vsrpp_cli.cli.text import echo, printable
 
 STEPS = 4
-"""Plain lines a download, besides its first."""
+"""Plain lines per download, not counting the first."""
 
 
 class DownloadBar:

@@ -27,10 +27,10 @@ SCHEMA = 1
 
 @dataclass
 class Session:
-    """What the place where errors end has to know of the command under way."""
+    """What the handler of errors needs to know about the running command."""
 
     events: bool = False
-    """Whether all that is said on stderr is events."""
+    """Whether stderr carries events and nothing else."""
 
 
 def asked_for(args: Sequence[str]) -> bool:
@@ -74,7 +74,7 @@ def _kind(error: BaseException) -> str:
 
 
 def _noted(ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Begin with the events as soon as it is known that they are wanted."""
+    """Start the events as soon as the option is known."""
     session = ctx.ensure_object(Session)
     session.events = value == "json"
     if session.events and not ctx.resilient_parsing:

@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; what is none is answered with what may have been meant.
+        """Find the command; an unknown name raises an error that suggests a similar one.
 
         Raises:
             click.UsageError: there is no such command.
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
             raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx) from None
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; click itself would write an empty line for Ctrl-C, amid events too."""
+        """Run the command; on Ctrl-C click would print an empty line, even between events."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -141,7 +141,7 @@ def _never_fail_to_print() -> None:
 
 
 def _failed(error: Exception, trace: str, session: Session) -> int:
-    """Say what went wrong, with a traceback where that was asked for."""
+    """Print an error, with a traceback if `-vv` was given."""
     text, code = _message(error)
     if session.events:
         write_error(error, text, code, trace)

@@ -256,7 +256,7 @@ run_options = _stack([
 
 
 def _check_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """Refuse a report that could not be written, before hours of work that it would be about."""
+    """Refuse a report that could not be written, before hours of work."""
     if value is None:
         return None
     if str(value) == "-":

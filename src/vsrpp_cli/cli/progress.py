@@ -34,7 +34,7 @@ class Display:
         """Show one record."""
 
     def begin(self) -> None:
-        """Show that something happens, before it is known what."""
+        """Show that the command has started, before there is progress to show."""
 
     def say(self, text: str) -> None:
         """Show a line of text."""
@@ -201,7 +201,7 @@ class JsonLines(Display):
 
 
 def tell_result(mode: str, lines: Iterable[str], account: Account) -> None:
-    """Say how a run ended that did not fail: in lines, or in the last event."""
+    """Report the result of a run that did not fail, as lines or as the last event."""
     if mode == "json":
         write_result(account.made, account.record())
         return

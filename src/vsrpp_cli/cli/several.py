@@ -25,7 +25,7 @@ TEXTS = ("model", "note", "resume")
 """Phases whose progress is a line of text."""
 
 TRACEBACKS = 2
-"""At this many `-v` what nobody foresaw is shown with its traceback."""
+"""At this many `-v` unexpected errors are shown with their traceback."""
 
 
 def upscale_several(
@@ -37,7 +37,7 @@ def upscale_several(
     report: Path | None,
     dry_run: bool,
 ) -> None:
-    """Find what there is to do and do it, or show it.
+    """Find the items and upscale them, or list them.
 
     Args:
         find: returns the items.
@@ -137,7 +137,7 @@ class _Watched:
 
 
 class _Together(_Watched):
-    """One display of all items, which a cluster does many of at the same time."""
+    """One display for all items, because a cluster works on many at the same time."""
 
     def __init__(self, progress: str) -> None:
         super().__init__(progress)
@@ -147,7 +147,7 @@ class _Together(_Watched):
         self._done = self._total = 0
 
     def begin(self, number: int, count: int, item: "Item") -> OnProgress:
-        """Say which item begins and return what is to be told of its progress."""
+        """Say which item begins and return the function that receives its progress."""
         with self._lock:
             self._display.tell("item", f"[{number}/{count}] {item.relative}")
         return partial(self._add, number, item.relative)

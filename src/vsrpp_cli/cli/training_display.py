@@ -71,7 +71,7 @@ def run_training(  # noqa: PLR0913 - one argument an option
 
 
 class _Silence:
-    """Shows nothing; what it is told of is shown by others."""
+    """Shows nothing: the main process shows the progress."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe

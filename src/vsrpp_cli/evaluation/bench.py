@@ -1,4 +1,4 @@
-"""How fast a machine computes: models and sizes in turn, each in a process of its own.
+"""Measure a machine's speed: models and sizes in turn, each in its own process.
 
 Speed does not depend on weights: a model whose file is not here runs with random ones. Frames are
 noise. Only the networks are measured, not decoding and encoding.

@@ -121,7 +121,7 @@ def _refuse_nonsense(path: Path, output: Path, options: UpscaleOptions) -> None:
 
 
 def _sized(info: SourceInfo, options: UpscaleOptions, factor: int) -> UpscaleOptions:
-    """Return the options with the size of the result, as it is shown."""
+    """Return the options with the displayed size of the result."""
     width, height = info.width // factor, info.height // factor
     if not width or not height:
         raise InputError(

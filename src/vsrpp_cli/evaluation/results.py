@@ -127,7 +127,7 @@ METHODS_ACROSS = 3
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of what is there; None if nothing is."""
+    """Return the mean of the values that are not None; None if there are none."""
     there = [value for value in values if value is not None]
     return math.fsum(there) / len(there) if there else None
 

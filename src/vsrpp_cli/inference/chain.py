@@ -25,7 +25,7 @@ class Chain:
     def __init__(
         self, networks: Sequence[VideoNetwork], device: torch.device, compiled: str | None = None
     ) -> None:
-        """Take the networks, which stay as they are.
+        """Keep the networks, unchanged.
 
         Args:
             networks: in float32, in order.
@@ -127,7 +127,7 @@ class ChainRun(Iterator[Tensor]):
 
     @property
     def states(self) -> States:
-        """What the next chunk goes on from; there once all frames are out."""
+        """The state that the next chunk continues from; set once all frames have been yielded."""
         return (*self._earlier_states, self._last.state)
 
 

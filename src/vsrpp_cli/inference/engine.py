@@ -56,7 +56,7 @@ class Engine:
         guard: bool = True,
         compiled: bool = False,
     ) -> None:
-        """Take the networks, which stay as they are, and make them ready.
+        """Keep the networks, unchanged, and prepare them.
 
         Args:
             networks: in float32, in order; the output of one is the input of the next.

@@ -1,4 +1,4 @@
-"""The ladder that is taken when memory runs out in spite of the plan.
+"""The steps that are taken when memory runs out in spite of the plan.
 
 Tiles one after another, then smaller tiles, then shorter chunks, then, where the device has memory
 of its own, features kept in the machine's; after the last rung the run fails with the sizes tried.
@@ -17,7 +17,7 @@ _SIGNS = (
     "std::bad_alloc",
     "ALLOC_FAILED",
 )
-"""How libraries that raise a plain RuntimeError say that there was no memory."""
+"""Messages of plain RuntimeErrors by which libraries report a lack of memory."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -46,7 +46,7 @@ class Ladder:
     tried: list[str] = field(default_factory=list)
 
     def step_down(self, size: tuple[int, int], seen: int, overlap: int) -> str:
-        """Go one rung down and return how it is called.
+        """Go one step down and return its name.
 
         Args:
             size: width and height of the frames.

@@ -1,4 +1,4 @@
-"""A look at what the network gave: numbers at all, not black, not another colour than the input."""
+"""Checks of the network's output: finite, not black, same colours as the input."""
 
 from dataclasses import dataclass, field
 

@@ -100,7 +100,7 @@ class Pass:
 
     @property
     def states(self) -> States:
-        """What the next chunk goes on from; there once all frames are out."""
+        """The state that the next chunk continues from; set once all frames have been yielded."""
         if self._run is not None and not self._alone:
             return self._run.states
         parts = [

@@ -7,11 +7,11 @@ whoever waits wants to see more than finished frames.
 from collections.abc import Callable
 
 OnFrames = Callable[[float], None]
-"""Told how many frames' worth of work have been done since the last call."""
+"""Called with the work done since the last call, in units of frames."""
 
 
 class Meter:
-    """Adds up shares of chunks; in the end it has told of as many frames as there are."""
+    """Adds up shares of chunks; in the end it has reported the number of frames."""
 
     def __init__(self, on_frames: OnFrames | None) -> None:
         self._on_frames = on_frames or (lambda _: None)
@@ -19,16 +19,16 @@ class Meter:
         self._frames = 0
 
     def begin(self, frames: int) -> None:
-        """Begin a chunk that so many frames are kept of."""
+        """Begin a chunk with this number of kept frames."""
         self._frames += frames
 
     def add(self, frames: float) -> None:
-        """Tell of work; what is done a second time does not count."""
+        """Report work; work that is repeated does not count."""
         frames = min(frames, self._frames - self._told)
         if frames > 0:
             self._told += frames
             self._on_frames(frames)
 
     def end(self) -> None:
-        """End the chunk: tell of what is still missing of it."""
+        """End the chunk: report the rest of its work."""
         self.add(self._frames - self._told)

@@ -43,7 +43,7 @@ class ComputeSpec:
     compiled: bool = False
     """Whether torch's compiler is used."""
     notes: tuple[str, ...] = ()
-    """What was asked for and is not there."""
+    """What was requested but is not available."""
 
 
 def compute_spec(options: UpscaleOptions) -> ComputeSpec:

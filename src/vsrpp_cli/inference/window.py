@@ -34,7 +34,7 @@ class Window:
         return min(stop, self.first + len(self._frames))
 
     def drop(self, before: int) -> None:
-        """Forget the frames before index `before`."""
+        """Drop the frames before index `before`."""
         while self._frames and self.first < before:
             self._frames.popleft()
             self.first += 1

@@ -12,7 +12,7 @@ from numba.core.codegen import get_host_cpu_features
 
 @cache
 def features() -> frozenset[str]:
-    """Return LLVM's names of what the processor can do: this one, or the one numba is told of."""
+    """Return LLVM's names of the features of this processor, or of the one numba is set to."""
     text = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return frozenset(name[1:] for name in str(text).split(",") if name.startswith("+"))
 

@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from vsrpp_cli.kernels.processor import features, vectors
 
 LANES = 16
-"""Inputs and outputs of the kernels have a multiple of so many channels, on every processor."""
+"""Channels of kernels' inputs and outputs are a multiple of this, on every processor."""
 
 WIDTH, TILE_ROWS, TILE_COLUMNS, _UNROLLED, BLOCK = vectors()
 """See `processor.Vectors`."""

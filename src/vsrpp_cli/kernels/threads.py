@@ -17,7 +17,7 @@ def _pool(_process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int | None = None) -> None:
-    """Call `work(first, last)` for parts of `blocks`, on so many threads or as many as torch uses.
+    """Call `work(first, last)` for parts of `blocks`, on `threads` threads, by default torch's.
 
     This thread takes parts like the others, so that none is waited for that has yet to wake. They
     are threads of Python, and the kernels let go of its lock: numba's own layers either may not be

@@ -1,4 +1,4 @@
-"""What is known of the formats that video is coded in, whoever encodes them: one row each."""
+"""The formats that video is coded in, independent of the encoder: one row each."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class CodingRow:
     shape_in_stream: bool = False
     """Whether the stream itself tells the shape of pixels, exactly; elsewhere only headers do."""
     alpha_beside: bool = False
-    """Whether transparency is coded apart, told by a tag, and left out by FFmpeg's decoder."""
+    """Whether transparency is coded apart, marked by a tag, and ignored by FFmpeg's decoder."""
     iso_muxer: str = "mp4"
     """The muxer of MP4's family that can hold it."""
     has_levels: bool = False

@@ -30,7 +30,7 @@ from vsrpp_cli.media.types import SourceInfo
 CLEAN_QUANTISER = 27.0
 """Up to this mean quantiser, on H.264's scale for 8 bits, a source counts as clean."""
 CLEAN_BITS = 0.3
-"""From so many bits a pixel on, where no quantisers are told."""
+"""Minimum bits per pixel of clean video, where no quantisers are known."""
 CLEAN_BITS_INTRA = 2.0
 """The same for codings that predict nothing from other pictures: ProRes, DNxHD, DV, JPEG."""
 

@@ -46,13 +46,13 @@ class ContainerRow:
     codec_tags: Mapping[str, str] = field(default_factory=dict)
     """By coding, where FFmpeg's default is one that some players do not know."""
     stereo_tag: bool = False
-    """Whether a layout of 3D is told by the tag `stereo_mode`."""
+    """Whether the tag `stereo_mode` states the 3D layout."""
     adds_multiview: bool = False
     """Whether its muxer describes any layout of 3D as two views coded apart, too."""
     display_size: bool = False
     """Whether the shape of pixels is said by the size that pictures are shown in."""
     edit_lists: bool = False
-    """Whether edit lists say late starts and hide what lies before zero."""
+    """Whether edit lists express late starts and hide what is before zero."""
     increasing: bool = False
     """Whether each packet of a track has to be later than the one before."""
     track_durations: bool = False

@@ -210,7 +210,7 @@ def _geometry(work: Work, wishes: Wishes, option: _Option, limit: int) -> Geomet
 
 
 def _notes(geometry: Geometry, usual: _Rung) -> Iterator[str]:
-    """Say what of a geometry is as it is because memory is short."""
+    """Name the settings of a geometry that were chosen because memory is short."""
     if geometry.scratch:
         size = f"{geometry.scratch / 1e6:,.0f} MB"
         yield f"memory is short: frames wait for the encoder in files of the work folder ({size})"
@@ -237,7 +237,7 @@ def _batch(work: Work, option: _Option, limit: int) -> int:
 
 
 def _context(chunk: int, least: int, wanted: int) -> int:
-    """Return frames of context for chunks of so many frames: as wanted where that costs little."""
+    """Return the context for chunks of `chunk` frames: `wanted` frames where that costs little."""
     bearable = int(chunk * (1 - 1 / GOOD_CONTEXT))
     return max(least, min(wanted, bearable))
 

@@ -104,7 +104,7 @@ class Writing:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is to be computed, and on what."""
+    """What a run computes, and on which machine."""
 
     width: int
     height: int

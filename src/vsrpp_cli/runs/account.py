@@ -10,7 +10,7 @@ Status = Literal["waiting", "planned", "running", "done", "skipped", "failed", "
 """Of a run or of one item of many; `skipped` was there before."""
 
 STOPPED = (130, 143)
-"""Exit codes of what was stopped and can be gone on with."""
+"""Exit codes of runs that were stopped and can be continued."""
 
 
 def exit_code(error: BaseException) -> int:

@@ -58,7 +58,7 @@ _ENDINGS = (Interrupted, Terminated, PipeClosed)
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What became of one item."""
+    """The result of one item."""
 
     input: str
     output: str
@@ -74,7 +74,7 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class BatchReport(Account):
-    """What became of all items; plain values only."""
+    """The results of all items; plain values only."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ class BatchReport(Account):
         ]
 
     def lines(self, *, failures_only: bool = False) -> list[str]:
-        """Return the table and, unless only failures are wanted, what is to be said besides."""
+        """Return the table and, unless only failures are shown, the notes."""
         said = [] if failures_only else [f"note: {text}" for text in self.remarks()]
         return [*self.table(failures_only=failures_only), *said]
 
@@ -236,7 +236,7 @@ class _Batch:
             do_together(count, do, stop=self._stop, abort=self._crew.abort)
 
     def do(self, item: Item, outcome: Outcome, on_progress: OnProgress) -> None:
-        """Do one item; what goes wrong stands in `outcome`, unless it is a signal to end.
+        """Run one item; an error is stored in `outcome`, unless it is a signal to end.
 
         Raises:
             Interrupted, Terminated, PipeClosed: the batch must end.

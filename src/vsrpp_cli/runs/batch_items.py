@@ -30,7 +30,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a batch has to do, and what it leaves aside."""
+    """The items of a batch, and what it ignores."""
 
     items: tuple[Item, ...]
     notes: tuple[str, ...]

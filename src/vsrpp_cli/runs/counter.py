@@ -9,7 +9,7 @@ from vsrpp_cli.runs.progress import OnProgress, Progress
 
 
 class Counter:
-    """Adds up work, and tells whoever watches of each whole frame of it.
+    """Adds up work, and reports each whole frame to the observer.
 
     Args:
         on_progress: who watches.
@@ -30,7 +30,7 @@ class Counter:
         self._say()
 
     def __call__(self, frames: float) -> None:
-        """Take note of work that was done."""
+        """Record work."""
         self._done += frames
         # A little more, for parts that should add up to one do so only almost.
         whole = min(int(self._done + 1e-6), self._total)
@@ -39,7 +39,7 @@ class Counter:
             self._say()
 
     def finished(self, segment: int) -> None:
-        """Take note that a segment is safe."""
+        """Record that a segment is committed."""
         self._safe += self._missing.pop(segment)
 
     def outlook(self) -> str:

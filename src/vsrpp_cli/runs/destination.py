@@ -97,7 +97,7 @@ def _takes_frames(folder: Path, source: Path) -> bool:
 
 
 def is_taken(output: Path) -> bool:
-    """Return whether something is there that has the name; an empty folder is nothing."""
+    """Return whether the name is taken; an empty folder does not count."""
     return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))
 
 

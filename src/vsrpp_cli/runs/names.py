@@ -1,4 +1,4 @@
-"""Names of outputs: which a file system would refuse, and which stand beside them meanwhile."""
+"""Names of outputs: those a file system would refuse, and temporary names next to them."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def refuse_long_name(path: Path) -> None:
 
 
 def temporary_output(output: Path) -> Path:
-    """Return where the joined result stands until it is verified: beside the output."""
+    """Return the path of the joined result until it is verified: next to the output."""
     return beside(output, ".", output.stem, f".vsrpp-part{output.suffix}")
 
 

@@ -93,15 +93,15 @@ class Run:
             self.report.seconds[name] = round(self.report.seconds.get(name, 0.0) + spent, 3)
 
     def say(self, phase: Phase, done: int, total: int | None, text: str = "") -> None:
-        """Tell whoever watches how far the run is."""
+        """Report the progress of the run to the observer."""
         self.on_progress(Progress(phase=phase, done=done, total=total, text=text))
 
     def remark(self, kind: NoteKind, text: str) -> None:
-        """Tell whoever watches of something worth knowing; see `Progress.kind`."""
+        """Report a note to the observer; see `Progress.kind`."""
         self.on_progress(Progress(phase="note", done=0, total=None, text=text, kind=kind))
 
     def note_event(self, text: str) -> None:
-        """Let the report have an event, and tell whoever watches, once."""
+        """Add an event to the report and tell the observer, once."""
         if text not in self.report.events:
             self.report.events.append(text)
             self.remark("computing", text)
@@ -227,7 +227,7 @@ def write_plan(
 
 
 def _start(run: Run) -> Plan:
-    """Plan afresh; whatever stands in the work folder belongs to nothing."""
+    """Make a new plan, in an emptied work folder."""
     if run.options.resume == "must":
         raise ResumeRefusedError(f"nothing to resume in {run.folder.path}")
     run.folder.clear()

@@ -11,7 +11,7 @@ INTERRUPTS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGBREAK") if hasattr
 """What a terminal sends to the whole process group: Ctrl-C, and Ctrl-Break on Windows."""
 
 BRIEFLY = "stopping after this step; Ctrl-C again stops now"
-"""What is said before anything is computed, and after."""
+"""Messages of a stop before anything is computed, and after."""
 TEXT = "stopped: give the same command again to go on"
 
 
@@ -24,7 +24,7 @@ class StopNow(BaseException):
 
 @dataclass
 class StopToken:
-    """Set once by whoever wants the run to end; looked at between segments.
+    """A request to end the run, checked between segments.
 
     The run then ends with everything that was computed committed, by raising the error that
     `error` makes of the signal.

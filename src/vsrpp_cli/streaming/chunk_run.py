@@ -30,7 +30,7 @@ FADE = 3
 
 
 class ChunkRun(Iterator[Tensor]):
-    """The kept frames of one chunk, computed as they are asked for, without gradients.
+    """The kept frames of one chunk, computed on demand, without gradients.
 
     Each is (3, scale * H, scale * W), or (N, 3, ...) of N clips, float32, not clamped, on the
     network's device, a tensor of its own. The first `next()` does most of the work (flows, features

@@ -1,4 +1,4 @@
-"""The parts that a network is run by, whoever computes them."""
+"""The stages of a network, independent of the backend that computes them."""
 
 from typing import Protocol
 

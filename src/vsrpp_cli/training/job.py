@@ -23,7 +23,7 @@ from vsrpp_cli.training.trainer import Places, Trainer, quick_arithmetic
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a training command asks for beside its recipe."""
+    """The options of a training command besides its recipe."""
 
     data: tuple[Path, ...]
     """Folders of videos, of folders of frames, and of photographs."""
@@ -36,9 +36,9 @@ class TrainingOptions:
     start: Path | None = None
     """Checkpoint to begin from."""
     finish: int | None = None
-    """Let the rate decay over so many steps from where the run stands, and end."""
+    """Let the rate decay over this many further steps, then end."""
     restart: bool = False
-    """Begin anew in a folder that holds a run."""
+    """Start again in a folder that holds a run."""
     row_every: int = 50
     """Steps a row of the record averages."""
 

@@ -107,7 +107,7 @@ def initial_network(recipe: Recipe, start: Path | None) -> BasicVSRPP:
 
 
 class Trainer:
-    """One run of a recipe, from where its folder says it stands.
+    """One run of a recipe, continued from the state in its folder.
 
     Args:
         recipe: what to do.

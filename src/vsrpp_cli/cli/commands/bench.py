@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MODELS = ("compact", "reds4")
 SIZES = {"cpu": ((320, 180), (640, 360)), "cuda": ((640, 360), (1280, 720))}
-"""What is measured unless told otherwise; Apple's GPUs as NVIDIA's."""
+"""What is measured by default; Apple's GPUs as NVIDIA's."""
 
 EXAMPLES = """
 vsrpp bench

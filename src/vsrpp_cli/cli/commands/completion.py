@@ -12,7 +12,7 @@ from vsrpp_cli.errors import UsageError
 
 PROGRAM = "vsrpp"
 VARIABLE = "_VSRPP_COMPLETE"
-"""By this, set by the script, click knows that it is asked for completions."""
+"""The variable by which the script asks click for completions."""
 
 EXAMPLES = """
 vsrpp completion bash --install

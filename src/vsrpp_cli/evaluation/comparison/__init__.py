@@ -1,1 +1,1 @@
-"""Two videos beside each other: as a picture, a video or a page."""
+"""Videos side by side: as a picture, a video or a page."""

@@ -1,4 +1,4 @@
-"""Pictures that show inputs beside each other, each under its name."""
+"""Pictures that show inputs side by side, each with its name."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,7 +14,7 @@ from vsrpp_cli.metrics import Picture, to_8bit
 GAP = 4
 """Pixels between panes."""
 PANE = 320
-"""Panes are enlarged by a whole factor until they are at least so many pixels wide."""
+"""Minimum width of a pane in pixels; smaller ones are enlarged by a whole factor."""
 SLICE_HEIGHT = 240
 """Each frame's row is repeated until a scan line's picture is about so high."""
 TEXT = 22
@@ -25,7 +25,7 @@ PAPER, INK, FAINT = 255, 20, 95
 
 
 def captions(inputs: Inputs, labels: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Return what stands above each pane: its name, and its size.
+    """Return the text above each pane: its name and its size.
 
     Raises:
         UsageError: there are more labels than inputs.
@@ -46,7 +46,7 @@ def _size_text(inputs: Inputs, index: int) -> str:
 def side_by_side(
     inputs: Inputs, frame: int, crop: Crop | None, labels: Sequence[str] = ()
 ) -> Picture:
-    """Return one frame of each input beside each other, or the same crop of each; small ones large.
+    """Return one frame of each input side by side, or the same crop of each; small ones enlarged.
 
     Args:
         inputs: what is shown.
@@ -110,7 +110,7 @@ def _magnified(picture: Picture) -> Picture:
 
 
 def _square(picture: Picture, aspect: Fraction) -> Picture:
-    """Return `picture` as wide as it is to be shown."""
+    """Return `picture` at the width of its pane."""
     if aspect == 1:
         return picture
     width = max(1, round(picture.shape[2] * aspect))

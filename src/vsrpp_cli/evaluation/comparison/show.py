@@ -1,4 +1,4 @@
-"""What is to be seen of a comparison: checked before anything is measured, written afterwards."""
+"""The files that show a comparison: checked before anything is measured, written afterwards."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Show:
         self._report = None if options.report is None else read_report(options.report)
 
     def write(self, found: Comparison) -> list[str]:
-        """Write all that is wanted; return a line about each file: what it shows."""
+        """Write the requested files; return a line about what each of them shows."""
         wanted = self._options
         frame = found.frame if wanted.frame is None else wanted.frame
         told = []

@@ -47,7 +47,7 @@ class InMemory:
 
 
 class InFile:
-    """Keeps them in a file, each pass at a place of its own that is used again and again."""
+    """Keeps them in a file, each pass at its own place, which is reused."""
 
     def __init__(self, file: ScratchFile) -> None:
         self._file = file

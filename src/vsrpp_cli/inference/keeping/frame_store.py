@@ -131,7 +131,7 @@ class FrameStore:
         self._band[index, :, top : top + height, left : left + width] += share
 
     def finish(self, rows: int) -> None:
-        """Take note that no contribution to the first `rows` rows is missing."""
+        """Record that the first `rows` rows have all their contributions."""
         rows = min(rows, self._crop[1])
         ready = self._fitter.ready(rows)
         if ready == self._done:

@@ -16,7 +16,7 @@ from vsrpp_cli.durable import disk_errors
 
 
 class ScratchFile:
-    """Arrays at places in a file of its own.
+    """Arrays at given places in a temporary file.
 
     Args:
         folder: on the disk that has room for it; must exist.

@@ -14,7 +14,7 @@ _UNLIMITED = 1 << 60
 
 
 def default_limit() -> int:
-    """Return the bytes a run may use unless told otherwise: a fixed share of the total."""
+    """Return the bytes a run may use by default: a fixed share of the total."""
     return int(total_memory() * SHARE)
 
 

@@ -1,4 +1,4 @@
-"""What decoders hand out beside a picture: rotation, HDR metadata, 3D and 360-degree layouts."""
+"""Side data of decoded pictures: rotation, HDR metadata, 3D and 360-degree layouts."""
 
 import struct
 from collections.abc import Sequence

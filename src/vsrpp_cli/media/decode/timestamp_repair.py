@@ -8,7 +8,7 @@ from statistics import median_low
 from vsrpp_cli.media.types import ClockJump
 
 BACKWARD_SECONDS = 1
-"""A timestamp that lies so far back begins a new count; less is disorder."""
+"""A timestamp at least this far back begins a new count; less is disorder."""
 
 MOST_STRAYS = 8
 """Timestamps in a row that may be wrong while those around them agree; more are a new count."""

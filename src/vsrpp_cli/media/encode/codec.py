@@ -34,7 +34,7 @@ COMPLAINTS = ("Unknown option", "Error parsing option", "Invalid value for", "no
 
 
 def encoder_rate(settings: EncodeSettings) -> Fraction:
-    """Return the frames a second that the encoder is told; it counts frames, not time."""
+    """Return the frame rate that is set for the encoder, which counts frames, not time."""
     rate = settings.frame_rate or ASSUMED_RATE
     return min(max(rate.limit_denominator(65535), Fraction(1)), FASTEST_RATE)
 

@@ -13,7 +13,7 @@ from vsrpp_cli.errors import DiskFullError, EncoderError
 
 @contextmanager
 def output_errors(path: Path, doing: str) -> Iterator[None]:
-    """Map what goes wrong inside to an error that names `path`.
+    """Map errors of the block to one that names `path`.
 
     Raises:
         DiskFullError: no space, no quota, or a file larger than the file system allows.

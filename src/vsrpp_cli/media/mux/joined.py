@@ -28,7 +28,7 @@ class Portion:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What became of the source's other streams in a joined file."""
+    """What happened to the source's other streams in a joined file."""
 
     notes: list[str] = field(default_factory=list)
     """Sentences for the user."""
@@ -68,7 +68,7 @@ def refusing(index: int) -> Iterator[None]:
 
 
 UNTAKEN = (ArithmeticError, LookupError, NotImplementedError, TypeError, ValueError)
-"""What PyAV raises besides FFmpeg's own errors, where a file is odd enough."""
+"""What PyAV raises for unusual files, besides FFmpeg's own errors."""
 
 
 class Reading:
@@ -92,7 +92,7 @@ class Reading:
         """Whether the source was read to its end."""
 
     def wants(self, index: int, begin: Fraction | None) -> bool:
-        """Note the next packet of a stream, at some seconds; return whether it is to be carried."""
+        """Record a stream's next packet, at a time in seconds; return whether to copy it."""
         self._read += 1
         if begin is None or self._line.keeps(begin):
             self._fed[index] += 1

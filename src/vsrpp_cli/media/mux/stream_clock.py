@@ -98,7 +98,7 @@ class StreamClock:
         self.strays = self.restarts = 0
 
     def place(self, packet: av.Packet[Stream]) -> bool:
-        """Move a packet; return False for one that is to be left out.
+        """Move a packet; return False if it must be left out.
 
         That is one of which more than half overlaps with what comes before a jump or an edit.
         """

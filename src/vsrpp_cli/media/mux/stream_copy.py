@@ -66,7 +66,7 @@ class Carrier(Protocol):
 
 
 def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None:
-    """Copy language and dispositions, and unless told otherwise titles and other tags."""
+    """Copy language and dispositions and, by default, titles and other tags."""
     row = container_row(target.container.format.name)
     for key, value in source.metadata.items():
         lower = key.lower()

@@ -1,4 +1,4 @@
-"""Joining and verification together: whatever stands in the way of the output is left out.
+"""Join and verify: streams that prevent the output from being written are left out.
 
 What was computed must get its output. So where one of the source's other streams makes joining or
 reading back fail, the file is made without it, and where that cannot be found out, without all.
@@ -31,7 +31,7 @@ class Assembled:
     """A file that is complete and has been looked at."""
 
     streams: Streams
-    """What became of everything beside the picture, in the end."""
+    """What finally happened to everything except the picture."""
     deviations: tuple[str, ...] = ()
     """How the file differs from the plan, one sentence each."""
     notes: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Assembly:
         self._decode, self._portion, self._on_phase = decode, portion, on_phase
 
     def run(self) -> Assembled:
-        """Write the file and look at it; without what makes that fail.
+        """Write and check the file, leaving out the streams that make this fail.
 
         Raises:
             EncoderError: it cannot be written even without any other stream.

@@ -17,7 +17,7 @@ class Output(Protocol):
     """How names of segments end; empty where a segment is a folder."""
 
     def check(self, frames: int) -> None:
-        """Make sure that it can hold so many frames.
+        """Raise an error if it cannot hold this number of frames.
 
         Raises:
             UsageError: it cannot.

@@ -12,7 +12,7 @@ TRIES = 4
 """How often a segment may fail, or end its worker, before it ends the run."""
 
 SLOW = 1.5
-"""A segment under way so many times longer than usual may be given out a second time."""
+"""A segment that takes this many times longer than usual may be given to a second worker."""
 
 REMEMBERED = 101
 """Segments whose speed says what is usual."""
@@ -61,7 +61,7 @@ class Board:
         return index
 
     def _slow(self, now: float) -> int | None:
-        """Return the segment that is furthest behind what is usual, unless two are at it."""
+        """Return the segment furthest behind the usual time, unless two workers compute it."""
         if not self._speeds:
             return None
         usual = median(self._speeds)
@@ -74,7 +74,7 @@ class Board:
         return slowest if slowest is not None and lags[slowest] > SLOW else None
 
     def give_back(self, worker: Hashable, index: int, *, failed: bool) -> bool:
-        """Take note that a worker ends without a result; return whether there is still hope.
+        """Record that a worker ended without a result; return whether the segment may be retried.
 
         Args:
             worker: who had it.
@@ -97,7 +97,7 @@ class Board:
         return index in self._under_way
 
     def finish(self, index: int, now: float) -> list[Hashable] | None:
-        """Take note of a result; return who else is at it, or None if one was there before."""
+        """Record a result; return who else computes it, or None if there already was a result."""
         attempts = self._under_way.pop(index, None)
         if attempts is None:
             return None

@@ -43,7 +43,7 @@ class Goods:
 
 
 def goods_of(plan: Plan, path: str) -> Goods:
-    """Return what is to be sent of a plan to who does not see `path`.
+    """Return which files of a plan to send to a worker that does not see `path`.
 
     Raises:
         InputError: it cannot be sent: a pattern whose files stand in several folders.

@@ -82,7 +82,7 @@ class Dispatch:
             job.remark(text)
 
     def fail(self, job: Job, error: Exception) -> None:
-        """Tell a run that it cannot be done."""
+        """Fail a run with an error."""
         job.tell(error)
         self.abandon(job)
 

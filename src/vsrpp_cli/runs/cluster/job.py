@@ -1,4 +1,4 @@
-"""A run as the driver's crew sees it: its segments, and what it is to be told of them."""
+"""A run as the driver sees it: its segments, and the calls that report on them."""
 
 import queue
 import secrets
@@ -87,7 +87,7 @@ class Job:
             self.tell(Remark(text))
 
     def tell_progress(self, index: int, frames: float) -> None:
-        """Tell how much of a segment is done; what was told before a worker was lost still counts.
+        """Report progress on a segment; what was reported before a worker was lost still counts.
 
         Args:
             index: of the segment.
@@ -99,7 +99,7 @@ class Job:
             self.tell(more)
 
     def arrived(self, computed: Computed) -> None:
-        """Tell of a segment that stands in the work folder and waits to be committed."""
+        """Report a segment that is in the work folder and waits to be committed."""
         index = computed.record["index"]
         self.tell_progress(index, self._frames[index])
         self.tell(computed)

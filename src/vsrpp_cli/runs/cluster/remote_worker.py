@@ -35,7 +35,7 @@ from vsrpp_cli.runs.workers.serial import load_engine
 
 
 class _LeftOff(Exception):  # noqa: N818 - not a failure
-    """Raised amid a segment that another worker has computed meanwhile."""
+    """Raised during a segment that another worker has finished meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class RemoteWorker:
         return _failure(self._store.take_in, key, number, data)
 
     def keep(self, key: str) -> None:
-        """Take note that all of it is there."""
+        """Record that all pieces are there."""
         self._store.keep(key)
 
     def pack(self, made: Path) -> Parcel:
@@ -140,7 +140,7 @@ class RemoteWorker:
         remove(made)
 
     def compute(self, key: str, index: int) -> Computed | VsrppError | None:
-        """Compute segment `index` of an accepted run; None if told to leave off.
+        """Compute segment `index` of an accepted run; None if it was cancelled.
 
         What is wrong with the run is returned rather than raised: Ray would wrap it.
         """
@@ -199,7 +199,7 @@ def _sees_folder(order: Order) -> bool:
 
 
 def _is_source(plan: Plan, path: Path) -> bool:
-    """Whether what stands at `path` is the plan's input."""
+    """Whether the file at `path` is the plan's input."""
     try:
         found = plan.decoding.open(path).fingerprint()
     except (VsrppError, OSError):

@@ -13,11 +13,11 @@ class Needs:
     kind: str
     """Of device: `cuda`, or anything that computes with the node's cores."""
     threads: int
-    """For each worker, where a node has so many cores."""
+    """Cores for each worker, on nodes that have them."""
     memory: int
     """Bytes a worker may use."""
     workers: int | None = None
-    """At most so many; None for all there is room for."""
+    """Maximum number of workers; None for as many as there is room for."""
 
     @property
     def text(self) -> str:

@@ -29,7 +29,7 @@ class Store:
         self._expected: dict[str, Parcel] = {}
 
     def find(self, key: str, name: str) -> Path | None:
-        """Return where what is named `name` stands that was kept under a key."""
+        """Return the path of the file `name` stored under a key."""
         path = self.root / key / name
         with suppress(OSError):
             os.utime(self.root / key)
@@ -49,7 +49,7 @@ class Store:
             write_piece(self._arriving(key), self._expected[key], number, data)
 
     def keep(self, key: str) -> None:
-        """Take note that all pieces are there."""
+        """Record that all pieces are there."""
         del self._expected[key]
         try:
             self._arriving(key).rename(self.root / key)

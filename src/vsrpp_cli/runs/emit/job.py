@@ -1,4 +1,4 @@
-"""What every scheduler has to be told of a plan."""
+"""What every scheduler needs to know about a plan."""
 
 import re
 import shlex

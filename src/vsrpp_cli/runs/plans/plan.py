@@ -37,7 +37,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How the source is opened, by whoever has to."""
+    """How the source is opened, everywhere."""
 
     video_track: int | None
     fps: Fraction | None
@@ -116,7 +116,7 @@ class Plan:
         return scale
 
     def write(self, path: Path) -> None:
-        """Write the plan so that it is there as a whole or not at all."""
+        """Write the plan atomically."""
         write_durably(path, json.dumps(to_json(self), separators=(",", ":")).encode())
 
     @classmethod

@@ -13,7 +13,7 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def preamble(plan: Plan, *, work: Path, done: Done) -> list[str]:
-    """Return what is to be known before the work, in two lines.
+    """Return a summary of the plan in two lines.
 
     Args:
         plan: the run.

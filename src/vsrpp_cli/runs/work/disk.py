@@ -13,12 +13,12 @@ from vsrpp_cli.media.types import EncodeSettings
 from vsrpp_cli.runs.plans.plan import Plan
 
 MARGIN = 64 << 20
-"""Bytes that stay free: for the journal, the plan, and whoever else uses the disk."""
+"""Bytes that stay free for the journal, the plan, and other users of the disk."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What of the segments is there already."""
+    """How much of the segments already exists."""
 
     frames: int = 0
     size: int = 0

@@ -105,7 +105,7 @@ def _lease(path: Path) -> Iterator[None]:
 
 
 def _lease_path(path: Path) -> Path:
-    """Return where a lease stands; the kernel's locks leave their files, it takes its away."""
+    """Return the path of a lease's file; it is removed at the end, unlike those of kernel locks."""
     return path.with_name(f"{path.name}.lease")
 
 

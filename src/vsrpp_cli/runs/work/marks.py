@@ -1,4 +1,4 @@
-"""What workers have done, each segment in a file of its own: `segments/K.done`.
+"""Records of what workers have done, one file per segment: `segments/K.done`.
 
 Any number of workers on any machines write to one work folder without a lock. Each names its
 segment's file as no other does, makes it durable, and only then renames its mark into place: that
@@ -17,7 +17,7 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def mark_path(folder: WorkFolder, index: int) -> Path:
-    """Return where it stands that segment `index` is done."""
+    """Return the path of the mark that segment `index` is done."""
     return folder.segments / f"{index:06d}.done"
 
 

@@ -226,7 +226,7 @@ def remove_partial(folder: WorkFolder) -> None:
 
 
 def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
-    """Return where the finished segment stands."""
+    """Return the path of the finished segment."""
     return folder.segment(index, output_of(plan.output).segment_suffix)
 
 

@@ -1,4 +1,4 @@
-"""Threads beside the network: one reads ahead, one writes behind, each with a bounded queue."""
+"""Threads that read ahead of the network and write behind it, each with a bounded queue."""
 
 import os
 import queue

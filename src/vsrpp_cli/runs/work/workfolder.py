@@ -70,7 +70,7 @@ class WorkFolder:
             parent.mkdir(exist_ok=True)
 
     def segment(self, index: int, suffix: str) -> Path:
-        """Return where the finished segment stands; `suffix` is empty for a folder of frames."""
+        """Return the path of the finished segment; `suffix` is empty for a folder of frames."""
         return self.segments / f"{index:06d}{suffix}"
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Several worker processes on this machine, each with an engine of its own.
+"""Several worker processes on this machine, each with its own engine.
 
 Workers compute, the driver commits: a worker whose driver is gone can commit nothing, and notices
 at once, because the pipe that is its lifeline ends.

@@ -59,7 +59,7 @@ def run(
     stop: StopToken,
     on_frames: OnFrames | None = None,
 ) -> Generator[Finished, None, None]:
-    """Compute and commit the segments until told to stop, yielding each when it is safe."""
+    """Compute and commit the segments until asked to stop, yielding each when it is committed."""
     for index in indices:
         if stop.requested:
             return
