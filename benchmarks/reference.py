@@ -25,6 +25,7 @@ def reference_network(blocks: int = 7) -> nn.Module:
         sys.exit("vsbasicvsrpp is not installed; see the usage")
     package = types.ModuleType("vsbasicvsrpp")
     package.__path__ = list(found.submodule_search_locations)
+    package.__spec__ = found  # to be found again
     sys.modules["vsbasicvsrpp"] = package
     importlib.import_module("vsbasicvsrpp.hack_registry")
     module = importlib.import_module("vsbasicvsrpp.basicvsr_plusplus_net")

@@ -1,0 +1,148 @@
+"""All that is worth knowing of a GPU, in at most ten minutes and without a network.
+
+Usage: python benchmarks/gpu.py [--device cuda:0] [--minutes 10] [--clip CLIP] [--quick]
+       [--write docs/benchmarks.md]
+
+Runs the tests marked `cuda`, the network against the reference (if that is installed, see
+reference.py), memory against what is predicted, whole runs, and the network through torch's
+compiler. Each part (a gpu_*.py) has a process of its own and a share of the time: what fails or
+takes too long is a line of the table and stops nothing else. The exit code is 1 if anything failed.
+`--device cpu --quick` goes through all of it with tiny sizes, to see that it works.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "chickens.mp4"
+BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
+FAILED = "failed"
+"""As in gpu_setting.py, which is not imported here: it wants torch."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table."""
+
+    title: str
+    module: str
+    function: str
+    """Which is given a `Setting` and yields rows, each a list of cells."""
+    share: float
+    """Of the time, together 1."""
+    columns: tuple[str, ...]
+
+
+NETWORK = ("input", "ms a frame", "faster", "against the first", "most memory")
+WHOLE = ("model", "frames", "seconds", "of that computing", "reading alone", "encoding alone")
+
+PARTS = {
+    part.function: part
+    for part in [
+        Part("Machine", "gpu_machine", "machine", 0.15, ("", "")),
+        Part("The network, by torch's operators", "gpu_network", "eager", 0.4, NETWORK),
+        Part("Memory", "gpu_memory", "memory", 0.1, ("chunk", "predicted", "measured", "error")),
+        Part("Whole runs", "gpu_whole", "whole", 0.1, WHOLE),
+        Part("The network, through torch's compiler", "gpu_network", "compiled", 0.25, NETWORK),
+    ]
+}
+
+
+def child(part: Part, given: argparse.Namespace) -> None:
+    """Print the rows of a part as they are measured, a JSON list a line."""
+    setting = import_module("gpu_setting").Setting(given.device, given.clip, given.quick)
+    for row in getattr(import_module(part.module), part.function)(setting):
+        print(json.dumps(row), flush=True)
+
+
+def rows(name: str, timeout: float) -> Iterator[list[str]]:
+    """Yield what a part has measured in so many seconds, and why there is no more of it."""
+    done, problem = run([sys.executable, __file__, *sys.argv[1:], "--part", name], timeout)
+    yield from (json.loads(line) for line in done.splitlines() if line.startswith("["))
+    if problem:
+        yield [f"{FAILED}: {problem}"]
+
+
+def run(command: list[str], timeout: float) -> tuple[str, str]:
+    """Return what a command printed, and what went wrong; end it, and what it started, in time."""
+    problem = ""
+    path = os.pathsep.join([str(ROOT / "src"), os.getenv("PYTHONPATH", "")])  # if not installed
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:  # fmt: skip
+        try:
+            printed, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            printed, errors = process.communicate()
+            problem = f"not done in {timeout:.0f} s"
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode and not problem:
+        problem = (errors.strip() or f"exit code {process.returncode}").splitlines()[-1]
+    return printed, problem
+
+
+def tables(minutes: float) -> Iterator[str]:
+    """Yield the lines of all parts' tables; time that one leaves is for those that follow."""
+    end = time.monotonic() + 60 * minutes
+    reserved = sum(part.share for part in PARTS.values())
+    for name, part in PARTS.items():
+        reserved -= part.share
+        timeout = max(1.0, end - time.monotonic() - 60 * minutes * reserved)
+        yield from (f"**{part.title}**", "", line(part.columns), "|---" * len(part.columns) + "|")
+        for row in rows(name, timeout):
+            yield line((*row, *[""] * (len(part.columns) - len(row))))
+        yield ""
+
+
+def line(cells: Sequence[str]) -> str:
+    """Return a line of a table."""
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def write(document: Path, text: str) -> None:
+    """Put the tables between their marks."""
+    pattern = f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})"
+    old = document.read_text()
+    if not re.search(pattern, old, re.DOTALL):
+        sys.exit(f"{document} has no lines {BEGIN} and {END}")
+    document.write_text(re.sub(pattern, lambda _: text, old, flags=re.DOTALL))
+
+
+def main() -> int:
+    """Print, or write, the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--clip", type=Path, default=EXAMPLE)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
+    parser.add_argument("--write", type=Path, help="put the tables into this file")
+    parser.add_argument("--part", choices=PARTS, help="print this part's rows as JSON")
+    given = parser.parse_args()
+    if given.part:
+        child(PARTS[given.part], given)
+        return 0
+    lines = []
+    for text in tables(given.minutes):
+        print(text, flush=True)
+        lines.append(text)
+    if given.write:
+        write(given.write, "\n".join(lines))
+    return any(f"| {FAILED}" in text for text in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The first part of gpu.py: what the device is, and the tests that want one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from gpu_setting import FAILED, Setting, attempt
+
+ROOT = Path(__file__).parents[1]
+
+
+def machine(setting: Setting) -> Iterator[list[str]]:
+    """Yield what the device is, and what the tests that want a GPU say."""
+    name = "the CPU"
+    if setting.on_gpu:
+        found = torch.cuda.get_device_properties(setting.device)
+        name = f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
+    yield ["device", name]
+    yield ["software", f"torch {torch.__version__}, CUDA {torch.version.cuda or 'none'}"]
+    yield attempt("tests marked `cuda`", cuda_tests)
+
+
+def cuda_tests() -> list[str]:
+    """Return pytest's last line; `-c` does without plugins that the project's settings name."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-c", os.devnull,
+               "--rootdir", str(ROOT), "--import-mode=importlib", "-p", "no:cacheprovider",
+               str(ROOT / "tests" / "network" / "test_gpu_path.py")]  # fmt: skip
+    path = os.pathsep.join([str(ROOT / "tests"), os.getenv("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    outcome = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1].strip("= ")
+    return [outcome if done.returncode == 0 else f"{FAILED}: {outcome}"]
