@@ -44,6 +44,7 @@ class Part:
 
 
 NETWORK = ("input", "ms a frame", "faster", "against the first", "most memory")
+MEMORY = ("chunk", "predicted", "measured", "error", "reserved by torch")
 WHOLE = ("model", "frames", "seconds", "of that computing", "reading alone", "encoding alone")
 
 PARTS = {
@@ -51,7 +52,7 @@ PARTS = {
     for part in [
         Part("Machine", "gpu_machine", "machine", 0.15, ("", "")),
         Part("The network, by torch's operators", "gpu_network", "eager", 0.4, NETWORK),
-        Part("Memory", "gpu_memory", "memory", 0.1, ("chunk", "predicted", "measured", "error")),
+        Part("Memory", "gpu_memory", "memory", 0.1, MEMORY),
         Part("Whole runs", "gpu_whole", "whole", 0.1, WHOLE),
         Part("The network, through torch's compiler", "gpu_network", "compiled", 0.25, NETWORK),
     ]

@@ -48,7 +48,7 @@ def chunks(setting: Setting) -> list[tuple[Row, int]]:
 
 
 def cells(setting: Setting, row: Row, batch: int) -> list[str]:
-    """Compute a chunk and return bytes predicted, measured, and the error."""
+    """Compute a chunk and return bytes predicted and measured, the error, and what torch reserved."""
     own = torch.cuda.get_device_properties(setting.device).total_memory if setting.on_gpu else None
     work = replace(row.work, device_memory=own)
     need = predict_engine(work, row.frames, row.tile, row.overlap, batch)
@@ -57,7 +57,10 @@ def cells(setting: Setting, row: Row, batch: int) -> list[str]:
     compute_chunks(setting, row, batch)
     measured = peak_bytes(setting)
     error = f"{100 * (predicted / measured - 1):+.0f} %"
-    return [f"{predicted / 1e6:.0f} MB", f"{measured / 1e6:.0f} MB", error]
+    figures = [f"{predicted / 1e6:.0f} MB", f"{measured / 1e6:.0f} MB", error]
+    if setting.on_gpu:  # torch takes more from the device than it hands out
+        figures.append(f"{torch.cuda.max_memory_reserved(setting.device) / 1e6:.0f} MB")
+    return figures
 
 
 def compute_chunks(setting: Setting, row: Row, batch: int) -> None:

@@ -21,6 +21,9 @@ from vsrpp_cli.media.source import open_source
 from vsrpp_cli.media.types import Frame
 from vsrpp_cli.options import UpscaleOptions
 
+FRAMES = 60
+"""Of a clip at most: those that are encoded again are in memory."""
+
 
 def whole(setting: Setting) -> Iterator[list[str]]:
     """Yield a row for each of two models."""
@@ -44,9 +47,9 @@ def checkpoint(setting: Setting, folder: Path) -> Path:
 def cells(setting: Setting, model: str, folder: Path) -> list[str]:
     """Return frames, seconds by phase, and how long reading and encoding take by themselves."""
     made, report = folder / "out.mp4", folder / "report.json"
-    limit = ["--frames", "3"] if setting.quick else []
     command = [sys.executable, "-m", "vsrpp_cli", "upscale", setting.clip, made, "-m", model, "-y",
-               "--device", setting.device, "--report", report, "-q", *limit]  # fmt: skip
+               "--device", setting.device, "--report", report, "-q",
+               "--frames", 3 if setting.quick else FRAMES]  # fmt: skip
     done = subprocess.run([*map(str, command)], check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
