@@ -48,7 +48,7 @@ def chunks(setting: Setting) -> list[tuple[Row, int]]:
 
 
 def cells(setting: Setting, row: Row, batch: int) -> list[str]:
-    """Compute a chunk and return bytes predicted and measured, the error, and what torch reserved."""
+    """Compute a chunk; return bytes predicted and measured, the error, and what torch reserved."""
     own = torch.cuda.get_device_properties(setting.device).total_memory if setting.on_gpu else None
     work = replace(row.work, device_memory=own)
     need = predict_engine(work, row.frames, row.tile, row.overlap, batch)
