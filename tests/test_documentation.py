@@ -1,6 +1,8 @@
 """The documentation names commands, options and files that exist."""
 
+import importlib
 import re
+import sys
 
 import click
 import pytest
@@ -52,3 +54,36 @@ def test_files_that_are_named_exist(page):
             assert (page.parent / link).exists(), link
     for path in re.findall(r"`((?:tests|benchmarks|docs|src|examples)/[\w./-]+\.\w+)`", text):
         assert (ROOT / path).exists(), path
+
+
+@pytest.fixture
+def wrap_pages(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    yield importlib.import_module("wrap_pages")
+    sys.modules.pop("wrap_pages")
+
+
+def test_prose_is_wrapped(wrap_pages):
+    texts = {page: page.read_text(encoding="utf-8") for page in wrap_pages.pages()}
+    assert ROOT / "README.md" in texts
+    differ = [page.name for page, text in texts.items() if wrap_pages.wrapped(text) != text]
+    assert not differ, "run: python docs/wrap_pages.py"
+
+
+def test_wrapping_changes_prose_only(wrap_pages):
+    long = "word " * 30
+    kept = f"```\n{long}\n```\n| {long}|\n> {long}\n# {long}\n"
+    assert wrap_pages.wrapped(kept) == kept
+    prose = "two short\nlines\n\n- an\n  item\n"
+    assert wrap_pages.wrapped(prose) == "two short lines\n\n- an item\n"
+
+
+def test_links_are_not_broken(wrap_pages):
+    link = "[some words](page.md)"
+    lines = wrap_pages.wrapped(f"- {' '.join([link] * 6)}").splitlines()
+    assert lines == [f"- {link} {link} {link} {link}", f"  {link} {link}"]
+
+
+def test_a_number_never_begins_a_line_and_makes_a_list(wrap_pages):
+    text = "word " * 19 + "about 16. And more follows here"
+    assert wrap_pages.wrapped(text).splitlines()[1].startswith("about 16. And")
