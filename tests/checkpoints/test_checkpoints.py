@@ -117,8 +117,8 @@ def test_unknown_name_suggests_the_nearest() -> None:
         registry.lookup("ntire-decompres-3")
 
 
-def test_unknown_name_like_nothing_lists_all() -> None:
-    with pytest.raises(UnknownNameError, match=r"compact, compact-web, reds4, .*hf:OWNER"):
+def test_unknown_name_like_nothing_says_where_all_are() -> None:
+    with pytest.raises(UnknownNameError, match=r"`vsrpp models list` shows all.*hf:OWNER"):
         registry.lookup("qqqq")
 
 

@@ -262,7 +262,7 @@ def test_a_server_that_is_gone_is_an_error_with_the_way_on(row, server):
     message = str(caught.value)
     assert caught.value.exit_code == 4
     assert "\n" not in message
-    for part in (*row.urls, str(place_of(row)), "--model compact", "refused"):
+    for part in (*row.urls, str(place_of(row)), "`model='compact'`", "refused"):
         assert part in message
 
 

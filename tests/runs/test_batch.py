@@ -272,7 +272,7 @@ def test_other_options_do_not_pass_for_the_same(one):
     report = one(height=50)
     assert statuses(report) == ["failed"]
     assert report.outcomes[0].exit_code == 2
-    assert "-y" in report.outcomes[0].error
+    assert "`overwrite=True`" in report.outcomes[0].error
     assert statuses(one(height=50, overwrite=True)) == ["done"]
     assert statuses(one(height=50)) == ["skipped"]
 
