@@ -200,3 +200,9 @@ def test_the_architecture_page_names_files_that_exist():
     assert {
         name for name in named if not (ROOT / name).is_file() and not (PLACES / name).is_file()
     } == set()
+
+
+def test_the_architecture_page_names_every_folder():
+    page = (PLACES / "docs" / "architecture.md").read_text()
+    folders = {path.parent.name for path in MODULES if path.parent != ROOT}
+    assert not {name for name in folders if f"{name}/" not in page}
