@@ -98,6 +98,26 @@ def _pairs(option: str, value: Mapping[str, object] | Iterable[tuple[str, object
         ) from None
 
 
+FORMATS = ("y4m", "mkv", "mp4", "mov", "webm")
+"""What can go into a pipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawVideo:
+    """What uncompressed frames without a header are."""
+
+    width: int
+    height: int
+    rate: Fraction
+    """Frames a second."""
+    pix_fmt: str
+    """FFmpeg's name."""
+
+
+def _raw(option: str, value: RawVideo | str | None) -> RawVideo | None:
+    return value if value is None or isinstance(value, RawVideo) else raw_video(option, str(value))
+
+
 BESIDE = {"pixels": False}
 """Marks options without influence on what the output contains."""
 
@@ -169,6 +189,12 @@ class UpscaleOptions:
     chapters: bool = True
     metadata: bool = True
 
+    raw: Converted[RawVideo | str | None, RawVideo | None] = Converted(_raw, None)
+    """What INPUT is, where it is frames and nothing else, also as `"320x240@25:yuv420p"`; it is
+    then read once, like a pipe."""
+    format: str | None = field(default=None, metadata=BESIDE)
+    """What goes into a pipe: one of `FORMATS`; None for Y4M."""
+
     strict: bool = field(default=False, metadata=BESIDE)
     verify: bool = field(default=True, metadata=BESIDE)
     resume: Resume = field(default="auto", metadata=BESIDE)
@@ -195,6 +221,8 @@ class UpscaleOptions:
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("scenes", self.scenes, get_args(Scenes))
         _one_of("deinterlace", self.deinterlace, DEINTERLACE)
+        if self.format is not None:
+            _one_of("format", self.format, FORMATS)
         _one_of("resume", self.resume, get_args(Resume))
         _at_least("threads", self.threads, 1)
         _at_least("workers", self.workers, 1)
@@ -322,6 +350,19 @@ def seconds(option: str, text: str) -> Fraction:
         return total
 
     return _parsed(option, text, parse)
+
+
+def raw_video(option: str, text: str) -> RawVideo:
+    """Return what `320x240@30000/1001:yuv420p` says; UsageError if it does not say it."""
+    found = re.fullmatch(r"(\d+)x(\d+)@([\d./]+):(\w+)", text)
+    if found is None:
+        raise UsageError(
+            f"{option} {text!r}: must be WIDTHxHEIGHT@FPS:PIXFMT, e.g. 320x240@25:yuv420p"
+        )
+    width, height, rate = int(found[1]), int(found[2]), rational(option, found[3])
+    if not (width and height and rate > 0):
+        raise UsageError(f"{option} {text!r}: size and rate must be above 0")
+    return RawVideo(width=width, height=height, rate=rate, pix_fmt=found[4])
 
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

@@ -150,7 +150,7 @@ def _failed(error: Exception, trace: str, session: Session) -> int:
         echo(line, err=True)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
-    else:
+    elif not isinstance(error, PipeClosed):  # like `cat`, which ends without a word
         echo(f"vsrpp: {text}", err=True)
     return code
 

@@ -15,10 +15,12 @@ from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import (
     BATCH_NAME,
     DEINTERLACE,
+    FORMATS,
     PRECISIONS,
     UpscaleOptions,
     byte_size,
     rational,
+    raw_video,
     seconds,
 )
 from vsrpp_cli.runs.path_map import parse_path_map
@@ -65,6 +67,7 @@ def _count(option: str, text: str) -> int:
 COUNT = Parsed("n", _count)
 RATIO = Parsed("ratio", rational)
 SECONDS = Parsed("time", seconds)
+RAW = Parsed("raw", raw_video)
 BYTES = Parsed("size", byte_size)
 KEY_VALUE = Parsed("key=value", _key_value)
 PATH_MAP = Parsed("old=new", parse_path_map)
@@ -244,6 +247,13 @@ cluster_options = _stack([
               help="Accept cluster workers with other software or another processor."),
 ])  # fmt: skip
 
+pipe_options = _stack([
+    source("--raw", type=RAW, metavar="WxH@FPS:PIXFMT",
+           help="INPUT is frames without a header, e.g. 320x240@25:yuv420p."),
+    output("--format", type=click.Choice(FORMATS),
+           help="What goes into a pipe (OUTPUT is -).  [default: y4m]"),
+])  # fmt: skip
+
 run_options = _stack([
     skip_option,
     run("--resume", "resume", flag_value="must", default="auto",
@@ -260,7 +270,7 @@ def _check_report(ctx: click.Context, param: click.Parameter, value: Path | None
     if value is None:
         return None
     if str(value) == "-":
-        raise click.BadParameter("pipes are not supported yet, give a file's name", ctx, param)
+        raise click.BadParameter("a report goes into a file: give its name", ctx, param)
     if value.exists() and not value.is_file():
         raise click.BadParameter(f"{value} is no file", ctx, param)
     if not value.absolute().parent.is_dir():

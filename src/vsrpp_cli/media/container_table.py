@@ -187,6 +187,16 @@ CONTAINERS = (
     ),
 )
 
+Y4M = ContainerRow(
+    muxer="yuv4mpegpipe",
+    title="Y4M",
+    suffixes=(),
+    codings=("rawvideo", "rawvideo"),
+    audio=("", ""),
+    text_subtitles="",
+)
+"""Frames as they are, for pipes alone: too large for files, and without timestamps."""
+
 _BY_MUXER = {row.muxer: row for row in CONTAINERS}
 
 

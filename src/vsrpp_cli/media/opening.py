@@ -8,6 +8,7 @@ import os
 from fractions import Fraction
 from functools import cache
 from importlib.metadata import version
+from io import RawIOBase
 from numbers import Rational
 from typing import IO, Any, cast, overload
 
@@ -16,8 +17,8 @@ from av.container import InputContainer, OutputContainer
 
 from vsrpp_cli.media.demuxer_table import REFUSED
 
-Medium = str | os.PathLike[str] | IO[bytes]
-"""The name of a file, or an open one in memory."""
+Medium = str | os.PathLike[str] | IO[bytes] | RawIOBase
+"""The name of a file, or an open one in memory or at the end of a pipe."""
 
 
 INPUT_OPTIONS = {"probesize": "20000000", "analyzeduration": "20000000"}
@@ -29,14 +30,21 @@ tell theirs late, and sound may begin late. Files that tell them early are not r
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if version("av") < "19" else {}
 
 
-def open_input(medium: Medium) -> InputContainer:
+def open_input(
+    medium: Medium, demuxer: str | None = None, more: dict[str, str] | None = None
+) -> InputContainer:
     """Open a media file, our own or a user's, for reading.
+
+    Args:
+        medium: what to read.
+        demuxer: FFmpeg's name of the format, where it cannot be told from the content.
+        more: options of the demuxer.
 
     Raises:
         OSError, ValueError, av.error.FFmpegError: it is missing, unreadable or no media file.
     """
     options = {**INPUT_OPTIONS, "protocol_whitelist": "file", "format_whitelist": _allowed()}
-    opened = av.open(_name(medium), "r", options=options, **_TAGS)
+    opened = av.open(_name(medium), "r", format=demuxer, options=options | (more or {}), **_TAGS)
     return cast("InputContainer", opened)
 
 
@@ -83,4 +91,4 @@ def _name(medium: Medium) -> str | IO[bytes]:
     if isinstance(medium, str | os.PathLike):
         # With the prefix, a colon in a name does not make it a protocol.
         return f"file:{os.fspath(medium)}"
-    return medium
+    return cast("IO[bytes]", medium)  # of which PyAV uses what there is

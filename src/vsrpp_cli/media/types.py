@@ -20,7 +20,16 @@ Action = Literal["copy", "transcode", "drop"]
 FieldOrder = Literal["progressive", "top", "bottom", "mixed"]
 Timing = Literal["stream", "file", "fps", "assumed"]
 LossKind = Literal[
-    "depth", "chroma", "transparency", "hdr", "captions", "profile", "stereo", "spherical"
+    "depth",
+    "chroma",
+    "transparency",
+    "hdr",
+    "captions",
+    "profile",
+    "stereo",
+    "spherical",
+    "rotation",
+    "tracks",
 ]
 Rgb = NDArray[np.float32] | NDArray[np.uint16]
 """R, G and B of a picture, shape (3, H, W), C-contiguous: float32 in [0, 1], or uint16 where 65535

@@ -148,7 +148,9 @@ def shorten(chunk: Chunk, most: int, overlap: int) -> tuple[Chunk, ...]:
     )
 
 
-def open_chunks(reach: Callable[[int], int], *, chunk: int, overlap: int) -> Iterator[Chunk]:
+def open_chunks(
+    reach: Callable[[int], int], *, chunk: int, overlap: int, first: int = 0
+) -> Iterator[Chunk]:
     """Yield the chunks of a stream whose end is not known beforehand, as one scene.
 
     Args:
@@ -156,10 +158,11 @@ def open_chunks(reach: Callable[[int], int], *, chunk: int, overlap: int) -> Ite
             the number of frames there are if the stream has ended before it.
         chunk: frames one network call sees at most; above `overlap`.
         overlap: frames of context behind kept frames.
+        first: index of the scene's first frame.
     """
-    start = 0
+    start = first
     while (stop := reach(start + chunk)) > start:
         whole = stop < start + chunk
         keep_stop = stop if whole else stop - overlap
-        yield Chunk(start, stop, start, keep_stop, carries=start > 0)
+        yield Chunk(start, stop, start, keep_stop, carries=start > first)
         start = keep_stop

@@ -10,6 +10,7 @@ from vsrpp_cli.errors import InputError, OutputExistsError, UsageError
 from vsrpp_cli.media.container_table import CONTAINERS
 from vsrpp_cli.media.images.source import is_frame, is_image_input
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
+from vsrpp_cli.media.pipes import is_input_pipe, is_output_pipe
 from vsrpp_cli.options import BATCH_NAME
 from vsrpp_cli.runs.names import check_name, refuse_long_name
 
@@ -19,13 +20,12 @@ KEPT_SUFFIXES = frozenset(suffix for row in CONTAINERS for suffix in row.suffixe
 _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
-    (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
 )
 _NUMBERED = re.compile(r"\d{6,}\.\w+")
 """Names of the frames made from a video."""
 _ADDRESS = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-PIPES = "pipes are not supported yet"
+PIPES = "a pipe can be read and written once, which only vsrpp upscale does"
 
 
 def output_suffix(source: Path) -> str:
@@ -49,13 +49,13 @@ def check_input(given: str) -> Path:
     """
     if not given:
         raise InputError("INPUT is empty: give a file or a folder")
-    if given == "-":
-        raise InputError(f"-: {PIPES}, give the name of a file")
     if _ADDRESS.match(given):
         raise InputError(f"{given}: addresses are not read: fetch the file first")
     path = Path(given)
+    if is_input_pipe(given):
+        raise InputError(f"{given}: {PIPES}: give the name of a file")
     if kind := _special(path):
-        raise InputError(f"{given}: is {kind}, not a file; {PIPES}")
+        raise InputError(f"{given}: is {kind}, not a file")
     return path
 
 
@@ -71,8 +71,8 @@ def resolve_output(given: str, source: Path) -> Path:
     """
     if not given:
         raise UsageError("OUTPUT is empty: give a file or a folder")
-    if given == "-":
-        raise UsageError(f"-: {PIPES}, give the name of a file")
+    if is_output_pipe(given):
+        raise UsageError(f"{given}: {PIPES}: give the name of a file")
     path = Path(given)
     refuse_long_name(path)
     if kind := _special(path):

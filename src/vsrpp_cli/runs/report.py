@@ -45,8 +45,8 @@ class Report(Account):
 
     @property
     def made(self) -> str:
-        """The output's absolute name."""
-        return os.path.abspath(self.output)  # noqa: PTH100 - a text, which may hold `..`
+        """The output's absolute name; `-` is standard output's."""
+        return self.output if self.output == "-" else os.path.abspath(self.output)  # noqa: PTH100 - a text, which may hold `..`
 
     @property
     def fps(self) -> float:

@@ -50,6 +50,7 @@ from vsrpp_cli.runs.plans.summary import preamble
 from vsrpp_cli.runs.progress import NoteKind, OnProgress, Phase, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
+from vsrpp_cli.runs.streaming_run import is_streamed, stream
 from vsrpp_cli.runs.work import disk
 from vsrpp_cli.runs.work.segment import (
     Finished,
@@ -120,8 +121,9 @@ def upscale(
     """Upscale `input` into `output`, going on where an interrupted run of the same command stopped.
 
     Args:
-        input: video file, folder of frames or image.
-        output: the result; appears under this name only when complete and verified.
+        input: video file, folder of frames or image; `-` or a FIFO is read as it comes.
+        output: the result; appears under this name only when complete and verified. Into `-` or a
+            FIFO it goes frame by frame.
         options: see `UpscaleOptions`.
         on_progress: called from this thread with `Progress` records.
         stop: set it from elsewhere to end the run after what is being computed is safe.
@@ -136,6 +138,10 @@ def upscale(
         VsrppError: the run could not be done; finished work stays in the work folder.
     """
     options = options or UpscaleOptions()
+    if is_streamed(str(input), str(output), options):
+        return stream(
+            str(input), str(output), options, on_progress=on_progress, stop=stop, models=models
+        )
     source = check_input(str(input))
     target = resolve_output(str(output), source)
     folder = WorkFolder.of(target, options.work_dir)

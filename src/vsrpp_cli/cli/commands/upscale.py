@@ -26,6 +26,7 @@ vsrpp upscale film.mp4 film_x4.mp4 --model reds4   # the published network
 vsrpp upscale film.mp4 part.mkv --start 1:00 --end 1:10 --codec libx265 --crf 18
 vsrpp upscale a.mp4 b.mp4 --output-dir tapes_x4/ --name '{stem}_x4.mkv'
 vsrpp upscale frames/ frames_x4/ --fps 24          # a folder of PNG, TIFF, JPEG, ...
+vspipe -c y4m script.vpy - | vsrpp upscale - - | ffmpeg -i - out.mkv
 """
 
 
@@ -41,6 +42,7 @@ vsrpp upscale frames/ frames_x4/ --fps 24          # a folder of PNG, TIFF, JPEG
 @params.cluster_options
 @params.geometry_options
 @params.selection_options
+@params.pipe_options
 @params.output_options
 @params.run_options
 @params.config_option

@@ -95,6 +95,7 @@ class TrackDecoder:
         index: index of the stream in the container.
         threads: decoder threads; None for FFmpeg's choice. With 1, damaged pictures are concealed
             the same way each time.
+        container: the file, where it is open already; closed with this object either way.
 
     Attributes:
         errors: packets that could not be decoded, and places where reading failed.
@@ -102,9 +103,16 @@ class TrackDecoder:
         stream: the track.
     """
 
-    def __init__(self, path: str, index: int, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        index: int,
+        *,
+        threads: int | None = None,
+        container: InputContainer | None = None,
+    ) -> None:
         self.path = path
-        self.container = open_container(path)
+        self.container = container or open_container(path)
         stream = self.container.streams[index]
         assert isinstance(stream, VideoStream)
         self.stream = stream

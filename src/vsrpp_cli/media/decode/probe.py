@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -92,7 +93,30 @@ def probe(path: str, *, video_track: int | None = None) -> SourceInfo:
         frame = next(decoder.frames(), None)
         if frame is None:
             raise InputError(_why_no_picture(path, decoder.stream))
-        return _source_info(path, decoder, frame, others, dump)
+        rate = stated_rate(decoder.stream) or _measured_rate(path, decoder.stream)
+        info = _source_info(path, decoder, frame, others, dump, rate)
+    if info.has_alpha and demuxer_row(info.container).claims_alpha and _opaque(path):
+        info = replace(info, has_alpha=False)
+    return info
+
+
+def probe_stream(name: str, decoder: TrackDecoder, frame: VideoFrame) -> SourceInfo:
+    """Return what can be said of a video that can be read only once.
+
+    Args:
+        name: what to call it.
+        decoder: of its track.
+        frame: its first picture, which the decoder has given already.
+
+    Raises:
+        InputError: it is of a kind that cannot be read so.
+    """
+    if is_heif(decoder.container):
+        raise InputError(f"{name}: a HEIC or AVIF picture cannot come through a pipe: give a file")
+    others = tuple(_describe(s) for s in _others(decoder.container, decoder.stream.index))
+    rate = stated_rate(decoder.stream) or _guessed_rate(decoder.stream)
+    info = _source_info(name, decoder, frame, others, _dump(decoder.container), rate)
+    return replace(info, path=name)
 
 
 def choose_track(path: str, container: InputContainer, wanted: int | None) -> int:
@@ -206,7 +230,12 @@ def _stream_dump(dump: str, index: int) -> str:
 
 
 def _source_info(
-    path: str, decoder: TrackDecoder, frame: VideoFrame, others: tuple[StreamInfo, ...], dump: str
+    path: str,
+    decoder: TrackDecoder,
+    frame: VideoFrame,
+    others: tuple[StreamInfo, ...],
+    dump: str,
+    rate: Fraction | None,
 ) -> SourceInfo:
     stream, container = decoder.stream, decoder.container
     text = _stream_dump(dump, stream.index)
@@ -215,7 +244,6 @@ def _source_info(
         raise InputError(f"{path}: pixel format {kind.name!r} is not supported")
     color = color_of(frame, siting=_siting(text))
     assert stream.time_base is not None
-    rate = _rate(path, stream)
     duration = _duration(container, stream)
     crop = _crop(text)
     notes = [
@@ -225,7 +253,6 @@ def _source_info(
         *_decoding_notes(stream, frame, text),
     ]
     losses = [*_losses(frame, text), *_heif_losses(path, container)]
-    files = demuxer_row(container.format.name)
     return SourceInfo(
         path=str(Path(path).absolute()),
         kind="video",
@@ -236,7 +263,7 @@ def _source_info(
         height=frame.height - crop[2] - crop[3],
         pix_fmt=kind.name,
         bit_depth=8 if kind.has_palette else max(part.bits for part in kind.components),
-        has_alpha=has_alpha(kind) and not (files.claims_alpha and _opaque(path)),
+        has_alpha=has_alpha(kind),
         color=color,
         sample_aspect_ratio=fraction(stream.sample_aspect_ratio)
         or fraction(stream.codec_context.sample_aspect_ratio)
@@ -258,20 +285,26 @@ def _source_info(
     )
 
 
-def _rate(path: str, stream: VideoStream) -> Fraction | None:
-    """Return the nominal frame rate; where the header's is nonsense, what the packets say."""
+def stated_rate(stream: VideoStream) -> Fraction | None:
+    """Return the nominal frame rate; None where the header's is nonsense."""
     claims = [fraction(stream.average_rate)]
     if demuxer_row(stream.container.format.name).elementary:
         # The container has no rate, and FFmpeg puts 25 there; the stream itself may have one.
         claims.insert(0, fraction(stream.codec_context.framerate))
-    for rate in claims:
-        if rate and rate <= MAX_RATE:
-            return rate
+    return next((rate for rate in claims if rate and rate <= MAX_RATE), None)
+
+
+def _measured_rate(path: str, stream: VideoStream) -> Fraction | None:
+    """Return the frame rate that the first packets have."""
     with open_container(path) as container:
         packets = container.demux(container.streams[stream.index])
         stamps = sorted(p.pts for p in islice(packets, RATE_PACKETS) if p.pts is not None)
     if len(stamps) > 2 and stream.time_base:
         return usual_rate(1 / (usual_step(stamps, 1) * Fraction(stream.time_base)))
+    return _guessed_rate(stream)
+
+
+def _guessed_rate(stream: VideoStream) -> Fraction | None:
     guessed = fraction(stream.guessed_rate)
     return guessed if guessed and guessed <= MAX_RATE else None
 

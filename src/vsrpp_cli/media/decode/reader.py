@@ -224,7 +224,7 @@ class VideoSource:
         margin = 1 if scan.filters else 0
         low, high = max(0, start - margin), min(scan.frames, stop + margin)
         pictures = deinterlaced(self._exact(scan, low, high), scan.filters)
-        converter = _Converter(self.info, scan.shapes)
+        converter = Converter(self.info, scan.shapes)
         for index, picture in enumerate(pictures, low):
             if start <= index < stop:
                 yield Frame(scan.pts[index], *converter.convert(picture, index))
@@ -352,7 +352,7 @@ def _shapes(
     return (*start, *((i - first, wider) for i, wider in found if first < i < stop))
 
 
-class _Converter:
+class Converter:
     """Turns decoded pictures into RGB of the source's size and shape."""
 
     def __init__(self, info: SourceInfo, shapes: Sequence[tuple[int, Fraction]]) -> None:

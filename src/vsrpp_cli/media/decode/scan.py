@@ -7,11 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from vsrpp_cli.media.color.tags import color_of
 from vsrpp_cli.media.decode.deinterlace import FieldStatistics
@@ -36,6 +36,22 @@ def checksum(frame: VideoFrame) -> str:
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     used = min(plane.line_size, plane.width * -(-bits // 8))
     return f"{zlib.crc32(rows[::CHECK_ROWS, :used].tobytes()) & 0xFFFF:04x}"
+
+
+class SmallLuma:
+    """Makes the small pictures in which cuts are looked for."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def of(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return a picture's luma, shape `ANALYSIS_SIZE`."""
+        height, width = ANALYSIS_SIZE
+        small = self._reformatter.reformat(
+            frame, width, height, "gray", interpolation=Interpolation.AREA, threads=1
+        )
+        luma = np.frombuffer(memoryview(small.planes[0]), np.uint8)
+        return luma.reshape(height, small.planes[0].line_size)[:, :width].copy()
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,7 @@ class Survey:
     _checks: io.StringIO = field(default_factory=io.StringIO)
     _size: tuple[int, int] = (0, 0)
     _color: ColorSpec | None = None
-    _small: VideoReformatter = field(default_factory=VideoReformatter)
+    _small: SmallLuma = field(default_factory=SmallLuma)
 
     @property
     def damage(self) -> int:
@@ -155,7 +171,7 @@ class Survey:
         self.corrupt += frame.is_corrupt
         self._checks.write(checksum(frame))
         if self.scenes:
-            self.cuts += self._detector.push(self._luma(frame))
+            self.cuts += self._detector.push(self._small.of(frame))
         self.fields.push(frame)
 
     def _note_step(self, pts: int | None) -> None:
@@ -170,14 +186,6 @@ class Survey:
         self.checks = self._checks.getvalue()
         if self.scenes and self.stamps:
             self.cuts += self._detector.flush()
-
-    def _luma(self, frame: VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        height, width = ANALYSIS_SIZE
-        small = self._small.reformat(
-            frame, width, height, "gray", interpolation=Interpolation.AREA, threads=1
-        )
-        luma = np.frombuffer(memoryview(small.planes[0]), np.uint8)
-        return luma.reshape(height, small.planes[0].line_size)[:, :width].copy()
 
     def _note_changes(self, frame: VideoFrame) -> None:
         size = frame.width, frame.height

@@ -393,3 +393,20 @@ ALIASES = {
     "libvpx": "libvpx-vp9",
     "prores_ks": "prores",
 }
+
+Y4M_FORMATS = (
+    "gray",
+    *(f"gray{bits}le" for bits in (9, 10, 12, 16)),
+    *PLANAR,
+    "yuv411p",
+    *(f"{name}{bits}le" for bits in (9, 10, 12, 14, 16) for name in PLANAR),
+)
+Y4M_FRAMES = EncoderRow(
+    encoder="rawvideo",
+    coding="rawvideo",
+    containers=("yuv4mpegpipe",),
+    pix_fmts=Y4M_FORMATS,
+    deepest=16,
+    lossless=True,
+)
+"""Of Y4M, which holds frames as they are."""

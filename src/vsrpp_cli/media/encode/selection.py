@@ -13,7 +13,7 @@ from av.codec.codec import UnknownCodecError
 from vsrpp_cli.errors import EncoderError, UnknownNameError, UsageError
 from vsrpp_cli.media.color.convert import rgb_to_frame
 from vsrpp_cli.media.color.hdr import encoder_parameters
-from vsrpp_cli.media.container_table import CONTAINERS, UNSUITABLE, ContainerRow
+from vsrpp_cli.media.container_table import CONTAINERS, UNSUITABLE, Y4M, ContainerRow
 from vsrpp_cli.media.decode.side_data import MULTIVIEW
 from vsrpp_cli.media.encode.codec import TRIAL_SIZE, try_out
 from vsrpp_cli.media.encode.encoder_table import (
@@ -22,6 +22,7 @@ from vsrpp_cli.media.encode.encoder_table import (
     DEFAULT_PRESET,
     PRESETS,
     ROWS,
+    Y4M_FRAMES,
     EncoderRow,
     Options,
 )
@@ -64,7 +65,44 @@ def resolve(
     """
     if output.is_dir() or not output.suffix or output.suffix.lower() in IMAGE_SUFFIXES:
         return _resolve_frames(info, options, output, scale=scale, threads=threads)
-    container = find_container(output)
+    return _resolve_video(info, options, find_container(output), scale=scale, threads=threads)
+
+
+def resolve_pipe(
+    info: SourceInfo, options: UpscaleOptions, *, scale: int, threads: int
+) -> EncodeSettings:
+    """Decide about what goes into a pipe, as `resolve` does about a file; `--format` says what.
+
+    Raises:
+        UnknownNameError, UsageError: as `resolve`.
+    """
+    if options.format not in (None, "y4m"):
+        container = find_container(Path(f"pipe.{options.format}"))
+        return _resolve_video(info, options, container, scale=scale, threads=threads)
+    if options.codec is not None:
+        raise UsageError(
+            f"--codec {options.codec}: Y4M holds frames as they are; give --format mkv"
+        )
+    settings = _settings(info, options, Y4M, Y4M_FRAMES, scale=scale, threads=threads)
+    lost = list(_lost_in_y4m(info))
+    return replace(settings, losses=(*settings.losses, *lost))
+
+
+def _lost_in_y4m(info: SourceInfo) -> Iterator[Loss]:
+    if info.display_matrix is not None:
+        yield Loss(kind="rotation", text="the rotation is dropped: Y4M has no place for it")
+    if info.hdr is not None:
+        yield Loss(kind="hdr", text="HDR metadata is dropped: Y4M has no place for it")
+
+
+def _resolve_video(
+    info: SourceInfo,
+    options: UpscaleOptions,
+    container: ContainerRow,
+    *,
+    scale: int,
+    threads: int,
+) -> EncodeSettings:
     candidates = _candidates(info, options, container)
     failed = []
     for row in candidates:
@@ -245,6 +283,7 @@ def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow, contain
     if options.pix_fmt is not None:
         formats = av.Codec(row.encoder, "w").video_formats or ()
         offered = [f.name for f in formats if f.components]  # the others are handles of devices
+        offered = offered or list(row.pix_fmts)
         if options.pix_fmt not in offered:
             raise UsageError(
                 f"`pix_fmt={options.pix_fmt!r}`: {row.encoder} takes {', '.join(offered)}"

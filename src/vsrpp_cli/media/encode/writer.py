@@ -13,12 +13,14 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, cast
+from typing import Protocol, Self, cast
 
 import av
 import av.error
 import numpy as np
 from av.container import Flags
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from vsrpp_cli.errors import EncoderError
 from vsrpp_cli.media.color.convert import rgb_to_frame, tag
@@ -95,26 +97,12 @@ class SegmentWriter:
         Args:
             frame: in presentation order.
         """
-        settings = self._settings
-        rgb: Rgb = frame.rgb
-        if isinstance(frame, Frame):
-            rgb = fit(frame.rgb, settings.width, settings.height)
-        alpha = self._alpha(frame)
-        picture = rgb_to_frame(rgb, settings.pix_fmt, settings.color, alpha, dither=settings.dither)
-        tag(picture, settings.color)
+        picture = picture_of(frame, self._settings)
         picture.pts = self._frames
         picture.time_base = self._stream.codec_context.time_base
         self._frames += 1
         with output_errors(self.path, "encoding"):
             self._mux(self._stream.codec_context.encode(picture))
-
-    def _alpha(self, frame: Frame | FinalFrame) -> Any:
-        settings = self._settings
-        if not settings.keep_alpha:
-            return None
-        if frame.alpha is None:
-            return np.ones((settings.height, settings.width), np.float32)
-        return fit(frame.alpha, settings.width, settings.height, "bicubic")
 
     def _mux(self, packets: list[av.Packet[av.VideoStream]]) -> None:
         for packet in packets:
@@ -168,3 +156,22 @@ class SegmentWriter:
         trace: TracebackType | None,
     ) -> None:
         self.abort()
+
+
+def picture_of(frame: Frame | FinalFrame, settings: EncodeSettings) -> VideoFrame:
+    """Return a frame as an encoder takes it: in the size, pixel format and colours to write."""
+    rgb: Rgb = frame.rgb
+    if isinstance(frame, Frame):
+        rgb = fit(frame.rgb, settings.width, settings.height)
+    alpha = _alpha(frame, settings)
+    picture = rgb_to_frame(rgb, settings.pix_fmt, settings.color, alpha, dither=settings.dither)
+    tag(picture, settings.color)
+    return picture
+
+
+def _alpha(frame: Frame | FinalFrame, settings: EncodeSettings) -> NDArray[np.float32] | None:
+    if not settings.keep_alpha:
+        return None
+    if frame.alpha is None:
+        return np.ones((settings.height, settings.width), np.float32)
+    return fit(frame.alpha, settings.width, settings.height, "bicubic")
