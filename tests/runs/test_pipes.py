@@ -20,7 +20,7 @@ from support.piping import ffmpeg, piped, streaming
 from vsrpp_cli.media.decode.scenes import ANALYSIS_SIZE, CutDetector
 from vsrpp_cli.media.decode.streamed import Streamed
 from vsrpp_cli.media.types import Frame
-from vsrpp_cli.runs.live_scenes import LiveScenes
+from vsrpp_cli.runs.streaming.scenes import LiveScenes
 
 WAIT = 60
 """Seconds after which a process hangs, however loaded the machine is."""

@@ -50,7 +50,7 @@ from vsrpp_cli.runs.plans.summary import preamble
 from vsrpp_cli.runs.progress import NoteKind, OnProgress, Phase, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.streaming_run import is_streamed, stream
+from vsrpp_cli.runs.streaming.run import is_streamed, stream
 from vsrpp_cli.runs.work import disk
 from vsrpp_cli.runs.work.segment import (
     Finished,

@@ -153,7 +153,7 @@ def _opened(pipe: InputPipe, name: str, raw: RawVideo | None) -> InputContainer:
             raise InputError(f"{name}: is empty") from error
         raise InputError(
             f"{name}: is no video that can be read as it comes: give a file, Y4M, Matroska, "
-            "MPEG-TS or NUT, or --raw for frames without a header"
+            "MPEG-TS or NUT, or `raw` for frames without a header"
         ) from error
     if container.format.name == "tty":
         container.close()
@@ -166,7 +166,7 @@ def _described(raw: RawVideo) -> dict[str, str]:
     try:
         VideoFormat(raw.pix_fmt, raw.width, raw.height)
     except ValueError:
-        raise UnknownNameError(f"--raw: FFmpeg has no pixel format {raw.pix_fmt!r}") from None
+        raise UnknownNameError(f"`raw`: FFmpeg has no pixel format {raw.pix_fmt!r}") from None
     return {
         "video_size": f"{raw.width}x{raw.height}",
         "framerate": str(raw.rate),

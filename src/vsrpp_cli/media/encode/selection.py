@@ -71,7 +71,7 @@ def resolve(
 def resolve_pipe(
     info: SourceInfo, options: UpscaleOptions, *, scale: int, threads: int
 ) -> EncodeSettings:
-    """Decide about what goes into a pipe, as `resolve` does about a file; `--format` says what.
+    """Decide about what goes into a pipe, as `resolve` does about a file; `format` says what.
 
     Raises:
         UnknownNameError, UsageError: as `resolve`.
@@ -81,7 +81,7 @@ def resolve_pipe(
         return _resolve_video(info, options, container, scale=scale, threads=threads)
     if options.codec is not None:
         raise UsageError(
-            f"--codec {options.codec}: Y4M holds frames as they are; give --format mkv"
+            f"`codec={options.codec!r}`: Y4M holds frames as they are; give `format='mkv'`"
         )
     settings = _settings(info, options, Y4M, Y4M_FRAMES, scale=scale, threads=threads)
     lost = list(_lost_in_y4m(info))

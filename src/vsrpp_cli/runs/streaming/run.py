@@ -32,12 +32,12 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
-from vsrpp_cli.runs.live_scenes import LiveScenes
 from vsrpp_cli.runs.names import temporary_output
 from vsrpp_cli.runs.plans.planner import resolve_models
 from vsrpp_cli.runs.progress import NoteKind, OnProgress, Progress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopNow, StopToken
+from vsrpp_cli.runs.streaming.scenes import LiveScenes
 from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
 
 NO_READER = "nobody reads the output"
@@ -183,18 +183,18 @@ def _refuse(run: _Stream) -> None:
     """
     options = run.options
     pointless = {
-        "--resume": options.resume == "must",
-        "--restart": options.resume == "restart",
-        "--work-dir": options.work_dir is not None,
-        "--keep-work": options.keep_work,
-        "--segment": options.segment is not None,
-        "--workers": (options.workers or 1) > 1,
-        "--fps": options.fps is not None,
+        "resume='must'": options.resume == "must",
+        "resume='restart'": options.resume == "restart",
+        "work_dir": options.work_dir is not None,
+        "keep_work": options.keep_work,
+        "segment": options.segment is not None,
+        "workers": (options.workers or 1) > 1,
+        "fps": options.fps is not None,
     }
     if given := [name for name, is_given in pointless.items() if is_given]:
-        raise UsageError(f"{given[0]} is for files: a stream is read once and has no segments")
+        raise UsageError(f"`{given[0]}` is for files: a stream is read once and has no segments")
     if options.format is not None and not is_output_pipe(run.output):
-        raise UsageError(f"--format {options.format} is for pipes: OUTPUT's suffix says it")
+        raise UsageError(f"`format={options.format!r}` is for pipes: OUTPUT's suffix says it")
 
 
 def _connected(run: _Stream, models: list[ResolvedModel] | None) -> None:
@@ -279,7 +279,7 @@ def _settings(
     """Decide how to encode, and say beforehand what will be lost.
 
     Raises:
-        StrictError: something will, and `--strict` forbids it.
+        StrictError: something will, and `strict` forbids it.
     """
     info, options, threads = source.info, run.options, session.compute.threads
     if isinstance(target, OutputPipe):
@@ -288,7 +288,7 @@ def _settings(
         settings = resolve(info, options, target, scale=session.scale, threads=threads)
     lost = [loss.text for loss in settings.losses]
     if options.strict and lost:
-        raise StrictError(f"--strict: {'; '.join(lost)}")
+        raise StrictError(f"`strict`: {'; '.join(lost)}")
     models = (model.note for model in session.models if model.note)
     for text in (*info.notes, *session.compute.notes, *settings.notes, *lost, *models):
         run.note("source", text)
@@ -356,7 +356,7 @@ def _refuse_nothing(run: _Stream) -> None:
         return
     if run.stop.requested:
         raise run.stop.error("stopped before the first frame")
-    raise UsageError(f"{run.input}: no frame between --start and --end")
+    raise UsageError(f"{run.input}: no frame between `start` and `end`")
 
 
 def _upscaled(run: _Stream, work: _Work, frames: ReadAhead[Streamed]) -> Iterator[Frame]:
