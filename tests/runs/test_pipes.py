@@ -158,7 +158,7 @@ SHORT = ["--chunk", "2", "--overlap", "0"]
 
 
 def test_a_killed_writer_ends_the_stream(options):
-    part = (HEADER + 3 * FRAME + FRAME[:100]).hex()
+    part = (HEADER + 12 * FRAME + FRAME[:100]).hex()
     with (
         subprocess.Popen([sys.executable, "-c", SLEEPER, part], stdout=subprocess.PIPE) as writer,
         streaming("-", "-", *options, *SHORT, stdin=writer.stdout, stdout=subprocess.PIPE,
@@ -169,8 +169,8 @@ def test_a_killed_writer_ends_the_stream(options):
         writer.kill()
         rest, said = ours.communicate(timeout=WAIT)
     assert ours.returncode == 3
-    assert b"3 frames before are written" in said
-    assert rest.count(b"FRAME\n") == 3
+    assert b"12 frames before are written" in said
+    assert rest.count(b"FRAME\n") == 12
 
 
 @pytest.mark.parametrize("idle", [True, False])
