@@ -19,6 +19,8 @@ class DemuxerRow:
     """Whether it is a stream without container and timestamps."""
     claims_alpha: bool = False
     """Whether pictures are called transparent that need not be."""
+    hides_torn: bool = False
+    """Whether a last frame that was cut short is left away without a word."""
     text: bool = False
     """Whether it reads text, not video."""
 
@@ -30,6 +32,7 @@ ROWS = (
     DemuxerRow(demuxer="apng", exact_durations=True),
     DemuxerRow(demuxer="webp_anim", exact_durations=True),
     DemuxerRow(demuxer="tty", text=True),
+    DemuxerRow(demuxer="yuv4mpegpipe", hides_torn=True),
     *(
         DemuxerRow(demuxer=name, elementary=True)
         for name in ("h264", "hevc", "vvc", "m4v", "mpegvideo", "obu", "h263")

@@ -28,12 +28,11 @@ from vsrpp_cli.media.decode.deinterlace import deinterlaced
 from vsrpp_cli.media.decode.probe import choose_track, probe_stream
 from vsrpp_cli.media.decode.reader import Converter
 from vsrpp_cli.media.decode.scan import SmallLuma
+from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import open_input
 from vsrpp_cli.media.pipes import InputPipe
 from vsrpp_cli.media.types import Frame, Loss, SourceInfo
 from vsrpp_cli.options import RawVideo, UpscaleOptions
-
-Y4M = "yuv4mpegpipe"
 
 
 class Streamed(NamedTuple):
@@ -155,7 +154,7 @@ def _opened(pipe: InputPipe, name: str, raw: RawVideo | None) -> InputContainer:
             f"{name}: is no video that can be read as it comes: give a file, Y4M, Matroska, "
             "MPEG-TS or NUT, or `raw` for frames without a header"
         ) from error
-    if container.format.name == "tty":
+    if demuxer_row(container.format.name).text:
         container.close()
         raise InputError(f"{name}: is text, not a video")
     return container
@@ -214,7 +213,7 @@ class StreamDecoder(TrackDecoder):
 
         FFmpeg marks one that was cut short; of Y4M it silently leaves it away.
         """
-        if self.container.format.name != Y4M:
+        if not demuxer_row(self.container.format.name).hides_torn:
             return self.cut_short
         last = self._last
         whole = last.pos + last.size if last is not None and last.pos is not None else 0
