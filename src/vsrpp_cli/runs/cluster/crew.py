@@ -18,8 +18,9 @@ from vsrpp_cli.runs.cluster.dispatch import Dispatch, last_line
 from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.cluster.staff import Staff
 
-HARD_AT_WORK = 2
-"""Runs for which this process itself works at the same time: reads, joins, verifies."""
+HARD_AT_WORK = 1
+"""Runs for which this process itself works at the same time: reads, joins, verifies. Two were seen
+to wait for each other for good, one closing a video while the other decoded one."""
 
 
 class Crew:
