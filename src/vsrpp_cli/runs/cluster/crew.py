@@ -19,8 +19,11 @@ from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.cluster.staff import Staff
 
 HARD_AT_WORK = 1
-"""Runs for which this process itself works at the same time: reads, joins, verifies. Two were seen
-to wait for each other for good, one closing a video while the other decoded one."""
+"""Runs for which this process itself works at the same time: reads, joins, verifies.
+
+Not more: probing a video turns FFmpeg's log on for the whole process, and PyAV's handler of it
+needs Python's lock, which PyAV holds while it closes a decoder and waits for its threads. A thread
+of that decoder that has something to say then waits for good."""
 
 
 class Crew:
