@@ -274,12 +274,12 @@ MEASURED = Costs(
     frame_bytes=46_000,
 )
 """Processor seconds on the machine of `docs/benchmarks.md`. Starts, segments and joins are what
-`fleet_costs.py` printed; a joined frame's were taken apart from that, at 2560x1440. The driver's is
+`fleet_costs.py` printed; a joined frame's were timed by hand, at 2560x1440. The driver's is
 a line of the journal, made durable. A frame's is what `vsrpp plan` foretells of `reds4` on a GPU
 for 640x360, rounded, which nobody has measured; its bytes are what room is made for."""
 
 COPIED = 0.0085
-"""Seconds of a frame that is joined and not decoded, taken in the same way."""
+"""Seconds of a frame that is joined and not decoded, timed by hand, too."""
 
 
 def collection(count: int, seed: int = 1) -> list[int]:
