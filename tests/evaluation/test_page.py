@@ -101,6 +101,14 @@ def test_a_page_of_a_frame_and_a_part(tmp_path, found):
     assert data["frames"][data["first"]]["number"] == 6
 
 
+def test_the_command_takes_the_number_of_frames(tmp_path, found):
+    page = tmp_path / "p.html"
+    words = [*found.inputs.paths, "--html", page, "--html-frames", 3]
+    done = CliRunner().invoke(vsrpp, ["compare", *map(str, words)])
+    assert done.exit_code == 0, done.output
+    assert len(data_of(page)["frames"]) == 3
+
+
 def test_quality_and_frames_give_way_to_the_size_asked_for(tmp_path):
     random = np.random.default_rng(0)
     for name in ("a", "b"):

@@ -636,6 +636,14 @@ def test_training_says_events_only(folder):
     assert events[-1]["output"] == str(folder / "told" / "weights.safetensors")
 
 
+def test_the_command_ends_a_run_of_open_length(folder):
+    (folder / "tiny.toml").write_text(recipe_text(steps=1000, save_every=2))
+    command = train_command(folder, "-o", str(folder / "ended"), "--finish", "3")
+    subprocess.run(command, env=ONE_THREAD, capture_output=True, check=True)
+    assert len(losses_of(folder / "ended")) == 3
+    assert (folder / "ended" / "weights.safetensors").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_resumes_with_the_same_losses(folder):
