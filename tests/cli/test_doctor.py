@@ -34,6 +34,15 @@ def test_a_machine_without_gpu_says_why(facts):
     assert ("cuda:0" in facts["devices"] or "mps" in facts["devices"]) != bool(facts["no_gpu"])
 
 
+def test_people_read_what_is_wrong_with_an_encoder_once(facts):
+    for name, encoder in facts["encoders"].items():
+        if not encoder["works"]:
+            text = doctor._encoder_text(name, **encoder)
+            assert "this machine" in text
+            assert "doctor" not in text
+            assert name not in text
+
+
 def test_people_see_the_same(facts, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "examine", lambda: {k: facts[k] for k in facts if k != "schema"})
     assert execute(["doctor"]) == 0

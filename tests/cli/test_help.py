@@ -42,6 +42,36 @@ def test_every_option_that_is_shown_has_a_text(command):
             assert parameter.help, parameter.opts
 
 
+@pytest.mark.parametrize("path", LEAVES, ids=IDS)
+def test_help_is_in_the_words_of_its_reader(path, monkeypatch, capsys):
+    """No marks that only click understands, and no names of its types."""
+    text = help_of(*path, columns=80, monkeypatch=monkeypatch, capsys=capsys)
+    assert "\\" not in text
+    assert not re.search(r"\b(TEXT|RANGE|INTEGER|FLOAT)\b", text)
+
+
+@pytest.mark.parametrize("path", [[], ["models"]], ids=["vsrpp", "models"])
+def test_what_a_command_does_stands_whole_in_the_list_of_commands(path, monkeypatch, capsys):
+    text = help_of(*path, columns=80, monkeypatch=monkeypatch, capsys=capsys)
+    lines = text.partition("Commands:\n")[2].splitlines()
+    assert len(lines) > 4
+    assert all(re.fullmatch(r"  [a-z]+ +[A-Z].*[\w)]\.", line) for line in lines)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=IDS)
+def test_texts_of_options_stand_below_each_other(path, monkeypatch, capsys):
+    text = help_of(*path, columns=HELP_WIDTH, monkeypatch=monkeypatch, capsys=capsys)
+    lines = text.partition("Examples:")[0].splitlines()
+    columns = {found.end() for line in lines if (found := re.match(r"  -\S.*?  +(?=\S)", line))}
+    assert len(columns) == 1
+
+
+@pytest.mark.parametrize("command", LEAVES.values(), ids=IDS)
+def test_whoever_shows_progress_can_be_quiet(command):
+    names = {name for parameter in command.params for name in parameter.opts}
+    assert ("--progress" in names) <= ({"-q", "--quiet"} <= names)
+
+
 def test_upscale_shows_its_headings_in_order_and_ends_with_examples(monkeypatch, capsys):
     text = help_of("upscale", columns=100, monkeypatch=monkeypatch, capsys=capsys)
     headings = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)

@@ -160,6 +160,16 @@ def test_a_worker_says_what_was_done_already_and_shows_no_rate(whole, tmp_path, 
     assert events[-1]["segments"] == [0, 1]
 
 
+def test_a_quiet_worker_and_a_quiet_join_say_only_what_fails(moved, capsys):
+    folder = moved / "out" / "o.mp4.vsrpp"
+    assert vsrpp("join", folder, "-q") == 2
+    assert capsys.readouterr().err.startswith("vsrpp: segments are missing: 0, 1")
+    assert vsrpp("worker", folder, 0, 1, "--quiet") == 0
+    assert vsrpp("join", folder, "-q") == 0
+    assert capsys.readouterr() == ("", "")
+    assert (moved / "out" / "o.mp4").is_file()
+
+
 def test_join_says_events_only_and_ends_with_the_outputs_name(moved, capsys):
     folder = moved / "out" / "o.mp4.vsrpp"
     assert vsrpp("join", folder, "--progress", "json") == 2

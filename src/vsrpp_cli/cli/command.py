@@ -12,6 +12,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 HELP_WIDTH = 120
 """Help texts are as wide as the terminal, up to this many columns."""
 
+_NUMBERS = (type(click.INT), type(click.FLOAT))
+
 _COLUMN = 30
 """The widest that names of options make their column; click's own limit."""
 
@@ -31,11 +33,13 @@ class Heading(StrEnum):
 
 
 class Option(click.Option):
-    """An option that is listed under a heading."""
+    """An option that is listed under a heading; a number is called N unless it has a name."""
 
     def __init__(self, *args: Any, heading: Heading = Heading.OPTIONS, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.heading = heading
+        if self.metavar is None and isinstance(self.type, _NUMBERS):
+            self.metavar = "N"
 
 
 def option(*names: str, heading: Heading = Heading.OPTIONS, **facts: Any) -> Callable[[F], F]:
@@ -78,7 +82,7 @@ class Command(click.Command):
             for heading, options in self.sections(ctx).items()
         }
         names = [len(name) for rows in records.values() for name, _ in rows]
-        width = max(length for length in names if length <= _COLUMN)
+        width = min(max(names), _COLUMN)
         for heading, rows in records.items():
             with formatter.section(heading):
                 formatter.write_dl([(f"{name:<{width}}", text) for name, text in rows])

@@ -29,7 +29,7 @@ COMMANDS = {
     "batch": "Upscale every video and folder of frames below a folder.",
     "models": "List, inspect, download and verify models.",
     "evaluate": "Measure models on a dataset as the paper does.",
-    "degrade": "Make low-resolution input from ground truth (BI or BD).",
+    "degrade": "Make low-resolution input from ground truth (BI, BD or web).",
     "compare": "Compare two videos: PSNR, SSIM, a picture side by side.",
     "train": "Train or fine-tune a model from ordinary videos.",
     "doctor": "Show versions, devices, encoders and caches.",

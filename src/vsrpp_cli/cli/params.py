@@ -129,7 +129,8 @@ ensemble_option = model(
     "--ensemble", is_flag=True,
     help="Average eight flipped and turned passes: slightly better, eight times slower.",
 )  # fmt: skip
-device_option = computing("--device", default="auto", show_default=True, shell_complete=DEVICES,
+device_option = computing("--device", metavar="DEVICE", default="auto", show_default=True,
+                          shell_complete=DEVICES,
                           help="auto, cpu, cuda, cuda:N or mps.")  # fmt: skip
 threads_option = computing("--threads", type=COUNT,
                            help="CPU threads of the network.  [default: all cores]")  # fmt: skip
@@ -161,11 +162,13 @@ workers_option = computing(
 )  # fmt: skip
 
 compute_options = _stack([
-    model("-m", "--model", default="auto", show_default=True, shell_complete=suggestions.models,
+    model("-m", "--model", metavar="MODEL", default="auto", show_default=True,
+          shell_complete=suggestions.models,
           help="Name (see vsrpp models list), file, hf:OWNER/REPO/FILE, or a chain: A,B."),
     ensemble_option,
     offline_option,
-    computing("--device", default="auto", show_default=True, shell_complete=DEVICES,
+    computing("--device", metavar="DEVICE", default="auto", show_default=True,
+              shell_complete=DEVICES,
               help="auto, cpu, cuda, cuda:N or mps; several GPUs with commas."),
     precision_option,
     computing("--fp16", "precision", flag_value="fp16", help="Same as --precision fp16."),
@@ -227,9 +230,10 @@ output_options = _stack([
     output("--codec", metavar="ENCODER", shell_complete=suggestions.encoders,
            help="libx264, libx265, libsvtav1, ...  [default: from OUTPUT's suffix]"),
     output("--crf", type=float, help="Constant quality; lower is better.  [default: 16]"),
-    output("--preset", shell_complete=suggestions.presets,
+    output("--preset", metavar="NAME", shell_complete=suggestions.presets,
            help="Speed of the encoder.  [default: medium]"),
-    output("--pix-fmt", help="E.g. yuv420p, yuv420p10le.  [default: from the input]"),
+    output("--pix-fmt", metavar="NAME",
+           help="E.g. yuv420p, yuv420p10le.  [default: from the input]"),
     output("--encoder-option", "encoder_options", type=KEY_VALUE, multiple=True,
            metavar="KEY=VALUE", help="Pass an option to the encoder; may be repeated."),
     without("audio", "Leave out sound.", Heading.OUTPUT),

@@ -40,6 +40,7 @@ def _size(option: str, text: str) -> "Size":
     "-m",
     "--model",
     "models",
+    metavar="MODEL",
     multiple=True,
     default=MODELS,
     show_default=True,
@@ -51,9 +52,11 @@ def _size(option: str, text: str) -> "Size":
     "sizes",
     multiple=True,
     type=Parsed("WxH", _size),
+    metavar="WxH",
     help="Size of the input; may be repeated.  [default: 320x180 and 640x360, twice that on a GPU]",
 )
-@option("--seconds", type=float, default=120, show_default=True, help="Time for everything.")
+@option("--seconds", type=float, metavar="SECONDS", default=120, show_default=True,
+        help="Time for everything.")  # fmt: skip
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @params.device_option
 @params.precision_option

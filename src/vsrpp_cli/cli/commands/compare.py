@@ -37,7 +37,9 @@ vsrpp compare original.mkv film_x4.mp4 other_x4.mp4 --picture detail.png
 )
 @option("--border", type=click.IntRange(0), default=0, help="Ignore this many pixels on each side.")
 @option(
-    "--start", type=SECONDS, help="Time in REFERENCE at which the others begin; they are whole."
+    "--start",
+    type=SECONDS,
+    help="Time in REFERENCE at which OTHER begins, where `upscale --start` made it.",
 )
 @option("--frames", type=click.IntRange(1), help="Compare at most N frames.")
 @option(
@@ -49,28 +51,35 @@ vsrpp compare original.mkv film_x4.mp4 other_x4.mp4 --picture detail.png
 @option(
     "--frame",
     type=click.IntRange(0),
-    help="Frame to show, counted from 0 among those compared. [default: where they differ most]",
+    help="Frame to show, counted from 0 among those compared.  [default: where they differ most]",
 )
 @option(
     "--crop",
     metavar="WxH+X+Y|full",
-    help="Part to show, in pixels of REFERENCE. [default: where the frame differs most]",
+    help="Part to show, in pixels of REFERENCE.  [default: where the frame differs most]",
 )
 @option("--html", type=FILE, help="Write a page that shows both in any browser, one file.")
 @option("--html-frames", type=click.IntRange(1), help="Frames on the page.  [default: 12]")
 @option(
     "--html-size",
     type=click.FloatRange(0, min_open=True),
-    help="Size of the page in MB, at most.  [default: 10]",
+    metavar="MB",
+    help="Size of the page, at most.  [default: 10]",
 )
 @option(
     "--report",
     type=FILE,
     help="What `upscale --report` wrote of the run, to stand on the page.",
 )
-@option("--label", "labels", multiple=True, help="Name to show for an input; repeatable.")
+@option(
+    "--label",
+    "labels",
+    metavar="NAME",
+    multiple=True,
+    help="Show an input as NAME; may be repeated.",
+)
 @option("--json", "as_json", is_flag=True, help="Every frame's figures as JSON.")
-@option("-q", "--quiet", is_flag=True, help="No progress.")
+@option("-q", "--quiet", is_flag=True, help="Do not show progress.")
 def command(
     *,
     reference: Path,

@@ -61,7 +61,7 @@ def _texts(facts: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
             ),
             *(("no GPU", reason) for reason in facts["no_gpu"]),
         ],
-        "encoders": [(name, _encoder_text(**e)) for name, e in facts["encoders"].items()],
+        "encoders": [(name, _encoder_text(name, **e)) for name, e in facts["encoders"].items()],
         "places": [
             (name, f"{p['path']}, {p['free'] / 1e9:.1f} GB free")
             for name, p in facts["places"].items()
@@ -137,8 +137,11 @@ def _encoders() -> dict[str, dict[str, Any]]:
     }
 
 
-def _encoder_text(*, coding: str, containers: list[str], error: str, **_: Any) -> str:
-    return error or f"{coding} into {', '.join(containers)}"
+def _encoder_text(name: str, *, coding: str, containers: list[str], error: str, **_: Any) -> str:
+    """Return what an encoder writes, or what is wrong with it without what to do about it."""
+    if error:
+        return error.partition(";")[0].removeprefix(f"{name} ")
+    return f"{coding} into {', '.join(containers)}"
 
 
 def _places() -> dict[str, dict[str, Any]]:

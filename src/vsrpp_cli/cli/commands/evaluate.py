@@ -29,10 +29,11 @@ vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
 
 @click.command("evaluate", cls=Command, examples=EXAMPLES)
 @click.argument("dataset", type=click.Path(path_type=Path))
-@option(
+@params.model(
     "-m",
     "--model",
     "models",
+    metavar="MODEL",
     multiple=True,
     shell_complete=suggestions.models,
     default=("compact",),
@@ -71,10 +72,14 @@ vsrpp evaluate films/ -m reds4 -m my-model.pth --csv figures.csv
     show_default=True,
     help="Compute whole sequences as the paper does, or chunks as upscale does.",
 )
-@option("--sequence", "only", multiple=True, help="Measure only this sequence; may be repeated.")
 @option(
-    "--frames", type=click.IntRange(1), help="Measure at most this many frames of each sequence."
+    "--sequence",
+    "only",
+    metavar="NAME",
+    multiple=True,
+    help="Measure only this sequence; may be repeated.",
 )
+@option("--frames", type=click.IntRange(1), help="Measure at most N frames of each sequence.")
 @option(
     "--no-temporal",
     "temporal",

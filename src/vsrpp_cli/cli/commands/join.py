@@ -33,7 +33,8 @@ vsrpp join film_x4.mp4.vsrpp --cluster auto
 @params.cluster_options
 @params.keep_work_option
 @progress_option
-def command(*, plan: str, wait: bool, progress: str, **values: Any) -> None:
+@params.quiet_option
+def command(*, plan: str, wait: bool, progress: str, quiet: bool, **values: Any) -> None:
     """Join the segments of PLAN, a work folder, verify the result and give it its name.
 
     With --cluster, segments that are missing are computed first.
@@ -42,9 +43,9 @@ def command(*, plan: str, wait: bool, progress: str, **values: Any) -> None:
 
     maps, token = values.pop("maps"), StopToken()
     options = params.make_options(values)
-    with make_display(progress) as display:
+    with make_display("none" if quiet else progress) as display:
         if wait:
             wait_for_workers(plan, partial(display.tell, "resume"))
         with stoppable(token, partial(display.tell, "stop")):
             report = finish(plan, options, maps=maps, on_progress=display, stop=token)
-    tell_result(progress, report.summary(display.told), report)
+    tell_result(progress, () if quiet else report.summary(display.told), report)

@@ -36,7 +36,10 @@ def command() -> None:
 @command.command("list", cls=Command)
 @option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_models(*, as_json: bool) -> None:
-    """Show every model: output size, size of the file, whether it is here, what it is for."""
+    """List all models.
+
+    Shown are output size, size of the file, whether it is here, and what it was trained for.
+    """
     if as_json:
         click.echo(json.dumps([_record(row) for row in MODELS.values()], indent=2))
         return
@@ -52,7 +55,10 @@ def list_models(*, as_json: bool) -> None:
 @click.argument("name", required=False)
 @option("--json", "as_json", is_flag=True, help="One JSON object.")
 def info(*, name: str | None, as_json: bool) -> None:
-    """Say all about model NAME; without NAME, which model suits which material."""
+    """Describe a model.
+
+    Without NAME: which model suits which material.
+    """
     if name is None:
         for line in WORDS.splitlines():
             echo(line)
@@ -74,7 +80,10 @@ def info(*, name: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @option("--offline", is_flag=True, help="Only check the models that are here.")
 def download(*, names: tuple[str, ...], offline: bool) -> None:
-    """Fetch models NAMES (or `all`, or hf:OWNER/REPO/FILE) into the cache and check them."""
+    """Download models into the cache and check them.
+
+    Each of NAMES is a name of `vsrpp models list`, hf:OWNER/REPO/FILE, or `all`.
+    """
     from vsrpp_cli.cli.download_bar import DownloadBar
 
     failures: list[ModelError] = []
@@ -92,7 +101,10 @@ def download(*, names: tuple[str, ...], offline: bool) -> None:
 @command.command("verify", cls=Command)
 @click.argument("names", nargs=-1)
 def verify_models(*, names: tuple[str, ...]) -> None:
-    """Check the SHA-256 of models NAMES; without NAMES, of all that are here."""
+    """Check the SHA-256 of models.
+
+    Without NAMES: of all that are here.
+    """
     chosen = [lookup(name) for name in names if name != ALL]
     if not chosen:
         chosen = [row for row in MODELS.values() if is_cached(row)]
@@ -108,7 +120,10 @@ def verify_models(*, names: tuple[str, ...]) -> None:
 @command.command("path", cls=Command)
 @click.argument("name", required=False)
 def path(*, name: str | None) -> None:
-    """Print where the file of model NAME lies or belongs; without NAME, the folder of models."""
+    """Print where the file of a model lies or belongs.
+
+    Without NAME: the folder of models.
+    """
     if name is None:
         echo(models_folder())
         return

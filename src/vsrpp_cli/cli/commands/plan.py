@@ -39,7 +39,7 @@ CLAIM = params.Parsed("name=folder", parse_claim)
 @params.output_options
 @params.run_options
 @params.config_option
-@option("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
+@params.messages("--json", "as_json", is_flag=True, help="Print the whole plan as JSON.")
 @option(
     "--write",
     is_flag=True,
@@ -61,6 +61,7 @@ CLAIM = params.Parsed("name=folder", parse_claim)
 )
 @option(
     "--image",
+    metavar="NAME",
     heading=Heading.MACHINES,
     help="Container image of Kubernetes' pods.  [default: vsrpp:cpu or vsrpp:cuda]",
 )

@@ -61,6 +61,7 @@ torchrun --nproc-per-node 4 -m vsrpp_cli train reds --data REDS/ -o big
     "--row-every",
     type=click.IntRange(1),
     default=50,
+    metavar="STEPS",
     show_default=True,
     help="Steps averaged in a row of the record.",
 )
@@ -71,9 +72,8 @@ torchrun --nproc-per-node 4 -m vsrpp_cli train reds --data REDS/ -o big
 def command(recipe: str, threads: int | None, device: str, progress: str, quiet: bool,
             offline: bool, start: str | None, output: Path | None,
             **options: object) -> None:  # fmt: skip
-    r"""Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
+    """Train a model by RECIPE: a TOML file, or the name of a shipped recipe.
 
-    \b
     Shipped: compact and compact-web (the models inside, the latter for compressed video), reds,
     vimeo90k-bi, vimeo90k-bd (the paper's schedules), finetune (any published model on your own
     footage), real (blur, noise and compression).

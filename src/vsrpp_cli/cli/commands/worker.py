@@ -32,6 +32,7 @@ vsrpp worker film_x4.mp4.vsrpp 3 --of 40
 )
 @option(
     "--device",
+    metavar="DEVICE",
     default="auto",
     show_default=True,
     heading=Heading.COMPUTING,
@@ -48,6 +49,7 @@ vsrpp worker film_x4.mp4.vsrpp 3 --of 40
 )
 @params.path_map_option
 @progress_option
+@params.quiet_option
 def command(
     *,
     plan: str,
@@ -57,6 +59,7 @@ def command(
     grace: float,
     maps: tuple[PathMap, ...],
     progress: str,
+    quiet: bool,
 ) -> None:
     """Compute and commit segments K... of PLAN, a work folder made by `vsrpp plan --write`.
 
@@ -69,7 +72,7 @@ def command(
     stop = StopToken()
     mine = share(plan, segments or (task_number(os.environ),), tasks, maps=maps)
     with (
-        make_display(progress) as display,
+        make_display("none" if quiet else progress) as display,
         stoppable(stop, partial(display.tell, "stop"), grace),
     ):
         for step in compute(mine, partial(display.tell, "resume"), device=device, stop=stop):
