@@ -155,8 +155,8 @@ def test_a_worker_says_what_was_done_already_and_shows_no_rate(whole, tmp_path, 
     events = events_of(capsys.readouterr().err)
     assert_events(events, "result")
     assert (events[1]["kind"], events[1]["text"]) == ("resume", "segment 1 was done already")
-    steps = [(e["total"], e["segment"]) for e in events if e["event"] == "progress"]
-    assert steps == [(3, 0), (3, None)]
+    steps = [(e["done"], e["total"], e["segment"]) for e in events if e["event"] == "progress"]
+    assert (steps[0], steps[-1]) == ((0, 3, 0), (3, 3, 0))
     assert events[-1]["segments"] == [0, 1]
 
 

@@ -28,14 +28,10 @@ def test_an_array_with_a_requeued_task_and_its_join_give_the_frames_of_a_run(tmp
     with slurm.cluster(tmp_path / "slurm") as cluster:
         cluster.env |= {"VSRPP_OFFLINE": ENVIRONMENT["VSRPP_OFFLINE"], "OMP_NUM_THREADS": "1"}
         array, join = submitted(cluster, job)
-        cluster.wait(f"{array}_0", "RUNNING")
-        cluster.run("scontrol", "requeue", f"{array}_0")
-        cluster.wait(f"{array}_0", "PENDING")
-        assert (tmp_path / "o 5%a.mp4.vsrpp" / "slurm-0.log").exists()
-        # Slurm would let it wait for two minutes.
-        cluster.run("scontrol", "update", f"JobId={array}_0", "StartTime=now")
-        assert cluster.wait(f"{array}_0", "COMPLETED", "FAILED")["Restarts"] == "1"
-        assert cluster.wait(join, "COMPLETED", "FAILED", "CANCELLED")["JobState"] == "COMPLETED"
+        cluster.requeue(f"{array}_0", tmp_path / "o 5%a.mp4.vsrpp" / "slurm-0.log")
+        assert cluster.ended(f"{array}_0") == "COMPLETED"
+        assert cluster.job(f"{array}_0")["Restarts"] == "1"
+        assert cluster.ended(join) == "COMPLETED"
     assert frame_hashes(output) == frame_hashes(tmp_path / "all.mp4")
     assert not (tmp_path / "o 5%a.mp4.vsrpp").exists()
     assert f"{output}" in (tmp_path / f"vsrpp-o-5-a-join-{join}.log").read_text()
@@ -51,6 +47,6 @@ def test_a_join_does_not_start_when_a_task_failed(tmp_path):
     (tmp_path / "slurm").mkdir()
     with slurm.cluster(tmp_path / "slurm") as cluster:
         array, join = submitted(cluster, job)
-        assert cluster.wait(join, "COMPLETED", "CANCELLED")["JobState"] == "CANCELLED"
+        assert cluster.ended(join) == "CANCELLED"
         assert cluster.job(f"{array}_0")["ExitCode"] == "3:0"
     assert not (tmp_path / "o.mp4").exists()

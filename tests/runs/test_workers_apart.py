@@ -17,6 +17,7 @@ from support.commands import ENVIRONMENT, VSRPP, frame_hashes
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import WorkerError, WorkFolderBusyError
 from vsrpp_cli.runs import distributed
+from vsrpp_cli.runs.stop import StopToken
 from vsrpp_cli.runs.work import locks, segment
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
@@ -133,6 +134,22 @@ def test_a_join_waits_for_workers_that_are_not_at_their_end(planned, folder):
     assert frame_hashes(folder.with_name("o.mp4")) == planned[2]
 
 
+def test_a_worker_s_progress_moves_by_frames_also_those_that_another_has_done(folder, monkeypatch):
+    steps, worker = [], distributed.worker
+
+    def overtaken(plan, place, index, engine, *args, **kwargs):
+        if index == 3:
+            worker(plan, place, index, engine, alone=False)
+        return worker(plan, place, index, engine, *args, **kwargs)
+
+    monkeypatch.setattr(distributed, "worker", overtaken)
+    mine, stop = distributed.share(str(folder), [1, 3]), StopToken()
+    distributed.compute(mine, print, device="auto", on_progress=steps.append, stop=stop)
+    assert [(step.done, step.segment) for step in steps[:4]] == [(0, 1), (1, 1), (2, 1), (3, 1)]
+    assert [(step.done, step.segment) for step in steps[4:]] == [(6, None)]
+    assert {(step.phase, step.total) for step in steps} == {("compute", 6)}
+
+
 @pytest.mark.parametrize("name", ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"])
 def test_schedulers_say_which_segment(folder, monkeypatch, name):
     monkeypatch.setenv(name, "2")
@@ -203,7 +220,7 @@ def test_a_worker_that_is_terminated_finishes_its_segment(folder, monkeypatch, c
     monkeypatch.setattr(segment, "_encode", terminated_amid)
     assert vsrpp("worker", folder, 1, 3, "--grace", 600) == 143
     told = capsys.readouterr().err
-    assert "stops now, or in 600 s" in told
+    assert "stops now; in 600 s it stops in any case" in told
     assert "stopped with 1 of 2 segments done" in told
     assert done(folder) == [1]
     # The last one is done, and so is the work.

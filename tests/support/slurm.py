@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
 
 
@@ -45,6 +46,9 @@ def _configuration(place, cpus):
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "MpiDefault=none",
+        # On a busy machine the daemons answer late, which must not look like a lost node or job.
+        "MessageTimeout=90",
+        "BatchStartTimeout=120",
         "ReturnToService=2",
         "SchedulerParameters=sched_interval=1,bf_interval=1",
         "SelectType=select/cons_tres",
@@ -87,13 +91,39 @@ class Cluster:
         words = self.run("scontrol", "show", "job", number, "--oneliner").split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def wait(self, number, *states, timeout=240):
+    def wait(self, number, *states):
         """Wait until a job is in one of the states, and return what is known of it then."""
-        until = time.monotonic() + timeout
-        while (known := self.job(number))["JobState"] not in states:
-            assert time.monotonic() < until, known
-            time.sleep(0.3)  # Slurm tells nobody; it has to be asked
-        return known
+        return until(lambda: self.job(number), lambda known: known["JobState"] in states)
+
+    def ended(self, number):
+        """Wait until a job has ended, and return how."""
+        return self.wait(number, *ENDED)["JobState"]
+
+    def requeue(self, number, log):
+        """Let a task be queued again amid its work, and start again soon.
+
+        Slurm lets it wait for two minutes, because a node refuses to start a job by a credential of
+        the second in which it was told to end the job, or from before. So the end has to be over,
+        and a few seconds ago; and there has to be something to end, or it is over before the node
+        was told.
+
+        Args:
+            number: of the task.
+            log: its output, which is there when the node has started it.
+        """
+        until(log.exists, bool)
+        self.run("scontrol", "requeue", number)
+        self.wait(number, "PENDING")
+        self.run("scontrol", "update", f"JobId={number}", "StartTime=now+5")
+
+
+def until(look, right, timeout=240):
+    """Look until what is seen is right, and return it."""
+    end = time.monotonic() + timeout
+    while not right(seen := look()):
+        assert time.monotonic() < end, seen
+        time.sleep(0.3)  # Slurm tells nobody; it has to be asked
+    return seen
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def stoppable(
             # Even a grace of 0 is a moment: a timer of 0 would be none.
             signal.setitimer(signal.ITIMER_REAL, max(grace or 0.0, 1e-3))
         text = token.outlook()
-        say(f"{text}, or in {grace:g} s" if limited else text)
+        say(f"{text}; in {grace:g} s it stops in any case" if limited else text)
 
     previous = {number: signal.signal(number, handle) for number in (*STOPPING, *ALARM)}
     try:

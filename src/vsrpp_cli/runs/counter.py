@@ -39,8 +39,10 @@ class Counter:
             self._say()
 
     def finished(self, segment: int) -> None:
-        """Record that a segment is committed."""
+        """Record that a segment is committed, whoever has computed it."""
         self._safe += self._missing.pop(segment)
+        if self._done < self._safe:
+            self(self._safe - self._done)
 
     def outlook(self) -> str:
         """Say how long it takes until the work under way is safe, and what stopping now costs."""

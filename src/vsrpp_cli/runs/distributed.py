@@ -1,18 +1,19 @@
 """Carrying out a written plan piece by piece, as `vsrpp worker` and `vsrpp join` do."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp_cli.errors import ResumeRefusedError, UsageError, WorkFolderBusyError
 from vsrpp_cli.inference.machine.device import available_devices, resolve_device
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.runs.counter import Counter
 from vsrpp_cli.runs.path_map import PathMap
 from vsrpp_cli.runs.plans.plan import Plan, software_changes
 from vsrpp_cli.runs.plans.planner import software
 from vsrpp_cli.runs.plans.relocation import check_models, check_source, relocated
-from vsrpp_cli.runs.progress import OnProgress, Progress, ignore
+from vsrpp_cli.runs.progress import OnProgress, ignore
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.run import join, naming_bytes
 from vsrpp_cli.runs.scheduler import shared_out
@@ -75,14 +76,20 @@ def share(
 
 
 def compute(
-    mine: Share, say: Callable[[str], None], *, device: str, stop: StopToken
-) -> Iterator[Progress]:
-    """Compute and commit segments, yielding frames done and to be done by this call.
+    mine: Share,
+    say: Callable[[str], None],
+    *,
+    device: str,
+    on_progress: OnProgress = ignore,
+    stop: StopToken,
+) -> None:
+    """Compute and commit segments.
 
     Args:
         mine: what is to be done.
         say: takes a line of text; told of segments that are done already.
         device: where the networks run; `auto` for what the plan says.
+        on_progress: called with `Progress` records, whose frames are those of this call.
         stop: looked at before each segment.
 
     Raises:
@@ -101,7 +108,7 @@ def compute(
     check_source(plan)
     check_models(plan)
     with folder.locked(shared=True), naming_bytes(plan, folder, Path(plan.output.path)):
-        yield from _computed(mine, _missing(mine, say), place, stop)
+        _compute(mine, _missing(mine, say), place, on_progress, stop)
 
 
 def _place(plan: Plan, device: str) -> str:
@@ -133,23 +140,24 @@ def _missing(mine: Share, say: Callable[[str], None]) -> list[int]:
     return missing
 
 
-def _computed(mine: Share, missing: list[int], device: str, stop: StopToken) -> Iterator[Progress]:
+def _compute(
+    mine: Share, missing: list[int], device: str, on_progress: OnProgress, stop: StopToken
+) -> None:
     if not missing:
         return
     plan = mine.plan
-    total = sum(plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing)
-    done = 0
-    yield Progress(phase="compute", done=done, total=total, segment=missing[0])
-    engine = load_engine(plan, device)
-    for count, index in enumerate(missing):
-        if stop.requested:
-            raise stop.error(
-                f"stopped with {count} of {len(missing)} segments done: "
-                "give the same command again to go on"
-            )
-        done += worker(plan, mine.folder, index, engine, alone=False).frames
-        following = missing[count + 1] if count + 1 < len(missing) else None
-        yield Progress(phase="compute", done=done, total=total, segment=following)
+    frames = {k: plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing}
+    count = Counter(on_progress, sum(frames.values()), frames)
+    with stop.foreseeing(count.outlook):
+        engine = load_engine(plan, device)
+        for number, index in enumerate(missing):
+            if stop.requested:
+                raise stop.error(
+                    f"stopped with {number} of {len(missing)} segments done: "
+                    "give the same command again to go on"
+                )
+            worker(plan, mine.folder, index, engine, count, alone=False)
+            count.finished(index)
 
 
 def wait_for_workers(path: str, say: Callable[[str], None]) -> None:

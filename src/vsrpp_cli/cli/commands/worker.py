@@ -75,7 +75,7 @@ def command(
         make_display("none" if quiet else progress) as display,
         stoppable(stop, partial(display.tell, "stop"), grace),
     ):
-        for step in compute(mine, partial(display.tell, "resume"), device=device, stop=stop):
-            display(step)
+        say = partial(display.tell, "resume")
+        compute(mine, say, device=device, on_progress=display, stop=stop)
     if progress == "json":
         write_result(None, None, segments=mine.indices)
