@@ -16,7 +16,7 @@ ROOT = Path(vsrpp_cli.__file__).parent
 
 LAYERS = [
     {"errors", "options", "records", "version"},
-    {"durable"},
+    {"durable", "resample"},
     {"planning", "media", "kernels", "metrics", "degrade"},
     {"network"},
     {"streaming"},
@@ -32,7 +32,7 @@ BESIDES = ({"errors", "options", "records", "version"}, {"cli", "__main__"})
 
 MEDIA_ROOMS = [
     {"types", "suffixes", "coding_table", "container_table", "demuxer_table"},
-    {"opening", "pipes", "resample"},
+    {"opening", "pipes"},
     {"color"},
     {"decode"},
     {"images"},

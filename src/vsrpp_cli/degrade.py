@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vsrpp_cli.errors import InputError, UnknownNameError
+from vsrpp_cli.resample import cubic
 
 SIGMA = 1.6
 SCALE = 4
@@ -163,7 +164,7 @@ def _separable(x: Tensor, matrix: Callable[[int, int], Matrix], factor: int) -> 
 def bicubic_down_matrix(size: int, factor: int) -> Matrix:
     """Return the matrix (size // factor, size) of one axis, symmetric at the borders."""
     taps = np.arange(-2.0 * factor, 3 * factor, dtype=np.float64) - (factor - 1) / 2
-    weights = _cubic(taps / factor) / factor
+    weights = cubic(taps / factor) / factor
     return _banded(size // factor, size, factor, -2 * factor, weights, _symmetric)
 
 
@@ -175,7 +176,7 @@ def bicubic_up_matrix(size: int, factor: int) -> Matrix:
         centre = (row + 0.5) / factor - 0.5
         columns = np.arange(4) + int(np.floor(centre)) - 1
         np.add.at(
-            matrix[row], _symmetric(columns, size), _cubic(columns.astype(np.float64) - centre)
+            matrix[row], _symmetric(columns, size), cubic(columns.astype(np.float64) - centre)
         )
     return matrix
 
@@ -210,11 +211,3 @@ def _banded(
 def _symmetric(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     wrapped = index % (2 * size)
     return np.minimum(wrapped, 2 * size - 1 - wrapped)
-
-
-def _cubic(distance: Matrix) -> Matrix:
-    """Return Keys' cubic with a = -0.5 at `distance` (Keys 1981, eq. 15)."""
-    d = np.abs(distance)
-    near = 1.5 * d**3 - 2.5 * d**2 + 1
-    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))

@@ -20,9 +20,9 @@ from vsrpp_cli.evaluation.comparison.panes import GAP, over_time, side_by_side
 from vsrpp_cli.evaluation.comparison.pictures import write_picture
 from vsrpp_cli.evaluation.comparison.places import moments
 from vsrpp_cli.media.images.headers import read_header
-from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.metrics import to_8bit
+from vsrpp_cli.resample import resize
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 6
 

@@ -8,9 +8,8 @@ from support.clips import TINY
 from support.tiny import TINY_SAME_SIZE, Failing, failing, moving_frames, tiny_network
 from vsrpp_cli.errors import GuardError, OutOfMemoryError, RunError
 from vsrpp_cli.inference.engine import Engine
-from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.fallback import is_out_of_memory
-from vsrpp_cli.inference.tiling import pad
+from vsrpp_cli.inference.tiling import VIEWS, pad, restore, transform
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ from vsrpp_cli.inference.keeping.frame_store import (
 from vsrpp_cli.inference.keeping.landing import Landing
 from vsrpp_cli.inference.keeping.scratch import ScratchFile
 from vsrpp_cli.inference.tiling import shares
-from vsrpp_cli.media.resample import fit
 from vsrpp_cli.planning.chunks import Chunk, plan_segments
+from vsrpp_cli.resample import fit
 
 
 @pytest.fixture

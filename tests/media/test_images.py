@@ -19,8 +19,8 @@ from vsrpp_cli.media.images.timestamps_file import format_timestamps, read_times
 from vsrpp_cli.media.images.writer import ImageSegmentWriter, turned
 from vsrpp_cli.media.output.frames import FrameFolder
 from vsrpp_cli.media.output.publish import finish_publishing, publish, replaced
-from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.types import ColorSpec, EncodeSettings, Frame, OutputPlan, Scan
+from vsrpp_cli.resample import resize
 
 SIZE = (20, 28)
 RGB = ColorSpec(matrix="gbr", full_range=True)

@@ -16,9 +16,9 @@ from vsrpp_cli.media.decode.probe import probe
 from vsrpp_cli.media.encode.selection import resolve
 from vsrpp_cli.media.encode.writer import SegmentWriter
 from vsrpp_cli.media.output.protocol import output_of
-from vsrpp_cli.media.resample import RowFitter, fit
 from vsrpp_cli.media.types import FinalFrame, Frame, OutputPlan, Scan
 from vsrpp_cli.options import UpscaleOptions
+from vsrpp_cli.resample import RowFitter, fit
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from vsrpp_cli.planning.memory_model import (
     requirement,
     scratch_bytes,
 )
-from vsrpp_cli.planning.tiles import computed_per_pixel, grid
+from vsrpp_cli.planning.tiles import grid
 from vsrpp_cli.records import from_json, to_json
 from vsrpp_cli.streaming.chunk_run import FADE
 
@@ -65,10 +65,12 @@ def _defaults(network):
 
 
 def _tile_cost(work, geometry):
+    """Return how many pixels are computed for each one of the frame."""
     minimum, multiple = requirement(work.networks)
-    size = frame_size(work)
-    tiles = grid(size, geometry.tile, geometry.tile_overlap, multiple, minimum)
-    return computed_per_pixel(*size, tiles)
+    width, height = frame_size(work)
+    tiles = grid((width, height), geometry.tile, geometry.tile_overlap, multiple, minimum)
+    computed = sum((t.x.stop - t.x.start) * (t.y.stop - t.y.start) for t in tiles)
+    return computed / (width * height)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.inference.tiling import weights
-from vsrpp_cli.planning.tiles import check, computed_per_pixel, grid, padded, spans
+from vsrpp_cli.planning.tiles import check, grid, padded, spans
 
 
 def _cases(count=400):
@@ -69,11 +69,6 @@ def test_tiles_come_row_by_row():
     tiles = grid((300, 200), (160, 120), 16)
     assert [(t.y.start, t.x.start) for t in tiles] == sorted((t.y.start, t.x.start) for t in tiles)
     assert len(tiles) == 6
-
-
-def test_the_cost_of_overlap_is_counted():
-    assert computed_per_pixel(200, 100, grid((200, 100), None, 0)) == 1
-    assert computed_per_pixel(200, 100, grid((200, 100), (116, 100), 16)) == pytest.approx(1.16)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from os import PathLike, fspath
+from typing import Self
 
-from vsrpp_cli.api.bar import ProgressBar
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs import run
-from vsrpp_cli.runs.progress import OnProgress, Progress
+from vsrpp_cli.runs.progress import LABELS, OnProgress, PhaseBars, Progress
 from vsrpp_cli.runs.report import Report
 from vsrpp_cli.runs.stop import StopToken
 
@@ -58,3 +58,23 @@ def upscale(
             stop=stop,
             models=None if models is None else list(models),
         )
+
+
+class ProgressBar:
+    """A bar of tqdm for each phase of a run: a widget in a notebook, a line elsewhere."""
+
+    def __init__(self) -> None:
+        from tqdm.auto import tqdm  # noqa: PLC0415  asks which of the two, and warns
+
+        self._bars = PhaseBars(tqdm)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a record, if it is a step of a phase rather than a text."""
+        if progress.phase in LABELS:
+            self._bars(progress)

@@ -12,11 +12,6 @@ OPENMMLAB = "https://download.openmmlab.com/mmediting/restorers/basicvsr_plusplu
 REAL_BASICVSR = "https://download.openmmlab.com/mmediting/restorers/real_basicvsr"
 HOLYWU = "https://github.com/HolyWu/vs-basicvsrpp/releases/download/model"
 
-SPYNET_URL = (
-    "https://download.openmmlab.com/mmediting/restorers/basicvsr/spynet_20210409-c6c1bd09.pth"
-)
-"""The flow network alone, for training from scratch; every model file below holds its own."""
-
 PAPER = "arXiv 2104.13371 (CVPR 2022)"
 FOLLOW_UP = "arXiv 2204.05308"
 REAL_PAPER = "arXiv 2111.12704 (CVPR 2022)"

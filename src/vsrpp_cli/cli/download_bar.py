@@ -1,7 +1,6 @@
 """Showing a download on stderr: a bar on a terminal, a few plain lines otherwise."""
 
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -25,12 +24,7 @@ class DownloadBar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None = None,
-        _error: BaseException | None = None,
-        _trace: TracebackType | None = None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

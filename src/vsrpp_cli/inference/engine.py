@@ -14,7 +14,6 @@ from torch import Tensor
 
 from vsrpp_cli.errors import RunError
 from vsrpp_cli.inference.chain import Chain
-from vsrpp_cli.inference.ensemble import VIEWS, restore, transform
 from vsrpp_cli.inference.events import Event, EventKind
 from vsrpp_cli.inference.fallback import Ladder, is_out_of_memory
 from vsrpp_cli.inference.guard import Guard
@@ -23,7 +22,7 @@ from vsrpp_cli.inference.keeping.frame_store import FinalPicture, FrameStore, as
 from vsrpp_cli.inference.keeping.landing import Landing, Room
 from vsrpp_cli.inference.machine.device import has_fast_bfloat16
 from vsrpp_cli.inference.progress import Meter, OnFrames
-from vsrpp_cli.inference.tiling import shares, weights
+from vsrpp_cli.inference.tiling import VIEWS, restore, shares, transform, weights
 from vsrpp_cli.inference.transfer import Downloads, arrange, send, upload
 from vsrpp_cli.inference.window import Picture, Window
 from vsrpp_cli.kernels import pages

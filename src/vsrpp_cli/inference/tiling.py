@@ -9,6 +9,12 @@ from vsrpp_cli.planning.tiles import Span
 FULL = 32752
 """What 1.0 is in the store: 15 bits, less room for the rounding of a few contributions."""
 
+VIEWS = 8
+"""Of the 8-fold spatial self-ensemble (Timofte et al., CVPR 2016): flips and transposition.
+
+View 0 is the clip as it is; bits 0, 1 and 2 flip left-right, flip up-down and transpose.
+"""
+
 
 def pad(clip: Tensor, width: int, height: int) -> Tensor:
     """Return a (..., 3, H, W) clip or frame padded to the right and below to `height` and `width`.
@@ -54,3 +60,17 @@ def shares(frames: Tensor, weight: Tensor) -> Tensor:
         shape (N, 3, h, w), int16.
     """
     return (frames * weight.unsqueeze(1)).mul_(FULL).round_().to(torch.int16)
+
+
+def transform(clip: Tensor, view: int) -> Tensor:
+    """Return a (..., H, W) clip as view `view` shows it; (..., W, H) for views 4 to 7."""
+    flipped = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]
+    clip = clip.flip(flipped) if flipped else clip
+    return clip.transpose(-1, -2).contiguous() if view & 4 else clip
+
+
+def restore(clip: Tensor, view: int) -> Tensor:
+    """Undo `transform`."""
+    clip = clip.transpose(-1, -2) if view & 4 else clip
+    flipped = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]
+    return clip.flip(flipped) if flipped else clip

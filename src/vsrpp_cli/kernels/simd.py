@@ -29,6 +29,23 @@ LANES = 16
 WIDTH, TILE_ROWS, TILE_COLUMNS, _UNROLLED, BLOCK = vectors()
 """See `processor.Vectors`."""
 
+TANH_ABOVE = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+TANH_BELOW = (
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
+"""Eigen's rational function for the hyperbolic tangent: of squares, the highest power first."""
+
 POINT_A = 2.0 / 3.0
 POINT_B = 4.0 / 3.0
 """Interpolation points of Winograd's F(4, 3) are 0, +-A, +-B and infinity.
@@ -419,18 +436,7 @@ def _tanh(builder: Builder, x: Value) -> Value:
             total = _fma(builder, total, square, constant(coefficient))
         return total
 
-    above = polynomial(
-        -2.76076847742355e-16,
-        2.00018790482477e-13,
-        -8.60467152213735e-11,
-        5.12229709037114e-08,
-        1.48572235717979e-05,
-        6.37261928875436e-04,
-        4.89352455891786e-03,
-    )
-    below = polynomial(
-        1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03
-    )
+    above, below = polynomial(*TANH_ABOVE), polynomial(*TANH_BELOW)
     return builder.fdiv(builder.fmul(x, above), below)
 
 

@@ -109,12 +109,6 @@ def check(tile: tuple[int, int], overlap: int, minimum: int) -> None:
         )
 
 
-def computed_per_pixel(width: int, height: int, tiles: tuple[Tile, ...]) -> float:
-    """Return how many pixels are computed for each one of the frame."""
-    computed = sum((t.x.stop - t.x.start) * (t.y.stop - t.y.start) for t in tiles)
-    return computed / (width * height)
-
-
 def _fade(start: int, stop: int, overlap: int) -> tuple[int, int]:
     """Return the middle `overlap` pixels of a band."""
     begin = (start + stop - overlap) // 2

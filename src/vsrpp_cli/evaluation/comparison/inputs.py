@@ -11,10 +11,10 @@ import numpy as np
 from vsrpp_cli.errors import InputError, UsageError
 from vsrpp_cli.media.decode.side_data import quarter_turned
 from vsrpp_cli.media.images.writer import turned
-from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 from vsrpp_cli.metrics import Picture, to_8bit
+from vsrpp_cli.resample import resize
 
 SAME_SHAPE = 0.01
 """Differences of shape below this come from rounding sizes to whole or even numbers."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.images.pixels import read_image
-from vsrpp_cli.media.resample import resize
+from vsrpp_cli.resample import resize
 
 Coverage = NDArray[np.float32]
 """Shape (H, W); 1 where a letter covers a pixel, 0 where none does."""

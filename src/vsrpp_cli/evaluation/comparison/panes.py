@@ -8,8 +8,8 @@ import numpy as np
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.evaluation.comparison.inputs import Crop, Inputs
 from vsrpp_cli.evaluation.comparison.lettering import lettered
-from vsrpp_cli.media.resample import resize
 from vsrpp_cli.metrics import Picture, to_8bit
+from vsrpp_cli.resample import resize
 
 GAP = 4
 """Pixels between panes."""

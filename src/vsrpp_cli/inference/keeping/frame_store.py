@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vsrpp_cli.inference.keeping.scratch import ScratchFile
 from vsrpp_cli.inference.tiling import FULL
-from vsrpp_cli.media.resample import RowFitter
+from vsrpp_cli.resample import RowFitter
 
 STEP = 16
 """Rows that are finished at a time: they take many times their memory meanwhile."""
@@ -94,7 +94,7 @@ class FrameStore:
         size: width and height of the frames that contributions are parts of.
         crop: width and height of what is kept of them, from the left and top.
         tile: the most rows that a contribution has.
-        final: width and height that this is brought to, as `media.resample.fit` does it.
+        final: width and height that this is brought to, as `resample.fit` does it.
         shelf: for finished rows.
     """
 

@@ -15,6 +15,7 @@ import numba
 import numpy as np
 
 from vsrpp_cli.kernels.loops import MAX_RESIDUE, TAPS
+from vsrpp_cli.kernels.simd import TANH_ABOVE, TANH_BELOW
 from vsrpp_cli.kernels.training.sampling_simd import vector_ops
 
 _kernel = numba.njit(nogil=True, fastmath=True, boundscheck=False, error_model="numpy")
@@ -26,17 +27,12 @@ def _tanh(x):
     """Return tanh by a rational function (Eigen's), exact to a few float32 ulps."""
     x = min(max(x, np.float32(-7.9988117)), np.float32(7.9988117))
     s = x * x
-    p = np.float32(-2.76076847742355e-16)
-    p = p * s + np.float32(2.00018790482477e-13)
-    p = p * s + np.float32(-8.60467152213735e-11)
-    p = p * s + np.float32(5.12229709037114e-08)
-    p = p * s + np.float32(1.48572235717979e-05)
-    p = p * s + np.float32(6.37261928875436e-04)
-    p = p * s + np.float32(4.89352455891786e-03)
-    q = np.float32(1.19825839466702e-06)
-    q = q * s + np.float32(1.18534705686654e-04)
-    q = q * s + np.float32(2.26843463243900e-03)
-    q = q * s + np.float32(4.89352518554385e-03)
+    p = np.float32(TANH_ABOVE[0])
+    for c in TANH_ABOVE[1:]:
+        p = p * s + np.float32(c)
+    q = np.float32(TANH_BELOW[0])
+    for c in TANH_BELOW[1:]:
+        q = q * s + np.float32(c)
     return x * p / q
 
 

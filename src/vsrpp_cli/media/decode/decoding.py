@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import av.error
@@ -82,11 +81,6 @@ def _lacks_index(path: str) -> bool:
         return seen
 
 
-def file_error(path: str, error: Exception) -> InputError:
-    """Return what to raise when reading the file fails underneath FFmpeg."""
-    return InputError(f"{path}: reading failed: {getattr(error, 'strerror', None) or error}")
-
-
 class TrackDecoder:
     """Decodes one video track, in order of presentation, skipping what is damaged.
 
@@ -127,12 +121,7 @@ class TrackDecoder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.container.close()
 
     def seek(self, pts: int) -> bool:

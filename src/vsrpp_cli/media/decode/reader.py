@@ -24,9 +24,9 @@ from vsrpp_cli.media.decode.probe import probe, usual_rate
 from vsrpp_cli.media.decode.scan import Survey, Window, checksum
 from vsrpp_cli.media.decode.timestamp_repair import Repaired, usual_step
 from vsrpp_cli.media.demuxer_table import demuxer_row
-from vsrpp_cli.media.resample import FloatArray, resize
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 from vsrpp_cli.options import Deinterlace
+from vsrpp_cli.resample import FloatArray, resize
 
 OnProgress = Callable[[int, int | None], None]
 

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self, cast
 
 import av
@@ -27,8 +26,8 @@ from vsrpp_cli.media.color.convert import rgb_to_frame, tag
 from vsrpp_cli.media.encode.codec import configure, open_codec
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.opening import open_output
-from vsrpp_cli.media.resample import fit
 from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb, SegmentStats
+from vsrpp_cli.resample import fit
 
 SEGMENT_SUFFIX = ".mkv"
 
@@ -149,12 +148,7 @@ class SegmentWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.abort()
 
 

@@ -11,15 +11,13 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
-from numpy.typing import NDArray
 
 from vsrpp_cli.errors import EncoderError, InputError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, rgb_to_frame
 from vsrpp_cli.media.images.format_table import image_row
 from vsrpp_cli.media.images.headers import ImageHeader
 from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, Rgb, white
-
-FloatArray = NDArray[np.float32]
+from vsrpp_cli.resample import FloatArray
 
 WRITTEN_SPEC = ColorSpec(matrix="gbr", full_range=True)
 YCBCR_SPEC = ColorSpec(matrix="smpte170m", full_range=True, siting="center")

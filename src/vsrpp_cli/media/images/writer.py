@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -19,8 +18,8 @@ from vsrpp_cli.media.images.pixels import (
     ImageEncoder,
     rgb_to_image_frame,
 )
-from vsrpp_cli.media.resample import resize
 from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb, SegmentStats
+from vsrpp_cli.resample import resize
 
 
 def depth(settings: EncodeSettings) -> int:
@@ -140,12 +139,7 @@ class ImageSegmentWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.abort()
         elif self._partial.exists():

@@ -14,7 +14,6 @@ from pathlib import Path
 
 SEGMENT = bytes.fromhex("18538067")
 SEEK_HEAD = bytes.fromhex("114D9B74")
-SEEK_ID = bytes.fromhex("53AB")
 SEEK_POSITION = bytes.fromhex("53AC")
 VOID = b"\xec"
 TRACKS = bytes.fromhex("1654AE6B")

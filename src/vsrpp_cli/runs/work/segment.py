@@ -24,6 +24,7 @@ from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.keeping.frame_store import FinalPicture
 from vsrpp_cli.inference.keeping.landing import Landing
 from vsrpp_cli.inference.progress import OnFrames
+from vsrpp_cli.inference.window import Picture
 from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.source import FrameSource
 from vsrpp_cli.media.types import FinalFrame, Frame, Scan
@@ -34,8 +35,6 @@ from vsrpp_cli.runs.work.disk import Done
 from vsrpp_cli.runs.work.marks import marked, read_marks, write_mark
 from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
 from vsrpp_cli.runs.work.workfolder import WorkFolder
-
-Picture = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

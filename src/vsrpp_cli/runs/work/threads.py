@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar, cast
 
 T = TypeVar("T")
@@ -139,12 +138,7 @@ class WriteBehind(Generic[T, U]):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._finish()
         if not self._closed:
             self._sink.abort()

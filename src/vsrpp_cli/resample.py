@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 
 
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic with a = -0.5 (Keys 1981, eq. 15)."""
+def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Keys' cubic with a = -0.5 at a distance (Keys 1981, eq. 15)."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -33,7 +33,7 @@ def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
 Kernel = Literal["bicubic", "lanczos"]
 
 KERNELS: dict[Kernel, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]] = {
-    "bicubic": (_cubic, 2),
+    "bicubic": (cubic, 2),
     "lanczos": (_lanczos, 3),
 }
 """Function of the distance in samples, and how far it reaches."""
