@@ -19,6 +19,7 @@ from support.places import DATA, ROOT
 from vsrpp_cli.checkpoints import registry
 from vsrpp_cli.checkpoints.cache import place_of, sha256_of
 from vsrpp_cli.checkpoints.load import (
+    _line,
     build,
     canonical,
     load_network,
@@ -366,7 +367,16 @@ def test_truncated_files_are_damaged(
 def test_text_is_no_checkpoint(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"page{suffix}"
     path.write_text("<!DOCTYPE html><title>404 Not Found</title>" * 50)
-    assert "damaged" in refusal(path)
+    said = refusal(path)
+    assert "damaged" in said
+    assert "PyTorch" not in said
+
+
+@pytest.mark.parametrize("words", ["wrong", "word " * 50, ""])
+def test_reasons_are_cut_between_words(words: str) -> None:
+    said = _line(ValueError(words))
+    assert len(said) <= 100
+    assert {*said.split()} <= {*words.split(), "...", "ValueError"}
 
 
 @pytest.mark.parametrize("content", [{}, {"state_dict": {}}, {"epoch": 3}, [zero()], zero()])

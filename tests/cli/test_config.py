@@ -143,6 +143,13 @@ def test_a_preset_that_is_not_there_or_says_too_much_is_refused(tmp_path, capsys
         assert said in capsys.readouterr().err
 
 
+def test_a_config_file_that_is_missing_is_named_once(tmp_path, capsys):
+    assert execute(["upscale", "a", "b", "--config", str(tmp_path / "none.toml")]) == 2
+    said = capsys.readouterr().err
+    assert f" --config: {tmp_path}/none.toml: no such file or directory;" in said
+    assert said.count("\n") == 1
+
+
 def test_without_a_config_file_there_are_no_presets(capsys):
     assert execute(["upscale", "a", "b", "--use", "x"]) == 2
     assert "--use x: there is no such preset; --config has none" in capsys.readouterr().err

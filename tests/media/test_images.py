@@ -350,7 +350,7 @@ def test_start_end_and_frames_choose(tmp_path):
     first = next(source.read(scan, 1, 2))
     assert first.pts == 4
     assert np.array_equal(np.rint(first.rgb * 255).transpose(1, 2, 0), picture(4))
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"`start=5` is after the last frame, at 0\.900 s$"):
         source.scan(scenes=False, start=Fraction(5))
 
 

@@ -102,8 +102,11 @@ def test_start_end_and_frames_choose_exactly(files):
 
 
 def test_a_choice_without_frames_is_refused(files):
+    source = VideoSource(files("closed.mp4"))
+    with pytest.raises(UsageError, match=r"`start=100` is after the last frame, at 4\.125 s$"):
+        source.scan(start=Fraction(100))
     with pytest.raises(UsageError, match="no frame between"):
-        VideoSource(files("closed.mp4")).scan(start=Fraction(100))
+        source.scan(start=Fraction(1, 100), end=Fraction(1, 50))
 
 
 def test_frames_without_timestamps_get_them_from_the_frame_rate(files):

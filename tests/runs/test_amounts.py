@@ -3,7 +3,7 @@
 import pytest
 
 from vsrpp_cli.runs import counter
-from vsrpp_cli.runs.amounts import counted, duration, size
+from vsrpp_cli.runs.amounts import about, counted, duration, size
 from vsrpp_cli.runs.counter import Counter
 from vsrpp_cli.runs.stop import BRIEFLY, StopToken
 
@@ -42,6 +42,11 @@ def test_sizes_have_two_or_three_digits(count, text):
 )
 def test_times_leave_out_what_does_not_matter(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.3, "less than a second"), (7, "about 7 s")])
+def test_a_guess_is_about_so_much_or_less_than_a_second(seconds, text):
+    assert about(seconds) == text
 
 
 @pytest.fixture

@@ -161,10 +161,9 @@ def _how_to_get(row: ModelRow, trouble: str) -> str:
         return (
             f"model {row.name} {trouble}: {place_of(row)} belongs to the package; install it again"
         )
-    urls = " or ".join(row.urls)
     return (
-        f"model {row.name} {trouble}: get {urls}, put it at {place_of(row)}, "
-        f"or go on with the built-in one: `model={registry.embedded_model().name!r}`"
+        f"model {row.name} {trouble}; `vsrpp models info {row.name}` says where its file is to be "
+        f"had and to be put; the built-in one is here: `model={registry.embedded_model().name!r}`"
     )
 
 
@@ -200,6 +199,8 @@ def _wanted(text: str) -> ModelRow | hub.HubFile | Path:
     path = Path(text).expanduser()
     if path.is_file():
         return path
+    if path.is_dir():
+        raise ModelUnavailableError(f"{text}: is a folder: give a file of weights in it")
     if path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
         raise ModelUnavailableError(f"{text}: no such file of weights")
     return registry.lookup(text)

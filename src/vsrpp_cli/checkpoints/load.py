@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -159,7 +160,8 @@ def _read_pth(path: Path) -> Any:
                 "holds Python objects besides weights, which are not loaded for safety: "
                 "save its state dict alone"
             ) from error
-        raise CheckpointError(f"not a file of weights, or damaged ({_line(error)})") from error
+        # Torch's reason speaks to programmers, of its own options.
+        raise CheckpointError("not a file of weights, or damaged") from error
     # A damaged file makes torch raise nearly anything, depending on where the damage is.
     except Exception as error:
         raise CheckpointError(f"not a file of weights, or damaged ({_line(error)})") from error
@@ -167,7 +169,7 @@ def _read_pth(path: Path) -> Any:
 
 def _line(error: BaseException) -> str:
     first = str(error).strip().partition("\n")[0]
-    return first[:100] or type(error).__name__
+    return shorten(first, 100, placeholder=" ...") or type(error).__name__
 
 
 def canonical(checkpoint: Any) -> dict[str, Tensor]:

@@ -69,7 +69,9 @@ def load_config(ctx: click.Context, param: click.Parameter, path: str | None) ->
         ctx.meta[DEFAULTS] = _defaults(ctx, values)
         _set_defaults(ctx)
     except OSError as error:
-        raise click.BadParameter(f"{path}: {error.strerror}", ctx, param) from error
+        raise click.BadParameter(
+            f"{path}: {(error.strerror or str(error)).lower()}", ctx, param
+        ) from error
     except ValueError as error:
         raise click.BadParameter(f"{path}: {error}", ctx, param) from error
 

@@ -16,6 +16,11 @@ def size(count: float) -> str:
     return counted(round(count), "byte")
 
 
+def about(seconds: float) -> str:
+    """Return a guessed time: `less than a second`, `about 12 s`."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
+
+
 def duration(seconds: float) -> str:
     """Return a time with what matters of it: `less than a second`, `12 s`, `3 min 5 s`, `2 h`."""
     if seconds < 1:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from itertools import islice
 
-from vsrpp_cli.runs.amounts import duration
+from vsrpp_cli.runs.amounts import about, duration
 from vsrpp_cli.runs.progress import OnProgress, Progress
 
 
@@ -53,7 +53,7 @@ class Counter:
         unsafe = max(self._done - self._safe, 0.0)
         left = max(sum(islice(self._missing.values(), self.workers)) - unsafe, 0.0)
         return (
-            f"stopping when the segment under way is safe, in about {duration(left * pace)}; "
+            f"stopping when the segment under way is safe, in {about(left * pace)}; "
             f"Ctrl-C again stops now and loses the work of {duration(unsafe * pace)}"
         )
 

@@ -19,7 +19,7 @@ vsrpp join film_x4.mp4.vsrpp --cluster auto
 
 
 @click.command("join", cls=Command, examples=EXAMPLES)
-@click.argument("plan", type=click.Path(exists=True))
+@click.argument("plan", type=click.Path())
 @option(
     "--wait",
     is_flag=True,

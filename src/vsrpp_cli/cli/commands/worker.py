@@ -20,7 +20,7 @@ vsrpp worker film_x4.mp4.vsrpp 3 --of 40
 
 
 @click.command("worker", cls=Command, examples=EXAMPLES)
-@click.argument("plan", type=click.Path(exists=True))
+@click.argument("plan", type=click.Path())
 @click.argument("segments", type=int, nargs=-1, metavar="[K...]")
 @option(
     "--of",

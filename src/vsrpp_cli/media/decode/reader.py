@@ -13,7 +13,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.errors import InputError
 from vsrpp_cli.media.color.convert import frame_to_alpha, frame_to_rgb, supported_matrix
 from vsrpp_cli.media.color.tags import color_of
 from vsrpp_cli.media.decode.clock import Clock, end_of, nominal_step
@@ -24,6 +24,7 @@ from vsrpp_cli.media.decode.probe import probe, usual_rate
 from vsrpp_cli.media.decode.scan import Survey, Window, checksum
 from vsrpp_cli.media.decode.timestamp_repair import Repaired, usual_step
 from vsrpp_cli.media.demuxer_table import demuxer_row
+from vsrpp_cli.media.part import no_frame
 from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 from vsrpp_cli.options import Deinterlace
 from vsrpp_cli.resample import FloatArray, resize
@@ -167,7 +168,8 @@ class VideoSource:
         pts = repaired.pts
         first, stop = window.select(pts)
         if first == stop:
-            raise UsageError(f"{self.path}: no frame between `start` and `end`")
+            passed = pts[-1] - (pts[0] if window.origin is None else window.origin)
+            raise no_frame(self.path, window.start, passed * window.time_base)
         chosen = pts[first:stop]
         following = pts[stop] if stop < len(pts) else None
         stay = self._clock.last_duration(chosen, following, survey, repaired)

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from vsrpp_cli.errors import InputError, UsageError
+from vsrpp_cli.errors import InputError
 from vsrpp_cli.media.decode.scenes import CutDetector, small_luma
 from vsrpp_cli.media.images.headers import read_header
 from vsrpp_cli.media.images.pixels import encoder_format, read_image
 from vsrpp_cli.media.images.timestamps_file import NAME as TIMESTAMPS
 from vsrpp_cli.media.images.timestamps_file import Timestamps, read_timestamps, usual_rate
+from vsrpp_cli.media.part import no_frame
 from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, Frame, Loss, Scan, SourceInfo, Timing
 
@@ -287,7 +288,8 @@ class ImageSource:
             and (end is None or (pts - times.pts[0]) * times.time_base < end)
         ][:frames]
         if not chosen:
-            raise UsageError(f"{self.path}: no frame between `start` and `end`")
+            passed = times.pts[-1] - times.pts[0]
+            raise no_frame(self.path, start, passed * times.time_base)
         after = chosen[-1] + 1
         last = times.pts[after] - times.pts[after - 1] if after < len(times.pts) else None
         return Scan(

@@ -5,7 +5,7 @@ from pathlib import Path
 from vsrpp_cli.checkpoints.load import read_config
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.chunks import computed_per_kept
-from vsrpp_cli.runs.amounts import counted, duration, size
+from vsrpp_cli.runs.amounts import about, counted, size
 from vsrpp_cli.runs.plans.plan import ModelRecord, Plan
 from vsrpp_cli.runs.plans.speed import seconds_per_frame
 from vsrpp_cli.runs.work.disk import Done, needed
@@ -27,7 +27,7 @@ def preamble(plan: Plan, *, work: Path, done: Done) -> list[str]:
     frames = f"{counted(plan.frames, 'frame')} of {source.width}x{source.height}"
     made = f"{encode.width}x{encode.height}, {encode.codec}, {encode.pix_fmt}"
     models = ",".join(model.name for model in plan.models)
-    time = f"about {duration(left)} (a rough guess)"
+    time = f"{about(left)} (a rough guess)"
     memory, disk = size(plan.geometry.memory), size(room)
     return [
         f"{Path(source.path).name}: {frames} to {output.name}: {made}",
@@ -64,7 +64,7 @@ def outline(plan: Plan, options: UpscaleOptions) -> list[tuple[str, str]]:
         ("tiles", f"{tile}, overlap {geometry.tile_overlap}{together}"),
         ("memory", f"{geometry.memory / 2**30:.1f} GiB at most"),
         ("disk", ", ".join(f"{size(count)} at {place}" for place, count in room.items())),
-        ("time", f"about {duration(_seconds(plan))}, a rough guess"),
+        ("time", f"{about(_seconds(plan))}, a rough guess"),
     ]
     return lines + [("note", note) for note in plan.notes]
 
