@@ -32,7 +32,7 @@ BESIDES = ({"errors", "options", "records", "version"}, {"cli", "__main__"})
 
 MEDIA_ROOMS = [
     {"types", "suffixes", "coding_table", "container_table", "demuxer_table"},
-    {"opening", "pipes"},
+    {"opening", "pipes", "part"},
     {"color"},
     {"decode"},
     {"images"},
