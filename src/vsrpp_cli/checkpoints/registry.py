@@ -148,7 +148,7 @@ _ROWS = (
     ModelRow(
         name="compact",
         file="compact-x4.safetensors",
-        digest="1ad6e562",
+        digest="9c45cad6",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="clean video made smaller with bicubic filtering (BI)",
