@@ -1,4 +1,4 @@
-"""Make docs/images/compare-page.jpg: the page of the example clip that `vsrpp compare` writes.
+"""Make the pictures of the page that `vsrpp compare` writes: of the example clip, in two windows.
 
     python docs/make_compare_picture.py chromium
 
@@ -10,13 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "examples/chickens.mp4"
-TARGET = ROOT / "docs/images/compare-page.jpg"
+PICTURES = ROOT / "docs/images"
 FRAMES = "16"
-WINDOW = {"width": 1280, "height": 800}
 
 
 def run(*words: str | Path) -> None:
@@ -33,13 +32,21 @@ def main(browser: str) -> None:
         run("compare", CLIP, large, "--frames", FRAMES, "--html", page, "--report", report)
         with sync_playwright() as session:
             running = session.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-            opened = running.new_page(viewport=WINDOW, color_scheme="dark")
-            opened.goto(page.as_uri())
-            opened.wait_for_selector("canvas[data-frame]")
-            opened.get_by_role("button", name="Largest difference").click()
-            opened.wait_for_selector("#stage.enlarged")
-            opened.screenshot(path=TARGET, type="jpeg", quality=88)
+            wide = running.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+            show(wide, page)
+            wide.get_by_role("button", name="Largest difference").click()
+            wide.wait_for_selector("#stage.enlarged")
+            wide.screenshot(path=PICTURES / "compare-page.jpg", type="jpeg", quality=88)
+            narrow = running.new_page(viewport={"width": 360, "height": 740}, color_scheme="light")
+            show(narrow, page)
+            narrow.screenshot(path=PICTURES / "compare-page-narrow.jpg", type="jpeg", quality=88)
             running.close()
+
+
+def show(window: Page, page: Path) -> None:
+    """Open the page, and wait for its first frame."""
+    window.goto(page.as_uri())
+    window.wait_for_selector("canvas[data-frame]")
 
 
 if __name__ == "__main__":

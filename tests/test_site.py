@@ -3,11 +3,15 @@
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from support.browsers import chromium
 from support.places import ROOT
 
 
@@ -66,3 +70,56 @@ def test_pages_load_nothing_from_elsewhere(site):
         text = path.read_text()
         assert "fonts.googleapis" not in text
         assert 'src="http' not in text
+
+
+# In a browser
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """The address of the site, served from this machine."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from chromium()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280, 2560])
+def test_the_start_page_is_accessible_and_fits_its_window(browser, address, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core")
+    size = {"width": width, "height": 800}
+    with browser.new_context(viewport=size, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        levels = {"runOnly": ["wcag2a", "wcag2aa"]}
+        result = axe.Axe().run(page, options=levels)
+        assert result.violations_count == 0, result.generate_report()
+
+
+def test_every_page_fits_a_telephone_and_asks_no_other_server(browser, address, site):
+    with browser.new_context(viewport={"width": 360, "height": 740}) as context:
+        page, asked, troubles = context.new_page(), set(), []
+        page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        for path in site.rglob("index.html"):
+            page.goto(address + path.relative_to(site).as_posix())
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.parent.name
+        assert asked == {urlsplit(address).netloc}
+        assert troubles == []

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from support.browsers import chromium
 from vsrpp_cli.cli.main import main as vsrpp
 from vsrpp_cli.errors import UsageError
 from vsrpp_cli.evaluation.comparison.compare import compare
@@ -23,17 +22,6 @@ WIDTH, HEIGHT, FRAMES = 96, 64, 8
 WORST = 5
 """The frame with a green spot in the second input, at the bottom right."""
 NASTY = "</script><!-- & \"quoted\" 'ünïcode'"
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-SWITCHES = [
-    "--no-sandbox",  # which does not work for root, as containers have it
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def shade(number):
@@ -131,15 +119,7 @@ def test_quality_and_frames_give_way_to_the_size_asked_for(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright")
-    named = os.environ.get("VSRPP_BROWSER")
-    path = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium was found; VSRPP_BROWSER names one")
-    with playwright.sync_playwright() as session:
-        running = session.chromium.launch(executable_path=path, args=SWITCHES)
-        yield running
-        running.close()
+    yield from chromium()
 
 
 class Shown:

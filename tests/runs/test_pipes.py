@@ -52,10 +52,15 @@ def md5s(data):
     return [line.split(",")[5].strip() for line in text.splitlines() if line[:1] != "#"]
 
 
-def test_a_y4m_round_trip_is_frame_exact_against_the_file_way(clip, options, tmp_path):
-    vsrpp("upscale", clip, tmp_path / "o.mkv", "--codec", "ffv1", *options, check=0)
+@pytest.mark.parametrize("kind", ["yuv420p", "yuv422p10le"])
+def test_a_y4m_round_trip_is_frame_exact_against_the_file_way(clip, options, tmp_path, kind):
+    deep = tmp_path / "in.y4m"
+    as_y4m = ("-f", "yuv4mpegpipe", "-strict", "-1")
+    deep.write_bytes(ffmpeg("-i", clip, "-pix_fmt", kind, *as_y4m, "-"))
+    vsrpp("upscale", deep, tmp_path / "o.mkv", "--codec", "ffv1", *options, check=0)
     due = [md5 for _, md5 in frame_hashes(tmp_path / "o.mkv")]
-    make = ["ffmpeg", "-v", "error", "-i", clip, "-f", "yuv4mpegpipe", "-"]
+    assert ffprobe(tmp_path / "o.mkv", "-show_streams")["streams"][0]["pix_fmt"] == kind
+    make = ["ffmpeg", "-v", "error", "-i", deep, *as_y4m, "-"]
     sink = ["ffmpeg", "-v", "error", "-i", "-", "-f", "framemd5", "-"]
     with (
         subprocess.Popen(make, stdout=subprocess.PIPE) as source,
