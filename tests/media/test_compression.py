@@ -10,7 +10,7 @@ from PIL import Image
 
 from support.clips import moving_picture, write_clip
 from vsrpp_cli.media.compression import CLEAN_QUANTISER, Compression, compression_of
-from vsrpp_cli.media.encode.recompress import Encoding
+from vsrpp_cli.media.encode.encoding import Encoding
 from vsrpp_cli.media.encode.writer import SegmentWriter
 from vsrpp_cli.media.source import open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame

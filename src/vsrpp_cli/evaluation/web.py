@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vsrpp_cli.degrade import SCALE, Kind, degrade_8bit, gaussian_blur
 from vsrpp_cli.errors import UsageError
-from vsrpp_cli.media.encode.recompress import Encoding, recompress
+from vsrpp_cli.media.encode.encoding import Encoding
+from vsrpp_cli.media.encode.recompress import recompress
 from vsrpp_cli.metrics import Picture
 
 Degradation = Literal[Kind, "web"]

@@ -71,7 +71,7 @@ def train(
         if device.type == "cuda" and processes.count > 1:
             device = torch.device("cuda", processes.local_rank)
             torch.cuda.set_device(device)
-        pack = _packed(recipe, options, processes, on_source)
+        pack = packed(recipe, options, processes, on_source)
         places = Places(options.output)
         if options.restart and processes.first:
             for path in (places.state, places.record, places.picture, places.weights):
@@ -89,13 +89,18 @@ def train(
         return places.weights
 
 
-def _packed(
+def packed(
     recipe: Recipe,
     options: TrainingOptions,
     processes: Processes,
     on_source: OnSource | None,
 ) -> Pack:
-    """Return the packed material, packing it first where that is not done."""
+    """Return the packed material, packing it first where that is not done.
+
+    Raises:
+        InputError: no material was found.
+        OutputExistsError: it was packed with other settings than the recipe's.
+    """
     folder = options.pack or options.output / "pack"
     if processes.first and not (folder / "pack.json").exists():
         material = find_material(options.data, options.stills)
@@ -111,9 +116,9 @@ def _packed(
     pack = Pack(folder)
     wanted = to_json(recipe.preparation)
     # A pack of before a setting was there was packed with what is its default now.
-    packed = to_json(PreparationSettings()) | pack.settings
-    if packed != wanted:
-        changed = [k for k in wanted if packed[k] != wanted[k]]
+    was = to_json(PreparationSettings()) | pack.settings
+    if was != wanted:
+        changed = [k for k in wanted if was[k] != wanted[k]]
         raise OutputExistsError(
             f"{folder} was packed with other settings ({', '.join(changed)}); remove it, "
             "or name another folder with `pack`"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vsrpp_cli.degrade import bicubic_downsample, blur_downsample, gaussian_blur
-from vsrpp_cli.media.encode.recompress import Encoding, recompress
+from vsrpp_cli.media.encode.encoding import Encoding
 from vsrpp_cli.training.recipe import Degradation, Mixture
 
 MEASURED = (18.0, 23.0, 28.0)
@@ -96,6 +96,9 @@ class Degrade:
 
 def _compressed(low: Tensor, encodings: list[Encoding]) -> Tensor:
     """Return frames (T, 3, H, W), 0..255, rounded and sent through one encoder after another."""
+    # Machines that train without compression need no PyAV.
+    from vsrpp_cli.media.encode.recompress import recompress  # noqa: PLC0415
+
     frames = low.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
     for encoding in encodings:
         frames = recompress(frames, encoding)

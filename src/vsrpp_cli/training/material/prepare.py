@@ -65,8 +65,8 @@ class PreparationSettings:
 
 
 @dataclass
-class _Writer:
-    """Appends arrays to the pack's files and collects its index."""
+class PackWriter:
+    """Appends pictures to a pack's files and collects its index."""
 
     folder: Path
     settings: PreparationSettings
@@ -83,10 +83,12 @@ class _Writer:
         self._held_out = (self.folder / "held_out.u8").open("wb")
 
     def clip(self, pixels: Image, source: str, detail: float, motion: float) -> None:
+        """Append a clip, (T, S, S, 3) as the settings have it."""
         self._clips.write(np.ascontiguousarray(pixels).tobytes())
         self.clips.append({"source": source, "detail": detail, "motion": motion})
 
     def still(self, pixels: Image, source: str, detail: float) -> None:
+        """Append a still, (H, W, 3)."""
         self._stills.write(np.ascontiguousarray(pixels).tobytes())
         height, width = pixels.shape[:2]
         row = {"source": source, "offset": self.offset, "height": height, "width": width}
@@ -94,6 +96,7 @@ class _Writer:
         self.offset += pixels.size
 
     def kept(self, pixels: Image, source: str) -> None:
+        """Append a held-out clip, (T, H, W, 3)."""
         self._held_out.write(np.ascontiguousarray(pixels).tobytes())
         frames, height, width = pixels.shape[:3]
         row = {"source": source, "offset": self.held_out_offset, "frames": frames}
@@ -101,6 +104,7 @@ class _Writer:
         self.held_out_offset += pixels.size
 
     def close(self) -> None:
+        """Write the index, without which there is no pack."""
         self._clips.close()
         self._stills.close()
         self._held_out.close()
@@ -139,7 +143,7 @@ def prepare(
     Raises:
         InputError: if nothing yielded a single clip or still.
     """
-    writer = _Writer(folder, settings)
+    writer = PackWriter(folder, settings)
     tell = on_source or (lambda _name, _count, _unit: None)
     for name, frames in sources:
         rng = np.random.default_rng([settings.seed, *name.encode()])
@@ -165,7 +169,7 @@ def prepare(
         )
 
 
-def _pack_photograph(picture: Image, name: str, writer: _Writer) -> None:
+def _pack_photograph(picture: Image, name: str, writer: PackWriter) -> None:
     """Write a photograph at each size it allows."""
     settings = writer.settings
     height, width = picture.shape[:2]
@@ -182,7 +186,7 @@ def _pack_photograph(picture: Image, name: str, writer: _Writer) -> None:
             writer.still(small, name, detail)
 
 
-def _keep(frames: Iterator[Image], name: str, writer: _Writer) -> None:
+def _keep(frames: Iterator[Image], name: str, writer: PackWriter) -> None:
     """Keep the middle of the first scene that is long enough, downscaled as for training."""
     settings = writer.settings
     run = next(scene_runs(frames, replace(settings, frames=settings.held_out_frames)), None)
@@ -248,7 +252,7 @@ def _factor(height: int, width: int, settings: PreparationSettings, draw: float)
     return min(low, high) + draw * (high - min(low, high))
 
 
-def _pack_run(run: list[Image], name: str, writer: _Writer, rng: np.random.Generator) -> None:
+def _pack_run(run: list[Image], name: str, writer: PackWriter, rng: np.random.Generator) -> None:
     """Write the still and the best crops of one run of frames."""
     settings = writer.settings
     height, width = run[0].shape[:2]
@@ -262,16 +266,22 @@ def _pack_run(run: list[Image], name: str, writer: _Writer, rng: np.random.Gener
             return
         size = (round(height / factor), round(width / factor))
         small = [resize(frame, *size) for frame in run]
-        crop, detail = _best_crop(small, settings, rng)
+        crop, detail = best_crop(small, settings, rng)
         if detail >= settings.detail:
             motion = float(np.abs(crop[1:].astype(np.int16) - crop[:-1]).mean())
             writer.clip(crop, name, detail, motion)
 
 
-def _best_crop(
+def best_crop(
     frames: list[Image], settings: PreparationSettings, rng: np.random.Generator
 ) -> tuple[Image, float]:
-    """Return the crop (T, S, S, 3) with most detail of four random ones, and its detail."""
+    """Return the crop (T, S, S, 3) with most detail of four random ones, and its detail.
+
+    Args:
+        frames: (H, W, 3) each, no side smaller than S, which is `settings.size`.
+        settings: of the pack.
+        rng: chooses.
+    """
     size = settings.size
     middle = frames[len(frames) // 2]
     best: tuple[float, int, int] | None = None

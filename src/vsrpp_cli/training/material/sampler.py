@@ -98,8 +98,8 @@ class Sampler:
             raise InputError(
                 "there are photographs only to train on: give videos, too, or data.synthetic = 1"
             )
-        self._clip_share = _shares(pack.clip_rows, recipe.detail_power)
-        self._still_share = _shares(pack.still_rows, recipe.detail_power)
+        self._clip_share = probabilities(pack.clip_rows, recipe.detail_power)
+        self._still_share = probabilities(pack.still_rows, recipe.detail_power)
 
     def batch(self, step: int, stage: Stage, *, first: int = 0, count: int | None = None) -> Batch:
         """Return batch number `step`, or clips `first` to `first + count` of it."""
@@ -187,7 +187,7 @@ class Sampler:
         return np.ascontiguousarray(out)
 
 
-def _shares(rows: list[dict[str, float]], power: float) -> npt.NDArray[np.float64]:
+def probabilities(rows: list[dict[str, float]], power: float) -> npt.NDArray[np.float64]:
     """Return each row's probability: it grows with detail; large sources count for less."""
     if not rows:
         return np.zeros(0)
