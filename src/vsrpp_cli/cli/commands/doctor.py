@@ -19,13 +19,21 @@ PACKAGES = ("torch", "torchvision", "av", "numpy", "numba", "huggingface-hub", "
 
 
 @click.command("doctor", cls=Command)
+@option(
+    "--warm",
+    "compile_ahead",
+    is_flag=True,
+    help="Compile now what the first run on this processor would compile.",
+)
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(*, as_json: bool) -> None:
+def command(*, compile_ahead: bool, as_json: bool) -> None:
     """Show versions, devices, encoders, caches and free space.
 
     Each encoder encodes a few frames. If there is no GPU, the reasons are shown.
     """
     facts = examine()
+    if compile_ahead:
+        facts["compiled"] = _warm()
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **facts}, indent=2))
         return
@@ -66,7 +74,36 @@ def _texts(facts: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
             (name, f"{p['path']}, {p['free'] / 1e9:.1f} GB free")
             for name, p in facts["places"].items()
         ],
+        **(
+            {"compiled ahead": list(_warm_texts(**facts["compiled"]))}
+            if "compiled" in facts
+            else {}
+        ),
     }
+
+
+def _warm() -> dict[str, Any]:
+    from vsrpp_cli.evaluation.warming import warm
+
+    done = warm()
+    return {
+        "functions": list(done.functions),
+        "folders": [str(path) for path in done.folders],
+        "seconds": round(done.seconds, 1),
+    }
+
+
+def _warm_texts(
+    *, functions: list[str], folders: list[str], seconds: float
+) -> Iterator[tuple[str, str]]:
+    if not functions:
+        yield "kernels", "all were compiled already"
+        return
+    yield "kernels", f"{len(functions)} in {seconds:.0f} s"
+    for folder in folders:
+        yield "kept in", folder
+    if not folders:
+        yield "kept in", "no folder: none can be written to, set NUMBA_CACHE_DIR"
 
 
 def versions() -> dict[str, str]:

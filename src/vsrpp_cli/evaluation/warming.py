@@ -1,0 +1,91 @@
+"""Compile ahead what a run on the CPU would compile at first use, by small runs of each kind.
+
+Numba compiles a loop for the types it is given: the precision the network computes in, and the bit
+depth of what is read and written. It keeps the results on disk, until the loops' sources, numba or
+the processor are others. What each loop is compiled for does not depend on the model, nor on the
+size of the frames.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba.core.event
+import numpy as np
+import torch
+
+from vsrpp_cli.inference.machine.device import resolve_precision
+from vsrpp_cli.options import Precision, UpscaleOptions
+from vsrpp_cli.runs.run import upscale
+
+SIZE = (64, 64)
+FRAMES = 3
+DEPTHS = {"420mpeg2": 8, "420p10": 10}
+"""Bits of Y4M's colour spaces; one byte and two bytes a value have code of their own, both ways."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warmed:
+    """What was compiled."""
+
+    functions: tuple[str, ...]
+    """Names, in order; one for each combination of types. Empty if everything was there."""
+    folders: tuple[Path, ...]
+    """Where the results are kept; empty if no folder for them can be written to."""
+    seconds: float
+
+
+def warm() -> Warmed:
+    """Compile what is not compiled yet for the model inside, 8 and 10 bits, on this processor.
+
+    Raises:
+        VsrppError: a run failed.
+    """
+    started, found = time.perf_counter(), []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        numba.core.event.install_recorder("numba:compile") as recorder,
+    ):
+        for colours, depth in DEPTHS.items():
+            clip = _clip(Path(folder, f"{depth}.y4m"), colours, depth)
+            for precision in _precisions():
+                _run(clip, Path(folder, f"{depth}_{precision}.mkv"), precision)
+    for _, event in recorder.buffer:
+        dispatcher = event.data["dispatcher"]
+        if event.is_start and dispatcher.py_func.__module__.startswith("vsrpp_cli"):
+            found.append(dispatcher)
+    return Warmed(
+        functions=tuple(dispatcher.py_func.__name__ for dispatcher in found),
+        folders=tuple(sorted({Path(path) for d in found if (path := d.stats.cache_path)})),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _precisions() -> tuple[Precision, ...]:
+    """Return those that runs on this processor take by themselves or are often told to."""
+    usual = resolve_precision("auto", torch.device("cpu"))
+    return ("fp32",) if usual == "fp32" else (usual, "fp32")
+
+
+def _clip(path: Path, colours: str, depth: int) -> Path:
+    """Write moving noise as Y4M; a still of its own in each frame would be a scene each."""
+    width, height = SIZE
+    rng = np.random.default_rng(0)
+    planes = [
+        rng.integers(0, 1 << depth, shape, np.uint16).astype("<u2" if depth > 8 else np.uint8)
+        for shape in ((height, width), *[(height // 2, width // 2)] * 2)
+    ]
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F25:1 Ip C{colours}\n".encode())
+        for shift in range(FRAMES):
+            file.write(b"FRAME\n")
+            file.writelines(np.roll(plane, shift, axis=1).tobytes() for plane in planes)
+    return path
+
+
+def _run(clip: Path, output: Path, precision: Precision) -> None:
+    options = UpscaleOptions(
+        model="compact", device="cpu", precision=precision, offline=True, codec="ffv1"
+    )
+    upscale(clip, output, options)
