@@ -2,11 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import psutil
@@ -159,6 +160,21 @@ SLEEPER = (
 )
 """Writes and then does nothing: there to be killed."""
 SHORT = ["--chunk", "2", "--overlap", "0"]
+BRIEF = 5
+"""Seconds of CPU time for what takes one on a machine that does nothing else."""
+
+
+@contextmanager
+def ending_soon(process):
+    """Assert that a process that is waited for in the block takes little time to end."""
+    then = sum(psutil.Process(process.pid).cpu_times()[:2]) + _of_ended_children()
+    yield
+    assert _of_ended_children() - then < BRIEF
+
+
+def _of_ended_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_a_killed_writer_ends_the_stream(options):
@@ -170,8 +186,9 @@ def test_a_killed_writer_ends_the_stream(options):
     ):  # fmt: skip
         writer.stdout.close()
         assert ours.stdout.read(10) == b"YUV4MPEG2 "
-        writer.kill()
-        rest, said = ours.communicate(timeout=WAIT)
+        with ending_soon(ours):
+            writer.kill()
+            rest, said = ours.communicate(timeout=WAIT)
     assert ours.returncode == 3
     assert b"12 frames before are written" in said
     assert rest.count(b"FRAME\n") == 12
@@ -191,8 +208,9 @@ def test_a_killed_reader_ends_the_stream_with_141_quietly(options, idle):
         ours.stdin.flush()
         feeder = threading.Thread(target=_feed, args=(ours.stdin, 0 if idle else 10**6))
         feeder.start()
-        reader.kill()
-        assert ours.wait(WAIT) == 141
+        with ending_soon(ours):
+            reader.kill()
+            assert ours.wait(WAIT) == 141
         feeder.join()
         assert ours.stderr.read() == b""
         with suppress(BrokenPipeError):
