@@ -102,7 +102,7 @@ def _parse(kind: Any, data: Any, place: str = "") -> Any:
     if dataclasses.is_dataclass(kind):
         return _record(typing.cast("type", kind), data, place)
     if kind is not Any and not isinstance(data, kind):
-        raise ValueError(f"{data!r} is not a {kind}")
+        raise ValueError(f"{place or 'it'} is {data!r}, not a value of type {kind.__name__}")
     return data
 
 
@@ -113,6 +113,8 @@ def _word(words: tuple[Any, ...], data: Any, place: str) -> Any:
 
 
 def _tuple(kinds: tuple[Any, ...], data: Any, place: str) -> tuple[Any, ...]:
+    if not isinstance(data, list | tuple):
+        raise TypeError(f"{place} is {data!r}, not a list")
     if kinds[-1] is not Ellipsis:
         return tuple(_parse(kind, item, place) for kind, item in zip(kinds, data, strict=True))
     if kinds[0] in (int, str):  # half a million timestamps, in one step
@@ -122,7 +124,8 @@ def _tuple(kinds: tuple[Any, ...], data: Any, place: str) -> tuple[Any, ...]:
 
 def _record(kind: type, data: Any, place: str) -> Any:
     known = _fields(kind)
-    if unknown := set(data) - set(known):
-        raise ValueError(f"unknown fields {sorted(unknown)} in {kind}")
     inside = f"{place}." if place else ""
+    if unknown := sorted(set(data) - set(known)):
+        names = ", ".join(inside + name for name in unknown)
+        raise ValueError(f"unknown: {names}; known here: {', '.join(known)}")
     return kind(**{name: _parse(known[name], v, inside + name) for name, v in data.items()})

@@ -83,7 +83,8 @@ def test_near_duplicates_are_dropped():
 
 def test_flat_material_is_refused_by_name_of_what_is_missing(tmp_path):
     grey = [np.full((96, 96, 3), 100 + 20 * t, np.uint8) for t in range(4)]
-    with pytest.raises(InputError, match="no clip of 4 moving, detailed frames"):
+    said = r"no clip of 4 moving, detailed frames .*preparation\.size.*preparation\.downscale"
+    with pytest.raises(InputError, match=said):
         prepare([("grey", lambda: iter(grey))], tmp_path, tiny_recipe().preparation)
 
 
@@ -398,7 +399,10 @@ def test_the_papers_schedules_are_shipped():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("colour = 1", "unknown fields"),
+        ("colour = 1", "unknown: colour; known here: name"),
+        ("[data]\nbird = 1", r"unknown: data\.bird; known here: degradation"),
+        ("stages = 3", "stages is 3, not a list"),
+        ("[preparation]\nframes = 'many'", r"frames is 'many', not a value of type int"),
         ('precision = "fp8"', "precision is 'fp8'"),
         ("[data]\ndegradation = 'jpeg'", "data.degradation is 'jpeg'"),
         ("[[stages]]\npatch = 50", "no multiple of 32"),

@@ -165,7 +165,8 @@ def prepare(
     if not writer.clips and not writer.stills:
         raise InputError(
             f"no clip of {settings.frames} moving, detailed frames of at least "
-            f"{settings.size} pixels was found in the videos given"
+            f"{settings.size}x{settings.size} pixels was found in the videos given: small ones "
+            "need a recipe with another preparation.size, and preparation.downscale = [1, 1]"
         )
 
 
