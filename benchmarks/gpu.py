@@ -2,12 +2,14 @@
 
 Usage: python benchmarks/gpu.py [--device cuda:0] [--minutes 10] [--clip CLIP] [--quick]
        [--write docs/benchmarks.md]
+       python benchmarks/gpu.py --fit [--device cuda:0] [--quick]
 
 Runs the tests marked `cuda`, the network against the reference (if that is installed, see
 reference.py), memory against what is predicted, whole runs, and the network through torch's
 compiler. Each part (a gpu_*.py) has a process of its own and a share of the time: what fails or
 takes too long is a line of the table and stops nothing else. The exit code is 1 if anything failed.
-`--device cpu --quick` goes through all of it with tiny sizes, to see that it works.
+`--device cpu --quick` goes through all of it with tiny sizes, to see that it works. `--fit`
+measures memory alone, at more sizes, and prints the coefficients that predict it best.
 """
 
 import argparse
@@ -64,6 +66,14 @@ def child(part: Part, given: argparse.Namespace) -> None:
     setting = import_module("gpu_setting").Setting(given.device, given.clip, given.quick)
     for row in getattr(import_module(part.module), part.function)(setting):
         print(json.dumps(row), flush=True)
+
+
+def fit(given: argparse.Namespace) -> None:
+    """Measure memory at several sizes, and print what predicts it best."""
+    sys.path.insert(0, str(ROOT / "src"))  # if not installed
+    setting = import_module("gpu_setting").Setting(given.device, given.clip, given.quick)
+    for text in import_module("gpu_fit").fit(setting):
+        print(text, flush=True)
 
 
 def rows(name: str, timeout: float) -> Iterator[list[str]]:
@@ -131,10 +141,16 @@ def main() -> int:
     parser.add_argument("--clip", type=Path, default=EXAMPLE)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--write", type=Path, help="put the tables into this file")
+    parser.add_argument(
+        "--fit", action="store_true", help="only fit what is predicted of the device's memory"
+    )
     parser.add_argument("--part", choices=PARTS, help="print this part's rows as JSON")
     given = parser.parse_args()
     if given.part:
         child(PARTS[given.part], given)
+        return 0
+    if given.fit:
+        fit(given)
         return 0
     lines = []
     for text in tables(given.minutes):

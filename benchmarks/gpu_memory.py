@@ -17,9 +17,13 @@ from vsrpp_cli.planning.memory_model import predict_engine
 def memory(setting: Setting) -> Iterator[list[str]]:
     """Yield rows of chunks computed, by what they need and what the planner says they do."""
     for row, batch in chunks(setting):
-        tiles = f", {batch} of {row.tile[0]}x{row.tile[1]} together" if row.tile else ""
-        label = f"{row.network}, {row.precision}, {row.width}x{row.height}, {row.frames} frames"
-        yield attempt(label + tiles, partial(cells, setting, row, batch))
+        yield attempt(name_of(row, batch), partial(cells, setting, row, batch))
+
+
+def name_of(row: Row, batch: int) -> str:
+    """Return what a chunk is called that is computed in so many tiles together."""
+    tiles = f", {batch} of {row.tile[0]}x{row.tile[1]} together" if row.tile else ""
+    return f"{row.network}, {row.precision}, {row.width}x{row.height}, {row.frames} frames{tiles}"
 
 
 def chunks(setting: Setting) -> list[tuple[Row, int]]:

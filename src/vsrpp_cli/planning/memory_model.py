@@ -32,17 +32,6 @@ FINISHING_BYTES = 24 << 20
 """Bytes for the rows that are being finished."""
 FITTING_ROWS = 6
 """Rows that a finished one draws on, for each by which the picture gets smaller."""
-STEP_FEATURES = 14
-"""Features' worth of memory that one step of a branch needs on top."""
-FLOW_NETWORK_BYTES = 700
-"""Bytes for each pixel of the flow network while it runs."""
-SAMPLING_CHANNEL_BYTES = 84
-SAMPLING_GROUP_BYTES = 216
-"""What deformable sampling by torchvision, which computes in float32, needs on top for each pixel,
-by channel (columns, the two features, the result) and by group (offsets and masks). Counted, not
-measured; the kernels for CPUs need nothing like it."""
-RECONSTRUCTION = 3.4
-"""Copies of the `16 * hr_channels` elements a pixel at the output's size while reconstructing."""
 DECODER_BYTES = 40
 """Bytes for each pixel of the input that a decoder holds: frames it refers to, 8 bits a component,
 and one for each thread."""
@@ -89,6 +78,45 @@ class NetworkSize(Protocol):
     @property
     def minimum(self) -> int:
         """The smallest side of a clip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coefficients:
+    """What a network's parts need while they run, besides what a chunk holds."""
+
+    step_features: float
+    """Features' worth of memory that one step of a branch needs."""
+    sampling_channel: float
+    sampling_group: float
+    """Bytes that deformable sampling needs on top for each pixel, by channel (columns, the two
+    features, the result) and by group (offsets and masks)."""
+    flow_network: float
+    """Bytes for each pixel of the flow network."""
+    reconstruction: float
+    """Copies of the `16 * hr_channels` elements a pixel at the output's size."""
+
+    def step(self, network: NetworkSize, element: int) -> float:
+        """Return the bytes of a branch's step for each pixel of features."""
+        sampling = self.sampling_group * network.deform_groups
+        if network.deform_groups:
+            sampling += self.sampling_channel * network.channels
+        return self.step_features * network.channels * element + sampling
+
+    def most(self, network: NetworkSize, element: int) -> float:
+        """Return the bytes of the part that needs most, for each pixel of features."""
+        output = self.reconstruction * 16 * network.hr_channels * element
+        return max(self.step(network, element), self.flow_network, output)
+
+
+HOST = Coefficients(
+    step_features=14, sampling_channel=0, sampling_group=0, flow_network=700, reconstruction=3.4
+)
+"""Of kernels for CPUs: fitted to the measurements of `benchmarks/memory.py`."""
+DEVICE = Coefficients(
+    step_features=14, sampling_channel=84, sampling_group=216, flow_network=700, reconstruction=3.4
+)
+"""Of torch's operators on a device with memory of its own, where torchvision samples in float32.
+Counted, not measured; `benchmarks/gpu.py --fit` measures them and prints what to put here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,13 +266,19 @@ def predict_engine(
     tile_overlap: int,
     batch: int = 1,
     thrift: Thrift = PLAIN,
+    coefficients: Coefficients | None = None,
 ) -> Need:
-    """Return the peak memory of computing alone; arguments as for `predict`."""
+    """Return the peak memory of computing alone; arguments as for `predict`.
+
+    `coefficients` are those of where it is computed unless others are given.
+    """
+    if coefficients is None:
+        coefficients = HOST if work.device_memory is None else DEVICE
     chunk = min(chunk, work.longest or chunk)
     tiles = cut(work, tile, tile_overlap)
     # Of a device of its own the machine holds no clip: frames are sent there one by one.
     clip = prod(frame_size(work)) + (tiles.pixels if work.device_memory is None else 0)
-    network = _network_bytes(work, chunk, tiles, batch, thrift)
+    network = _network_bytes(work, chunk, tiles, batch, thrift, coefficients)
     host = BASE + _weight_bytes(work) + chunk * PICTURE_BYTES * clip
     host += _store_bytes(work, chunk, tiles, thrift)
     if work.device_memory is None:
@@ -315,7 +349,9 @@ def _weight_bytes(work: Work) -> int:
     return int((WEIGHTS + WEIGHTS_BY_ELEMENT * ELEMENT_BYTES[work.precision]) * work.weights)
 
 
-def _network_bytes(work: Work, chunk: int, tiles: Cut, batch: int, thrift: Thrift) -> int:
+def _network_bytes(
+    work: Work, chunk: int, tiles: Cut, batch: int, thrift: Thrift, coefficients: Coefficients
+) -> int:
     """Return what the networks of the chain need for tiles computed together."""
     element = ELEMENT_BYTES[work.precision]
     apart = work.device_memory is not None
@@ -326,23 +362,11 @@ def _network_bytes(work: Work, chunk: int, tiles: Cut, batch: int, thrift: Thrif
     held, peaks, scale = apart * chunk * PICTURE_BYTES * tiles.pixels * batch, [0], 1
     for network in work.networks:
         inner = batch * tiles.pixels * scale**2 // network.multiple_of**2
-        feature = network.channels * element * inner
         features = chunk * (network.held_channels * element + FLOW_BYTES) * inner
-        step = STEP_FEATURES * feature + apart * _sampling_bytes(network, inner)
-        flow = FLOW_NETWORK_BYTES * inner
-        output = int(RECONSTRUCTION * 16 * network.hr_channels * element * inner)
-        peaks.append(features + max(step, flow, output))
+        peaks.append(features + int(inner * coefficients.most(network, element)))
         held += passes * network.carried_channels * element * inner // batch
         if network is not work.networks[-1]:
             # The next network's clip is this one's output.
             held += chunk * 12 * batch * tiles.pixels * (scale * network.scale) ** 2
         scale *= network.scale
     return held + max(peaks)
-
-
-def _sampling_bytes(network: NetworkSize, pixels: int) -> int:
-    """Return what deformable sampling needs on top where torch does it in float32."""
-    if not network.deform_groups:
-        return 0
-    each = SAMPLING_CHANNEL_BYTES * network.channels + SAMPLING_GROUP_BYTES * network.deform_groups
-    return each * pixels
