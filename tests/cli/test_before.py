@@ -28,10 +28,11 @@ def test_what_is_decided_and_what_is_lost_stand_before_the_first_frame(model, tm
     before, _, after = said.partition("upscaling ...")
     assert re.search(r"^in\.mp4: 3 frames of 64x64 to frames: 256x256, png", before, re.MULTILINE)
     assert re.search(
-        r" on cpu in \w+: about .* \(a rough guess\), .* RAM, .* disk$", before, re.MULTILINE
+        r" on cpu in \w+: .* \(a rough guess\), .* RAM, .* disk$", before, re.MULTILINE
     )
     assert "sound" in before
     assert "sound" not in after
+    assert re.findall(r"^(\w+) \.\.\.$", after, re.MULTILINE) == ["joining", "verifying"]
 
 
 def test_a_terminal_shows_at_once_that_something_happens(tmp_path):

@@ -482,8 +482,9 @@ def _assembled(run: Run, plan: Plan, done: dict[int, Finished], temporary: Path)
     try:
         with disk_errors(temporary):
             found = assembly.run()
-            clock("join")
-            fsync_tree(temporary)
+            clock.stop()
+            with run.phase("join"):
+                fsync_tree(temporary)
     except VerificationError as error:
         raise _kept(run, temporary, error) from error
     except BaseException:
