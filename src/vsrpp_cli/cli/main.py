@@ -94,6 +94,8 @@ HELP = """Video super-resolution with BasicVSR++: four times the size, sound and
 
 \b
   vsrpp upscale in.mp4 out.mp4
+
+`vsrpp COMMAND --help` lists a command's options and shows examples.
 """
 
 
