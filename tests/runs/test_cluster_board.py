@@ -1,5 +1,6 @@
 """Who gets which segment, and where workers go: decided without any cluster."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from vsrpp_cli.errors import UsageError
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.runs.cluster.board import TRIES, Board
 from vsrpp_cli.runs.cluster.order import Facts, differences
-from vsrpp_cli.runs.cluster.seats import Needs, idle_gpus, seats, share_of_cores
+from vsrpp_cli.runs.cluster.seats import Needs, Seat, idle_gpus, seats, share_of_cores
+from vsrpp_cli.runs.cluster.staff import STARTS, Staff
 from vsrpp_cli.runs.plans.planner import plan_only
 
 GIB = 1 << 30
@@ -74,6 +76,23 @@ def test_who_fails_at_what_another_has_finished_does_no_harm():
     board.finish(1, 10)
     assert board.give_back("b", 1, failed=True)
     assert board.empty
+
+
+def test_a_lost_worker_is_hired_again_later_and_later_and_in_the_end_not_at_all(monkeypatch):
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    monkeypatch.setattr("vsrpp_cli.runs.cluster.staff.asyncio.sleep", sleep)
+    staff, seat = Staff(None, None, None), Seat("a", 0, "cpu", 1, GIB)
+    for _ in range(STARTS):
+        asyncio.run(staff._lost(seat, ("a", 0), RuntimeError("gone")))
+    assert "a" not in staff._given_up
+    for _ in range(5):
+        asyncio.run(staff._lost(seat, ("a", 0), RuntimeError("gone")))
+    assert waited == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert staff._given_up == {"a": "gone"}
 
 
 def test_a_worker_a_gpu_with_its_share_of_the_cores():

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from support.disks import small_disk
+from support.hosts import can_be_hosts, start_on_host
 from vsrpp_cli.errors import DiskFullError
 from vsrpp_cli.runs.work.journal import Journal
 
@@ -63,6 +64,27 @@ def test_several_processes_may_append(tmp_path):
         writer.join()
     found = [(r["who"], r["k"]) for r in Journal(path).read()]
     assert sorted(found) == [(who, k) for who in range(3) for k in range(20)]
+
+
+ON_A_NETWORK = """
+import sys
+from pathlib import Path
+from vsrpp_cli.runs.work import locks
+from vsrpp_cli.runs.work.journal import Journal
+locks.is_shared = lambda path: True
+for k in range(20):
+    Journal(Path(sys.argv[1])).append({"who": sys.argv[2], "k": k})
+"""
+
+
+@pytest.mark.skipif(not can_be_hosts(), reason="needs namespaces")
+def test_several_hosts_may_append_where_the_kernel_s_locks_are_no_use(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    command = [sys.executable, "-c", ON_A_NETWORK, path]
+    writers = [start_on_host(who, Journal(path).lock, *command, who) for who in "ab"]
+    assert [writer.wait(250) for writer in writers] == [0, 0]
+    found = [(r["who"], r["k"]) for r in Journal(path).read()]
+    assert sorted(found) == [(who, k) for who in "ab" for k in range(20)]
 
 
 def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from support.clips import tiny_checkpoint, write_clip
 from support.commands import ENVIRONMENT, VSRPP, frame_hashes
+from support.hosts import can_be_hosts, start_on_host
 from vsrpp_cli.cli.main import execute
 from vsrpp_cli.errors import WorkerError, WorkFolderBusyError
 from vsrpp_cli.runs import distributed
@@ -67,6 +69,21 @@ def test_two_processes_at_the_same_segment_do_each_other_no_harm(planned, folder
     both = [subprocess.Popen(command, env=ENVIRONMENT) for _ in range(2)]
     assert [process.wait(250) for process in both] == [0, 0]
     assert vsrpp("worker", folder, 2, 3) == 0
+    assert vsrpp("join", folder) == 0
+    assert frame_hashes(folder.with_name("o.mp4")) == planned[2]
+
+
+@pytest.mark.skipif(not can_be_hosts(), reason="needs namespaces")
+def test_two_hosts_that_know_nothing_of_each_other_s_locks_may_do_the_same(planned, folder):
+    command = [VSRPP, "worker", folder, 0, 1, 2, 3]
+    with WorkFolder(folder).locked():  # which a worker that knew of it would respect
+        assert vsrpp(*command[1:]) == 2
+        both = [start_on_host(name, folder / "lock", *command, env=ENVIRONMENT) for name in "ab"]
+        assert [process.wait(250) for process in both] == [0, 0]
+    names = [json.loads(path.read_text())["name"] for path in folder.glob("segments/*.done")]
+    assert len(names) == 4
+    assert all(re.match(r"00000\d-[ab]-\d+-", name) for name in names)
+    assert not list(folder.glob("segments/*.part*"))
     assert vsrpp("join", folder) == 0
     assert frame_hashes(folder.with_name("o.mp4")) == planned[2]
 
