@@ -8,6 +8,7 @@ tenth of the segments and at the end. The second prints the time each way spends
 its workers are there, as a ratio.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -98,5 +99,19 @@ def _computing(clip, folder, options):
     return max(times.values()) - min(times.values())
 
 
+def main():
+    """Take one of the two measurements."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_subparsers(required=True, metavar="WHAT")
+    times = what.add_parser("driver", help="the driver's own time, workers that do nothing")
+    times.add_argument("count", type=int, nargs="?", default=10_000, metavar="SEGMENTS")
+    times.set_defaults(measure=driver)
+    ratio = what.add_parser("overhead", help="--cluster ray against --workers 2, in turns")
+    ratio.add_argument("count", type=int, nargs="?", default=3, metavar="ROUNDS")
+    ratio.set_defaults(measure=overhead)
+    given = parser.parse_args()
+    given.measure(given.count)
+
+
 if __name__ == "__main__":
-    {"driver": driver, "overhead": overhead}[sys.argv[1]](*map(int, sys.argv[2:]))
+    main()
