@@ -41,6 +41,16 @@ def test_a_journal_cut_at_any_byte_holds_its_whole_lines_and_goes_on(journal):
         assert journal.read() == [*RECORDS[:kept], {"event": "next"}]
 
 
+def test_of_records_added_together_a_crash_keeps_the_first(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.append_all(RECORDS)
+    whole = journal.path.read_bytes()
+    assert journal.read() == Journal(journal.path).read() == RECORDS
+    for cut in range(len(whole)):
+        journal.path.write_bytes(whole[:cut])
+        assert Journal(journal.path).read() == RECORDS[: whole[:cut].count(b"\n")]
+
+
 def test_rubbish_at_the_end_is_dropped(journal):
     with journal.path.open("ab") as file:
         file.write(b"\x00\xff\n{\n")

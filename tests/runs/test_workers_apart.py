@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -96,6 +97,34 @@ def test_of_two_that_commit_the_same_segment_the_later_counts_and_both_are_whole
         committed = segment.commit_among(mine.folder, one)
         assert segment.finished_segments(mine.plan, mine.folder) == {0: committed}
     assert len(list(mine.folder.segments.iterdir())) == 3
+
+
+def test_several_are_committed_with_contents_before_names_before_notes(folder, monkeypatch):
+    mine, steps = distributed.share(str(folder), [0]), []
+    engine = load_engine(mine.plan)
+    batch = [segment.compute(mine.plan, mine.folder, k, engine) for k in (0, 2, 3)]
+    paths = {p.stat().st_ino: what for p, what in [
+        *((computed.partial, "content") for computed in batch), (mine.folder.segments, "names"),
+    ]}  # fmt: skip
+
+    def noted(name, function, what):
+        def wrapped(*args):
+            steps.append((name, what(args[0])))
+            return function(*args)
+
+        return wrapped
+
+    of_handle = lambda handle: paths.get(os.fstat(handle).st_ino, "notes")  # noqa: E731
+    monkeypatch.setattr(os, "fsync", noted("fsync", os.fsync, of_handle))
+    monkeypatch.setattr(Path, "replace", noted("replace", Path.replace, lambda _: "names"))
+    committed = segment.commit_together(mine.plan, mine.folder, batch)
+    assert steps[:7] == [("fsync", "content")] * 3 + [("replace", "names")] * 3 + [
+        ("fsync", "names")
+    ]
+    assert set(steps[7:]) == {("fsync", "notes")}
+    assert segment.finished_segments(mine.plan, mine.folder) == {
+        one.index: one for one in committed
+    }
 
 
 def test_a_worker_whose_folder_was_taken_over_says_so(folder):

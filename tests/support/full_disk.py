@@ -46,7 +46,7 @@ MOMENTS = {
     "frame": (SegmentWriter, "write"),
     "segment's end": (SegmentWriter, "close"),
     "image": (ImageSegmentWriter, "write"),
-    "journal": (Journal, "append"),
+    "journal": (Journal, "append_all"),
     "join": (Assembly, "run"),
 }
 REHEARSED = {"frame": 4, "segment's end": 2, "image": 4, "join": 1}
@@ -96,11 +96,12 @@ def arm(case, disk, size):
     setattr(owner, name, wrapped)
 
 
-def reach_page_end(journal, append):
+def reach_page_end(journal, append_all):
     """Bring the journal to where the next line needs another page of the disk."""
     size = journal.path.stat().st_size
     line = len(json.dumps({"event": "padding", "text": ""}, separators=(",", ":"))) + 1
-    append(journal, {"event": "padding", "text": "x" * (PAGE - (size + line) % PAGE - 20)})
+    padding = {"event": "padding", "text": "x" * (PAGE - (size + line) % PAGE - 20)}
+    append_all(journal, [padding])
 
 
 def run(args, errors):

@@ -26,6 +26,9 @@ class Remark:
 News = Computed | Remark | Exception | float
 """What a job tells: a float is frames' worth of work done since the last one."""
 
+AT_ONCE = 64
+"""News looked at together at most: a full disk loses the segments among them."""
+
 
 class Job:
     """One run. Its news are made in the crew's thread and read in the run's.
@@ -108,10 +111,17 @@ class Job:
         """Tell that there will be no more news."""
         self._news.put(None)
 
-    def news(self) -> Iterator[News]:
-        """Yield news until the end, waiting for them."""
-        while (news := self._news.get()) is not None:
-            yield news
+    def news(self) -> Iterator[Remark | float | list[Computed] | Exception]:
+        """Yield news until the end, waiting for them; segments that wait together come together."""
+        going_on = True
+        while going_on:
+            waiting = [self._news.get()]
+            waiting += [self._news.get() for _ in range(min(self._news.qsize(), AT_ONCE - 1))]
+            going_on = None not in waiting
+            yield from (news for news in waiting if isinstance(news, Remark | float))
+            if computed := [news for news in waiting if isinstance(news, Computed)]:
+                yield computed
+            yield from (news for news in waiting if isinstance(news, Exception))
 
     def clean_up(self) -> None:
         """Remove the marker and what lost workers have left."""

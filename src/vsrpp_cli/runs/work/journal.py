@@ -6,6 +6,7 @@ is dropped when the journal is next written to, and ignored when it is read.
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,15 +50,23 @@ class Journal:
         Raises:
             DiskFullError: there is no room; the journal is as it was before.
         """
-        line = to_bytes(record)
-        with disk_errors(self.path, len(line)):
+        self.append_all([record])
+
+    def append_all(self, records: Iterable[dict[str, Any]]) -> None:
+        """Add records, all made durable at once; a crash may keep the first few of them.
+
+        Raises:
+            DiskFullError: there is no room; the journal is as it was before.
+        """
+        lines = b"".join(map(to_bytes, records))
+        with disk_errors(self.path, len(lines)):
             with short_lock(self.lock):
                 new = not self.path.exists()
                 if new:
                     self.path.touch()
                 with self.path.open("r+b", buffering=0) as file:
                     self._catch_up(file)
-                    _write_line(file, line, self._end)
+                    _write(file, lines, self._end)
                     self._catch_up(file)
             if new:
                 fsync_path(self.path.parent)
@@ -74,14 +83,14 @@ class Journal:
             self._end += end
 
 
-def _write_line(file: IO[bytes], line: bytes, end: int) -> None:
-    """Write a line at `end`, in the place of anything torn, and make it durable."""
+def _write(file: IO[bytes], lines: bytes, end: int) -> None:
+    """Write lines at `end`, in the place of anything torn, and make it durable."""
     file.truncate(end)
     try:
         file.seek(end)
         written = 0
-        while written < len(line):
-            written += file.write(line[written:])
+        while written < len(lines):
+            written += file.write(lines[written:])
         os.fsync(file.fileno())
     except OSError:
         file.truncate(end)

@@ -10,7 +10,7 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp_cli.durable import disk_errors, fsync_tree, remove, replace_durably
+from vsrpp_cli.durable import disk_errors, fsync_path, fsync_tree, remove
 from vsrpp_cli.errors import DiskFullError, WorkerError
 from vsrpp_cli.inference.events import Event
 from vsrpp_cli.inference.keeping.frame_store import FinalPicture
@@ -181,9 +181,17 @@ def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
         DiskFullError: there is no room; nothing of the segment is left to take up more.
         WorkerError: what stands here is not what was computed elsewhere.
     """
-    return _commit(
-        segment_path(plan, folder, computed.record["index"]), computed, folder.journal.append
-    )
+    return commit_together(plan, folder, [computed])[0]
+
+
+def commit_together(plan: Plan, folder: WorkFolder, batch: Sequence[Computed]) -> list[Finished]:
+    """Do what `commit` does, for several segments at once.
+
+    Names and notes are made durable once for all: where segments are short, that is what takes the
+    time.
+    """
+    targets = [segment_path(plan, folder, computed.record["index"]) for computed in batch]
+    return _commit(targets, batch, folder.journal.append_all)
 
 
 def commit_among(folder: WorkFolder, computed: Computed) -> Finished:
@@ -197,25 +205,36 @@ def commit_among(folder: WorkFolder, computed: Computed) -> Finished:
     if not partial.exists():
         raise WorkerError(f"{partial} is gone: a run or a join has taken the work folder over")
     target = partial.with_name(partial.name.replace(".part-", "-", 1))
-    return _commit(target, computed, lambda record: write_mark(folder, record))
+    return _commit([target], [computed], lambda records: write_mark(folder, *records))[0]
 
 
-def _commit(target: Path, computed: Computed, note: Callable[[dict[str, Any]], None]) -> Finished:
+def _commit(
+    targets: Sequence[Path], batch: Sequence[Computed], note: Callable[[list[dict[str, Any]]], None]
+) -> list[Finished]:
+    """Commit segments of one folder: contents first, then names, then notes."""
+    folder = targets[0].parent
     try:
-        with disk_errors(target):
-            fsync_tree(computed.partial)
-            size, digest = measure(computed.partial)
-            if computed.measured not in (None, (size, digest)):
-                raise WorkerError(f"{computed.partial} is not what its worker wrote")
-            remove(target)
-            replace_durably(computed.partial, target)
-        record = {**computed.record, "name": target.name, "size": size, "digest": digest}
-        note(record)
+        with disk_errors(targets[0]):
+            records = [_durable(*pair) for pair in zip(batch, targets, strict=True)]
+            for computed, target in zip(batch, targets, strict=True):
+                remove(target)
+                computed.partial.replace(target)
+            fsync_path(folder)
+        note(records)
     except DiskFullError:
-        remove(computed.partial)
-        remove(target)
+        for path in (*targets, *(computed.partial for computed in batch)):
+            remove(path)
         raise
-    return _finished(record)
+    return [_finished(record) for record in records]
+
+
+def _durable(computed: Computed, target: Path) -> dict[str, Any]:
+    """Make a segment's content durable, and return what is noted of it under its name."""
+    fsync_tree(computed.partial)
+    size, digest = measure(computed.partial)
+    if computed.measured not in (None, (size, digest)):
+        raise WorkerError(f"{computed.partial} is not what its worker wrote")
+    return {**computed.record, "name": target.name, "size": size, "digest": digest}
 
 
 def remove_partial(folder: WorkFolder) -> None:

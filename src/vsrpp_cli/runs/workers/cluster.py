@@ -7,7 +7,7 @@ from vsrpp_cli.runs.cluster.crew import Crew
 from vsrpp_cli.runs.cluster.job import Job, Remark
 from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.stop import StopToken
-from vsrpp_cli.runs.work.segment import Computed, Finished, commit
+from vsrpp_cli.runs.work.segment import Finished, commit_together
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
@@ -43,8 +43,8 @@ def run(
     crew.begin(job)
     try:
         for news in job.news():
-            if isinstance(news, Computed):
-                yield commit(plan, folder, news)
+            if isinstance(news, list):
+                yield from commit_together(plan, folder, news)
             elif isinstance(news, Remark):
                 on_remark(news.text)
             elif isinstance(news, Exception):
