@@ -162,7 +162,7 @@ _ROWS = (
     ModelRow(
         name="compact-web",
         file="compact-web-x4.safetensors",
-        digest="5eac4146",
+        digest="032be9fe",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="compressed video: H.264 and its like, once or twice",
