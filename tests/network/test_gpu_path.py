@@ -262,7 +262,7 @@ def test_tiles_sent_frame_by_frame_are_those_cut_at_once():
 def test_frames_wait_for_their_chunk_without_a_copy():
     frames = moving_frames(3)
     frames[1].flags.writeable = False
-    window = Window(frames)
+    window = Window(frames, 0)
     window.reach(3)
     shared = [
         tensor.data_ptr() == frame.ctypes.data

@@ -54,7 +54,7 @@ class FusedBasicVSR(NetworkFlows):
         flow_before: Tensor | None,  # noqa: ARG002  of second-order propagation
     ) -> Tensor:
         """See `Stages`."""
-        frame = few_channels(inputs[0], self.dtype)
+        frame = few_channels(inputs[:1], self.dtype)
         if past is None or flow_1 is None:
             warped = fused.empty_image(frame, self.network.config.channels).zero_()
         else:

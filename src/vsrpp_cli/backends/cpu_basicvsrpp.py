@@ -22,11 +22,10 @@ from vsrpp_cli.kernels import fused
 from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.basicvsrpp import BRANCHES, BasicVSRPP
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks
-from vsrpp_cli.network.propagation import Past
-from vsrpp_cli.network.warp import warp as warp_flow
+from vsrpp_cli.network.propagation import Pair, SecondOrder
 
 
-class FusedBasicVSRPP(NetworkFlows):
+class FusedBasicVSRPP(SecondOrder, NetworkFlows):
     """The network's stages with kernels; see `streaming.stages.Stages`.
 
     Args:
@@ -44,9 +43,7 @@ class FusedBasicVSRPP(NetworkFlows):
         self.network = network
         self.dtype = dtype
         self.scratch = fused.Scratch()
-        self.propagation = {
-            name: _Branch(network, name, dtype, make, self.scratch) for name in BRANCHES
-        }
+        self.propagation = {name: _Branch(network, name, dtype, make) for name in BRANCHES}
         self.reconstruction = Blocks(network.reconstruction, [config.channels] * 5, dtype, make)
         self.enlarged = FusedEnlarging(network, dtype, make, self.scratch)
         self.shrinking, self.extraction = _extraction(network, dtype, make)
@@ -58,16 +55,26 @@ class FusedBasicVSRPP(NetworkFlows):
             x = conv([x])
         return self.extraction([x])
 
-    def step(
-        self,
-        name: str,
-        inputs: list[Tensor],
-        past: Past | None,
-        flow_1: Tensor | None,
-        flow_before: Tensor | None,
-    ) -> Tensor:
-        """See `Stages`."""
-        return self.propagation[name].step(inputs, past, flow_1, flow_before)
+    def warp(self, features: Tensor, flow: Tensor) -> Tensor:
+        """See `SecondOrder`."""
+        return fused.warp(features, flow)
+
+    def flow_features(self, flows: Pair, dtype: torch.dtype) -> Tensor:
+        """See `SecondOrder`; with as many zeros behind the flows as kernels need."""
+        return few_channels(flows, dtype)
+
+    def deform(self, name: str, past: Pair, seen: list[Tensor], flows: Pair) -> Tensor:
+        """See `SecondOrder`."""
+        branch = self.propagation[name]
+        *convs, last = branch.offset
+        for conv in convs:
+            seen = [conv(seen)]
+        raw = last(seen, scratch=self.scratch, role="offsets")
+        return branch.deform(*past, raw, torch.cat(flows))
+
+    def refine(self, name: str, inputs: list[Tensor], aligned: Tensor) -> Tensor:
+        """See `SecondOrder`."""
+        return self.propagation[name].backbone([*inputs, aligned], aligned)
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """See `Stages`."""
@@ -75,7 +82,7 @@ class FusedBasicVSRPP(NetworkFlows):
 
 
 class _Branch:
-    """One propagation branch."""
+    """The parts of one propagation branch."""
 
     def __init__(
         self,
@@ -83,9 +90,7 @@ class _Branch:
         name: str,
         dtype: torch.dtype,
         make: ConvolutionMaker,
-        scratch: fused.Scratch,
     ) -> None:
-        self.scratch = scratch
         channels = network.config.channels
         alignment = network.deform_align[name]
         assert isinstance(alignment, Alignment)
@@ -106,38 +111,6 @@ class _Branch:
         assert isinstance(blocks, ResidualBlocks)
         parts = [channels] * (BRANCHES.index(name) + 2)
         self.backbone = Blocks(blocks, parts, dtype, make)
-
-    def step(
-        self,
-        inputs: list[Tensor],
-        past: Past | None,
-        flow_1: Tensor | None,
-        flow_before: Tensor | None,
-    ) -> Tensor:
-        """Return the branch's features of its next frame; see `BasicVSRPP.step`."""
-        if past is None or flow_1 is None:
-            aligned = torch.zeros_like(inputs[0], memory_format=torch.channels_last)
-        else:
-            aligned = self._align(inputs[0], past, flow_1, flow_before)
-        return self.backbone([*inputs, aligned], aligned)
-
-    def _align(
-        self, current: Tensor, past: Past, flow_1: Tensor, flow_before: Tensor | None
-    ) -> Tensor:
-        if past.before is None or flow_before is None:
-            second = torch.zeros_like(past.last, memory_format=torch.channels_last)
-            flow_2, warped_2 = torch.zeros_like(flow_1), second
-        else:
-            second = past.before
-            flow_2 = flow_1 + warp_flow(flow_before, flow_1)
-            warped_2 = fused.warp(second, flow_2)
-        flows = torch.cat([flow_1, flow_2])
-        seen = few_channels(flows.reshape(1, 4, *flows.shape[-2:]), current.dtype)
-        said = [fused.warp(past.last, flow_1), current, warped_2, seen]
-        for conv in self.offset[:-1]:
-            said = [conv(said)]
-        said = [self.offset[-1](said, scratch=self.scratch, role="offsets")]
-        return self.deform(past.last, second, said[0], flows)
 
 
 def _extraction(

@@ -190,10 +190,13 @@ def blocks_of_frames(blocks: ResidualBlocks, dtype: torch.dtype, make: Convoluti
     return made
 
 
-def few_channels(image: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return an image (1, C, H, W) of few channels with as many zeros as kernels need."""
-    height, width = image.shape[-2:]
-    like = image.new_empty(1, 1, height, width, dtype=dtype)
+def few_channels(images: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Return images (1, C, H, W) of few channels as one, with as many zeros as kernels need."""
+    height, width = images[0].shape[-2:]
+    like = images[0].new_empty(1, 1, height, width, dtype=dtype)
     padded = fused.empty_image(like, fused.LANES).zero_()
-    padded[:, : image.shape[1]] = image
+    first = 0
+    for image in images:
+        padded[:, first : first + image.shape[1]] = image
+        first += image.shape[1]
     return padded

@@ -7,6 +7,7 @@ one view, frames leave as they are reconstructed; otherwise they are put togethe
 
 import gc
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -153,32 +154,32 @@ class Engine:
             DiskFullError: there is no room in the landing's folder.
             VsrppError: what `upscale` raises.
         """
+        window: Window | None = None
+        context = 0
+        with self._segment(landing, on_frames):
+            for chunk in chunks:
+                window = window or Window(frames, chunk.start)
+                if (there := window.reach(chunk.stop)) < chunk.stop:
+                    wanted = f"{chunk.stop} were expected"
+                    raise RunError(f"the input ended after {there} frames, {wanted}")
+                context = max(context, chunk.stop - chunk.keep_stop, chunk.keep_start - chunk.start)
+                self._meter.begin(chunk.keep_stop - chunk.keep_start)
+                yield from self._held(window, chunk, context or CONTEXT)
+                self._meter.end()
+                window.drop(chunk.keep_stop - (context or CONTEXT))
+
+    @contextmanager
+    def _segment(self, landing: Landing | None, on_frames: OnFrames | None) -> Iterator[None]:
+        """Have what the chunks of a segment share, until it is done or given up."""
         self._set_threads()
         self._landing = landing
         self._room = Room(landing.folder if landing else None)
         self._meter = Meter(on_frames)
         try:
-            yield from self._landed(frames, chunks)
+            yield
         finally:
             self._room.close()
             self._room = Room()
-
-    def _landed(
-        self, frames: Iterable[Picture], chunks: Iterable[Chunk]
-    ) -> Iterator[Picture | FinalPicture]:
-        window: Window | None = None
-        context = 0
-        for chunk in chunks:
-            if window is None:
-                window = Window(frames)
-                window.begin(chunk.start)
-            if (there := window.reach(chunk.stop)) < chunk.stop:
-                raise RunError(f"the input ended after {there} frames, {chunk.stop} were expected")
-            context = max(context, chunk.stop - chunk.keep_stop, chunk.keep_start - chunk.start)
-            self._meter.begin(chunk.keep_stop - chunk.keep_start)
-            yield from self._held(window, chunk, context or CONTEXT)
-            self._meter.end()
-            window.drop(chunk.keep_stop - (context or CONTEXT))
 
     def _held(self, window: Window, chunk: Chunk, context: int) -> Iterator[Picture | FinalPicture]:
         """Yield a chunk's frames, going down the ladder as often as memory runs out."""
@@ -224,7 +225,9 @@ class Engine:
         tiles = grid(size, self._ladder.tile, self._overlap, self._multiple, self._minimum)
         height, width = height * self.scale, width * self.scale
         if len(tiles) * self._views == 1:
-            yield from self._streamed(frames, chunk, guard, tiles, (height, width))
+            finish = _cropping(height, width)
+            for made in self._pass(frames, chunk, guard, (tiles, 0), finish, 1):
+                yield made[0].numpy()
         else:
             final = self._landing or Landing(width, height)
             store = self._store(chunk, tiles, (width, height), (final.width, final.height))
@@ -232,22 +235,6 @@ class Engine:
             del frames
             yield from store.frames()
         self._warn_of_drift(guard, chunk)
-
-    def _streamed(
-        self,
-        given: Sequence[Tensor],
-        chunk: Chunk,
-        guard: Guard | None,
-        tiles: Sequence[Tile],
-        size: tuple[int, int],
-    ) -> Iterator[Picture]:
-        """Yield the frames of a chunk made of a single pass, cropped to height and width."""
-
-        def cropped(frames: Tensor, _: slice) -> Tensor:
-            return frames.clamp_(0, 1)[..., : size[0], : size[1]].contiguous()
-
-        for frames in self._pass(given, chunk, guard, (tiles, 0), cropped, 1):
-            yield frames[0].numpy()
 
     def _store(
         self, chunk: Chunk, tiles: Sequence[Tile], crop: tuple[int, int], final: tuple[int, int]
@@ -375,3 +362,12 @@ class Engine:
         colors = zip(("red", "green", "blue"), moved, strict=True)
         text = ", ".join(f"{name} {100 * by:+.1f} %" for name, by in colors)
         self._note("drift", f"brightness or colour moved against the input: {text}", chunk)
+
+
+def _cropping(height: int, width: int) -> Finish:
+    """Return what makes pictures of this size of a pass's frames."""
+
+    def cropped(frames: Tensor, _: slice) -> Tensor:
+        return frames.clamp_(0, 1)[..., :height, :width].contiguous()
+
+    return cropped

@@ -81,9 +81,8 @@ class Pass:
         self._alone: dict[int, ChainRun] = {}
         """The tiles that are recomputed in float32."""
 
-    @torch.inference_mode()
     def frames(self, finish: Finish) -> Iterator[Tensor]:
-        """Yield the kept frames, (N, ...), in order, on the CPU.
+        """Yield the kept frames, (N, ...), in order, on the CPU; to be called in inference mode.
 
         Raises:
             GuardError: a frame is black or not a number in float32, too.

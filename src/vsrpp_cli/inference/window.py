@@ -14,15 +14,11 @@ Picture = NDArray[np.float32]
 class Window:
     """Frames `first` and following of a stream, as far as they are still needed."""
 
-    def __init__(self, frames: Iterable[Picture]) -> None:
+    def __init__(self, frames: Iterable[Picture], first: int) -> None:
         self._source: Iterator[Picture] = iter(frames)
         self._frames: deque[Picture] = deque()
-        self.first = 0
-        """Index of the first frame still here."""
-
-    def begin(self, first: int) -> None:
-        """Say which index the stream's first frame has."""
         self.first = first
+        """Index of the first frame still here: of the stream's first one, to begin with."""
 
     def reach(self, stop: int) -> int:
         """Read on until frames before `stop` are here; return where the stream ended if sooner."""

@@ -39,21 +39,20 @@ class Alignment(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, features: Tensor, warped: Tensor, flow_1: Tensor, flow_2: Tensor) -> Tensor:
+    def forward(self, features: Tensor, seen: Tensor, flow_1: Tensor, flow_2: Tensor) -> Tensor:
         """Return the aligned features.
 
         Args:
             features: shape (N, 2C, H, W), of the frame before and the one before that.
-            warped: shape (N, 3C, H, W): the first of them warped, the current frame's, the second
-                warped.
+            seen: shape (N, 3C + 4, H, W): the first of them warped, the current frame's, the second
+                warped, and both flows.
             flow_1: shape (N, 2, H, W), float32, pixels, x, y, to the frame before.
             flow_2: the same, to the one before that.
 
         Returns:
             shape (N, C, H, W), dtype of `features`.
         """
-        flows = torch.cat([flow_1, flow_2], dim=1).to(warped.dtype)
-        raw = self.conv_offset(torch.cat([warped, flows], dim=1)).float()
+        raw = self.conv_offset(seen).float()
         offset, mask = offsets_and_mask(raw, flow_1, flow_2)
         if features.is_cuda and not torch.is_grad_enabled():
             return deform_torchvision(features, offset, mask, self.weight, self.bias)

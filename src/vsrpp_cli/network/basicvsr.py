@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import BasicVSRConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
-from vsrpp_cli.network.propagation import Past
+from vsrpp_cli.network.propagation import Past, propagate
 from vsrpp_cli.network.spynet import Spynet, split_clips
 from vsrpp_cli.network.warp import warp
 
@@ -45,22 +45,10 @@ class BasicVSR(VideoNetwork):
     def forward(self, clip: Tensor) -> Tensor:
         """Return the enlarged clip; see `VideoNetwork.forward`."""
         to_last, to_next = self.spynet.between_neighbours(clip.float())
-        frames = list(self.extract(clip).unbind(1))
-        backward = self.propagate("backward_resblocks", frames[::-1], to_next.flip(1))[::-1]
-        forward = self.propagate("forward_resblocks", frames, to_last)
-        parts = zip(frames, backward, forward, strict=True)
+        frames = self.extract(clip).unbind(1)
+        made = [propagate(name, self.step, [frames], to_last, to_next) for name in BRANCHES]
+        parts = zip(frames, *made, strict=True)
         return torch.stack([self.reconstruct(list(part), part[0]) for part in parts], dim=1)
-
-    def propagate(self, name: str, frames: list[Tensor], flows: Tensor) -> list[Tensor]:
-        """Return a branch's features (N, C, H, W) of frames (N, 3, H, W) in its order of time.
-
-        `flows`, (N, T-1, 2, H, W), has as number i the one from the branch's frame i+1 to frame i.
-        """
-        states: list[Tensor] = []
-        for i, frame in enumerate(frames):
-            past = Past(states[-1], None) if states else None
-            states.append(self.step(name, [frame], past, flows[:, i - 1] if i else None, None))
-        return states
 
     def extract(self, frame: Tensor) -> Tensor:
         """Return frames as they are, float32: the branches see pixels."""

@@ -6,6 +6,8 @@ published code does not have: it remembers nothing from one call to the next (th
 offsets are float32 in every precision.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,16 +16,15 @@ from vsrpp_cli.network.alignment import Alignment
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.network.layers import SLOPE, ResidualBlocks, Upsample, enlarged
-from vsrpp_cli.network.propagation import Past
+from vsrpp_cli.network.propagation import Pair, SecondOrder, propagate
 from vsrpp_cli.network.spynet import Spynet, split_clips
-from vsrpp_cli.network.warp import warp
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
 """Those of BasicVSR++, in the order they run; each sees the spatial features and all branches
 before it."""
 
 
-class BasicVSRPP(VideoNetwork):
+class BasicVSRPP(SecondOrder, VideoNetwork):
     """The network; `config` says which."""
 
     config: NetworkConfig
@@ -66,15 +67,11 @@ class BasicVSRPP(VideoNetwork):
             shape (N, T, 3, scale * H, scale * W), float32, not clamped.
         """
         n, t = clip.shape[:2]
-        flows_forward, flows_backward = self.flows(clip)
+        to_last, to_next = self.flows(clip)
         spatial = split_clips(self.extract(clip.flatten(0, 1)), n)
-        features: list[list[Tensor]] = [list(spatial.unbind(1))]
+        features: list[Sequence[Tensor]] = [spatial.unbind(1)]
         for name in BRANCHES:
-            backward = name.startswith("backward")
-            flows = flows_backward.flip(1) if backward else flows_forward
-            inputs = [branch[::-1] for branch in features] if backward else features
-            states = self.propagate(name, inputs, flows)
-            features.append(states[::-1] if backward else states)
+            features.append(propagate(name, self.step, features, to_last, to_next))
         frames = [
             self.reconstruct([branch[i] for branch in features], clip[:, i]) for i in range(t)
         ]
@@ -96,83 +93,17 @@ class BasicVSRPP(VideoNetwork):
         features: Tensor = self.feat_extract(frames.to(self.dtype))
         return features
 
-    def propagate(self, name: str, inputs: list[list[Tensor]], flows: Tensor) -> list[Tensor]:
-        """Run one branch over all frames.
-
-        Args:
-            name: of the branch.
-            inputs: for each of spatial features and earlier branches its (N, C, h, w) features in
-                the branch's own order of time.
-            flows: shape (N, T-1, 2, h, w): number i from the branch's frame i+1 to its frame i.
-
-        Returns:
-            the branch's features, (N, C, h, w) each, in the branch's order of time.
-        """
-        states: list[Tensor] = []
-        past: Past | None = None
-        for i, current in enumerate(zip(*inputs, strict=True)):
-            flow_1 = flows[:, i - 1] if i > 0 else None
-            flow_before = flows[:, i - 2] if i > 1 else None
-            states.append(self.step(name, list(current), past, flow_1, flow_before))
-            past = Past(states[-1], None if past is None else past.last)
-        return states
-
-    def step(
-        self,
-        name: str,
-        inputs: list[Tensor],
-        past: Past | None,
-        flow_1: Tensor | None,
-        flow_before: Tensor | None,
-    ) -> Tensor:
-        """Return a branch's features of its next frame.
-
-        Args:
-            name: of the branch.
-            inputs: the frame's spatial features and earlier branches' features, (N, C, h, w) each.
-            past: what the branch remembers; None at its first frame.
-            flow_1: shape (N, 2, h, w), float32: from the frame to the branch's last one, None at
-                its first.
-            flow_before: from the last frame to the one before it, None where there is none.
-        """
-        if past is None or flow_1 is None:
-            aligned = torch.zeros_like(inputs[0])
-        else:
-            aligned = self.align(name, inputs[0], past, flow_1, flow_before)
-        refined: Tensor = self.backbone[name](torch.cat([*inputs, aligned], dim=1))
-        return refined + aligned  # in this order, for a sum is laid out as its first term is
-
-    def align(
-        self,
-        name: str,
-        current: Tensor,
-        past: Past,
-        flow_1: Tensor,
-        flow_before: Tensor | None,
-    ) -> Tensor:
-        """Return the two last states of a branch, aligned with the current frame.
-
-        Args:
-            name: of the branch.
-            current: the current frame's spatial features, (N, C, h, w).
-            past: the branch's features of its last frame and of the one before that.
-            flow_1: shape (N, 2, h, w), float32: from the current frame to the last.
-            flow_before: from the last frame to the one before, None where there is none.
-        """
-        last = past.last
-        warped_1 = warp(last, flow_1)
-        if past.before is None or flow_before is None:
-            second = torch.zeros_like(last)
-            flow_2, warped_2 = torch.zeros_like(flow_1), torch.zeros_like(warped_1)
-        else:
-            second = past.before
-            flow_2 = flow_1 + warp(flow_before, flow_1)
-            warped_2 = warp(second, flow_2)
-        warped = torch.cat([warped_1, current, warped_2], dim=1)
+    def deform(self, name: str, past: Pair, seen: list[Tensor], flows: Pair) -> Tensor:
+        """See `SecondOrder`."""
         aligned: Tensor = self.deform_align[name](
-            torch.cat([last, second], dim=1), warped, flow_1, flow_2
+            torch.cat(past, dim=1), torch.cat(seen, dim=1), *flows
         )
         return aligned
+
+    def refine(self, name: str, inputs: list[Tensor], aligned: Tensor) -> Tensor:
+        """See `SecondOrder`."""
+        refined: Tensor = self.backbone[name](torch.cat([*inputs, aligned], dim=1))
+        return refined + aligned  # in this order, for a sum is laid out as its first term is
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """Return one output frame.

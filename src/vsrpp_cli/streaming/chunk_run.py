@@ -9,7 +9,7 @@ the next chunk fades from it to its own. Without that, the error of a chunk's la
 all at once, which shows where nothing moves.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -139,10 +139,10 @@ class ChunkRun(Iterator[Tensor]):
         self._forward_flows, self._backward_flows, self._features = [], [], []
         self._clip = self._clip[:0].clone()
 
-    def _compute(self) -> Iterator[Tensor]:
+    def _all_but_last(self, names: Sequence[str]) -> None:
+        """Do what the whole chunk is needed for: flows, features, all branches but the last."""
         self._extract_and_find_flows()
-        *earlier, last = self._stages.branches
-        for name in earlier:
+        for name in names:
             (self._backward if _is_backward(name) else self._forward)(name)
         self._backward_flows = []
         self._ahead = tuple(
@@ -150,7 +150,6 @@ class ChunkRun(Iterator[Tensor]):
             for features in self._features[self._resume_at : self._resume_at + FADE]
         )
         self._drop(range(self._keep.stop, len(self._clip)))
-        yield from self._last(last)
 
     def _backward_places(self) -> list[int]:
         """Return where a frame's features hold those of backward branches, spatial ones first."""
@@ -208,11 +207,13 @@ class ChunkRun(Iterator[Tensor]):
             return None
         return self._before.forward[len(self._forward_pasts)].changed(self._storage.get)
 
-    def _last(self, name: str) -> Iterator[Tensor]:
+    def _compute(self) -> Iterator[Tensor]:
         """Run the last branch up to the last kept frame, handing out frames as they are done."""
+        *earlier, name = self._stages.branches
+        self._all_but_last(earlier)
         past = self._past_of_next()
         share = 1 - FLOW_SHARE - EXTRACT_SHARE
-        share -= self._branch_share * (len(self._stages.branches) - 1)
+        share -= self._branch_share * len(earlier)
         for i in range(self._keep.stop):
             past = self._step(name, i, past, *self._flows_to_past(i))
             self._tell(share / self._keep.stop)

@@ -8,7 +8,7 @@ by `deform_training`'s kernels, both directions' flows in one batch, convolution
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,8 @@ from vsrpp_cli.kernels.training.convolutions import Chains, Layer, LibraryChains
 from vsrpp_cli.kernels.training.sampling import column_weight, deform_columns, warp
 from vsrpp_cli.network.basicvsrpp import BRANCHES
 from vsrpp_cli.network.layers import SLOPE
+from vsrpp_cli.network.propagation import Pair, SecondOrder, propagate
+from vsrpp_cli.network.warp import warp as warp_image
 
 Weights = Mapping[str, Tensor]
 """Parameters and buffers of a network by their published names."""
@@ -74,9 +76,10 @@ def restore(
     flat = clips.reshape(-1, 3, height, width)
     low = flat.to(dtype).contiguous(memory_format=torch.channels_last)
     spatial = chains(_residual_layers(weights, "feat_extract.main"), [low])
-    features = [list(spatial.view(batch, frames, *spatial.shape[1:]).unbind(1))]
-    for branch in BRANCHES:
-        features.append(_propagate(weights, chains, branch, features, to_next, to_last))
+    features: list[Sequence[Tensor]] = [spatial.view(batch, frames, *spatial.shape[1:]).unbind(1)]
+    branches = _Branches(weights, chains)
+    for name in BRANCHES:
+        features.append(propagate(name, branches.step, features, to_last, to_next))
     # Frame by frame: what is as large as the result stays in the processor's cache.
     high = [_reconstruct(weights, chains, list(frame)) for frame in zip(*features, strict=True)]
     base = F.interpolate(flat, scale_factor=4, mode="bilinear", align_corners=False)
@@ -110,7 +113,7 @@ def flow_pyramid(weights: Weights, reference: Tensor, other: Tensor) -> list[Ten
         b = image
         if level:
             up = 2 * F.interpolate(flows[-1], scale_factor=2, mode="bilinear", align_corners=True)
-            b = _warp_border(b, up)
+            b = warp_image(b, up, padding="border")
         else:
             up = a.new_zeros(a.shape[0], 2, *a.shape[2:])
         flows.append(up + _flow_level(weights, level, torch.cat((a, b, up), 1)))
@@ -130,17 +133,6 @@ def _flow_level(weights: Weights, level: int, x: Tensor) -> Tensor:
     return x.float()
 
 
-def _warp_border(x: Tensor, flow: Tensor) -> Tensor:
-    """Warp images (N, C, h, w) by a flow (N, 2, h, w), border padding, ``align_corners=True``."""
-    height, width = x.shape[2:]
-    ys = torch.arange(height, dtype=torch.float32, device=x.device)[:, None]
-    xs = torch.arange(width, dtype=torch.float32, device=x.device)[None]
-    u = (flow[:, 0] + xs) * (2 / max(width - 1, 1)) - 1
-    v = (flow[:, 1] + ys) * (2 / max(height - 1, 1)) - 1
-    grid = torch.stack((u, v), 3)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
-
-
 def _residual_layers(weights: Weights, stem: str) -> list[Layer]:
     """Return the layers of a convolution and the residual blocks after it."""
     layers = [Layer(f"{stem}.0", slope=SLOPE)]
@@ -150,64 +142,36 @@ def _residual_layers(weights: Weights, stem: str) -> list[Layer]:
     return layers
 
 
-def _propagate(
-    weights: Weights,
-    chains: Chains,
-    branch: str,
-    features: list[list[Tensor]],
-    to_next: Tensor,
-    to_last: Tensor,
-) -> list[Tensor]:
-    """Run one branch over all frames; returns its features (N, C, H, W), frame by frame."""
-    frames = len(features[0])
-    backward = branch.startswith("backward")
-    order = range(frames - 1, -1, -1) if backward else range(frames)
-    # The flow from a frame to the one visited before it.
-    flows = list(to_next.unbind(1)) if backward else [to_last[:, 0], *to_last.unbind(1)]
-    layers = _residual_layers(weights, f"backbone.{branch}.main")
-    done: list[Tensor] = []
-    flow_before: Tensor | None = None
-    for index in order:
-        current = features[0][index]
-        if done:
-            flow = flows[index]
-            second = None if flow_before is None else flow + warp(flow_before, flow)
-            aligned = _align(weights, chains, branch, current, done, flow, second)
-            flow_before = flow
-        else:
-            aligned = torch.zeros_like(current)
-        inputs = [feats[index] for feats in features] + [aligned]
-        done.append(aligned + chains(layers, inputs))
-    return done[::-1] if backward else done
+class _Branches(SecondOrder):
+    """The parts of propagation, with gradients."""
 
+    def __init__(self, weights: Weights, chains: Chains) -> None:
+        self._weights, self._chains = weights, chains
 
-def _align(
-    weights: Weights,
-    chains: Chains,
-    branch: str,
-    current: Tensor,
-    done: list[Tensor],
-    flow1: Tensor,
-    flow2: Tensor | None,
-) -> Tensor:
-    """Align the last one or two features of `done` to the current frame, second order."""
-    stem = f"deform_align.{branch}"
-    first = done[-1]
-    if flow2 is None:
-        second, flow2 = torch.zeros_like(first), torch.zeros_like(flow1)
-        warped2 = second
-    else:
-        second = done[-2]
-        warped2 = warp(second, flow2)
-    flows = torch.cat((flow1, flow2), 1).to(first.dtype)
-    layers = [Layer(f"{stem}.conv_offset.{number}", slope=SLOPE) for number in (0, 2, 4)]
-    layers.append(Layer(f"{stem}.conv_offset.6"))
-    raw = chains(layers, [warp(first, flow1), current, warped2, flows], padded=True)
-    weight = weights[f"{stem}.weight"]
-    columns = deform_columns(first, second, raw, flow1, flow2)
-    rows = column_weight(weight, raw.shape[1] // (3 * TAPS))
-    out = torch.addmm(weights[f"{stem}.bias"], columns, rows)
-    return out.view(*first.permute(0, 2, 3, 1).shape[:3], -1).permute(0, 3, 1, 2)
+    def warp(self, features: Tensor, flow: Tensor) -> Tensor:
+        """See `SecondOrder`."""
+        return warp(features, flow)
+
+    def warp_flow(self, flow: Tensor, along: Tensor) -> Tensor:
+        """See `SecondOrder`."""
+        return warp(flow, along)
+
+    def deform(self, name: str, past: Pair, seen: list[Tensor], flows: Pair) -> Tensor:
+        """See `SecondOrder`."""
+        stem = f"deform_align.{name}"
+        layers = [Layer(f"{stem}.conv_offset.{number}", slope=SLOPE) for number in (0, 2, 4)]
+        layers.append(Layer(f"{stem}.conv_offset.6"))
+        raw = self._chains(layers, seen, padded=True)
+        weight = self._weights[f"{stem}.weight"]
+        columns = deform_columns(*past, raw, *flows)
+        rows = column_weight(weight, raw.shape[1] // (3 * TAPS))
+        out = torch.addmm(self._weights[f"{stem}.bias"], columns, rows)
+        return out.view(*past[0].permute(0, 2, 3, 1).shape[:3], -1).permute(0, 3, 1, 2)
+
+    def refine(self, name: str, inputs: list[Tensor], aligned: Tensor) -> Tensor:
+        """See `SecondOrder`."""
+        layers = _residual_layers(self._weights, f"backbone.{name}.main")
+        return aligned + self._chains(layers, [*inputs, aligned])
 
 
 def _reconstruct(weights: Weights, chains: Chains, features: list[Tensor]) -> Tensor:

@@ -101,12 +101,12 @@ class FilterChain:
 
 
 def deinterlaced(frames: Iterable[VideoFrame], filters: Iterable[str]) -> Iterator[VideoFrame]:
-    """Yield each frame filtered; without filters, the frames themselves."""
+    """Return each frame filtered; without filters, the frames themselves."""
     chosen = tuple(filters)
-    if not chosen:
-        yield from frames
-        return
-    chain = FilterChain(chosen)
+    return _filtered(frames, FilterChain(chosen)) if chosen else iter(frames)
+
+
+def _filtered(frames: Iterable[VideoFrame], chain: FilterChain) -> Iterator[VideoFrame]:
     for count, frame in enumerate(frames):
         # The chain wants timestamps that increase, which decoders do not promise.
         frame.pts = count
