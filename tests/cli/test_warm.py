@@ -12,13 +12,15 @@ def compiled(folder):
     return sorted(path.relative_to(folder) for path in folder.rglob("*.nbc"))
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p10le"])
-def test_a_run_afterwards_compiles_nothing(warmed, tmp_path, pix_fmt):
+@pytest.mark.parametrize(
+    ("pix_fmt", "tile"), [("yuv420p", "off"), ("yuv420p", 96), ("yuv444p10le", 96)]
+)
+def test_a_run_afterwards_compiles_nothing(warmed, tmp_path, pix_fmt, tile):
     cache, env = warmed
     before = compiled(cache)
     assert before
-    clip = write_clip(tmp_path / "clip.mp4", 4, (96, 80))
-    options = ["--pix-fmt", pix_fmt, "--precision", "fp32", "--height", 200, "-q"]
+    clip = write_clip(tmp_path / "clip.mp4", 4, (160, 80))
+    options = ["--pix-fmt", pix_fmt, "--tile", tile, "--precision", "fp32", "--height", 200, "-q"]
     vsrpp("upscale", clip, tmp_path / "out.mkv", *options, env=env, check=0)
     new = [p.name for p in compiled(cache) if p not in before]
     assert new == []

@@ -19,7 +19,9 @@ from vsrpp_cli.inference.machine.device import resolve_precision
 from vsrpp_cli.options import Precision, UpscaleOptions
 from vsrpp_cli.runs.run import upscale
 
-SIZE = (64, 64)
+SIZE = (128, 64)
+TILE = "96"
+"""Smaller than the frame: frames put together from tiles go to the encoder as integers."""
 FRAMES = 3
 DEPTHS = {"420mpeg2": 8, "420p10": 10}
 """Bits of Y4M's colour spaces; one byte and two bytes a value have code of their own, both ways."""
@@ -49,8 +51,8 @@ def warm() -> Warmed:
     ):
         for colours, depth in DEPTHS.items():
             clip = _clip(Path(folder, f"{depth}.y4m"), colours, depth)
-            for precision in _precisions():
-                _run(clip, Path(folder, f"{depth}_{precision}.mkv"), precision)
+            for number, (precision, tile) in enumerate(_ways()):
+                _run(clip, Path(folder, f"{depth}_{number}.mkv"), precision, tile)
     for _, event in recorder.buffer:
         dispatcher = event.data["dispatcher"]
         if event.is_start and dispatcher.py_func.__module__.startswith("vsrpp_cli"):
@@ -62,10 +64,11 @@ def warm() -> Warmed:
     )
 
 
-def _precisions() -> tuple[Precision, ...]:
-    """Return those that runs on this processor take by themselves or are often told to."""
+def _ways() -> list[tuple[Precision, str]]:
+    """Return precisions and tiles: what runs here take by themselves or are often told to."""
     usual = resolve_precision("auto", torch.device("cpu"))
-    return ("fp32",) if usual == "fp32" else (usual, "fp32")
+    whole: list[tuple[Precision, str]] = [(usual, "off"), (usual, TILE)]
+    return whole if usual == "fp32" else [*whole, ("fp32", "off")]
 
 
 def _clip(path: Path, colours: str, depth: int) -> Path:
@@ -84,8 +87,8 @@ def _clip(path: Path, colours: str, depth: int) -> Path:
     return path
 
 
-def _run(clip: Path, output: Path, precision: Precision) -> None:
+def _run(clip: Path, output: Path, precision: Precision, tile: str) -> None:
     options = UpscaleOptions(
-        model="compact", device="cpu", precision=precision, offline=True, codec="ffv1"
+        model="compact", device="cpu", precision=precision, tile=tile, offline=True, codec="ffv1"
     )
     upscale(clip, output, options)
