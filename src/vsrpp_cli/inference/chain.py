@@ -1,4 +1,4 @@
-"""A chain of networks as one: each keeps its own state, each reads what the one before made."""
+"""A chain of networks: the output of each is the input of the next; each has its own state."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from vsrpp_cli.streaming.state import BranchState, joined
 from vsrpp_cli.streaming.storage import OnDevice, Storage
 
 States = tuple[BranchState | None, ...]
-"""What the networks of a chain go on from, one entry each."""
+"""The state of each network of a chain; None at the start of a scene."""
 
 
 class Chain:
@@ -30,7 +30,7 @@ class Chain:
         Args:
             networks: in float32, in order.
             device: to run on.
-            compiled: the precision in which torch's compiler is used; None for never.
+            compiled: the precision that is computed through torch's compiler; None for none.
         """
         self._originals = list(networks)
         self._compiled = compiled
@@ -51,7 +51,7 @@ class Chain:
         return self._ready[precision]
 
     def kernels(self, precision: Precision) -> list[Kernels]:
-        """Return the implementations in use, each once."""
+        """Return which kernels the networks use in `precision`, without repetition."""
         return list(dict.fromkeys(self._kernels_of(n, precision) for n in self._originals))
 
     def _kernels_of(self, network: VideoNetwork, precision: Precision) -> Kernels:
@@ -60,11 +60,11 @@ class Chain:
         return choose_kernels(self._device, precision, network.config)
 
     def batches(self, precision: Precision) -> bool:
-        """Tell whether several clips can share a run: kernels of our own take one at a time."""
+        """Return whether several clips can share a call: the CPU kernels take one at a time."""
         return not any(stages.one_clip for stages in self.stages(precision))
 
     def _prepared(self, network: VideoNetwork, precision: Precision) -> Stages:
-        # A copy, for the float32 original may be needed to check or to recompute.
+        # A copy: the float32 original may be needed to recompute frames.
         return prepare(
             copy.deepcopy(network),
             device=self._device,
@@ -87,18 +87,19 @@ class ChainRun(Iterator[Tensor]):
         on_work: OnWork | None = None,
         work: float = 1.0,
     ) -> None:
-        """Run all networks but the last, which goes frame by frame; see `ChunkRun`.
+        """Run all networks but the last over the chunk; the last one computes on demand.
 
         Args:
             chain: the networks.
             clip: shape (T, N, 3, H, W), [0, 1], float32, as `storage` keeps it.
             keep: the kept frames.
-            states: of the chunk that ended before these clips' first frame, or the chain's
-                `start()`.
-            precision: `fp32`, `fp16` or `bf16`; states of another one are converted.
-            storage: where to keep what is not being computed with; on the device by default.
-            on_work: told of parts of `work` as they are done, the networks counting alike.
-            work: what the whole chunk counts as.
+            states: of the chunk whose kept frames ended just before this clip's first frame, or
+                the chain's `start()`.
+            precision: `fp32`, `fp16` or `bf16`; states in another precision are converted.
+            storage: where to keep tensors between the steps that use them; on the device by
+                default.
+            on_work: called with parts of `work` as they are done; each network counts equally.
+            work: the amount of work that the whole chunk counts as.
         """
         storage = storage or OnDevice()
         *earlier, last = chain.stages(precision)
@@ -106,7 +107,7 @@ class ChainRun(Iterator[Tensor]):
         states = converted(states, precision, storage)
         self._earlier_states: list[BranchState] = []
         for stages, state in zip(earlier, states, strict=False):
-            # The next network wants all frames, but goes on where this chunk's kept ones end.
+            # The next network needs all frames, but the next chunk begins after the kept ones.
             run = ChunkRun(
                 stages,
                 clip,
@@ -127,12 +128,12 @@ class ChainRun(Iterator[Tensor]):
 
     @property
     def states(self) -> States:
-        """The state that the next chunk continues from; set once all frames have been yielded."""
+        """What the next chunk continues from; available once all frames have been returned."""
         return (*self._earlier_states, self._last.state)
 
 
 def converted(states: States, precision: Precision, storage: Storage) -> States:
-    """Return states with their features in another precision; flows and frame stay float32."""
+    """Return states with features in `precision`; flows and frames stay float32."""
     dtype = DTYPES[precision]
 
     def cast(kept: Tensor) -> Tensor:
@@ -145,7 +146,7 @@ def converted(states: States, precision: Precision, storage: Storage) -> States:
 
 
 def only(states: States, number: int) -> States:
-    """Return the states of one clip out of a batch, as those of a batch of one."""
+    """Return the states of clip `number` of a batch, as those of a batch of one."""
 
     def one(kept: Tensor) -> Tensor:
         return kept[number : number + 1]
@@ -154,7 +155,7 @@ def only(states: States, number: int) -> States:
 
 
 def together(parts: Sequence[States]) -> States:
-    """Return the states of several clips, none at its start, as those of one batch."""
+    """Return the states of several clips (no entry None) as those of one batch."""
     if len(parts) == 1:
         return parts[0]
     networks = zip(*parts, strict=True)

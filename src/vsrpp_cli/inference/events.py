@@ -1,4 +1,4 @@
-"""What happened while computing that a user should know."""
+"""What the user should know about the computation, for the report."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,12 +13,12 @@ class Event:
     kind: EventKind
     """What it is about.
 
-    `guard`: a chunk recomputed; `drift`: brightness or colour moved; `memory`: a smaller geometry
-    after memory ran out; `slow`: a slower way taken than the machine might offer.
+    `guard`: frames recomputed in float32; `drift`: brightness or colour changed; `memory`: a
+    smaller geometry after memory ran out; `slow`: faster settings may exist on this machine.
     """
     text: str
     """A sentence for the user."""
     chunk: tuple[int, int] | None = None
     """First kept frame of the chunk concerned, and one past its last."""
     details: dict[str, Any] = field(default_factory=dict)
-    """Figures, JSON values only."""
+    """Further details by name; JSON values only."""

@@ -1,7 +1,8 @@
-"""The steps that are taken when memory runs out in spite of the plan.
+"""What is tried when memory runs out although the plan was predicted to fit.
 
-Tiles one after another, then smaller tiles, then shorter chunks, then, where the device has memory
-of its own, features kept in the machine's; after the last rung the run fails with the sizes tried.
+First one tile at a time, then smaller tiles, then shorter chunks, then, where the device has its
+own memory, features kept in the machine's memory. After the last step the run fails with a message
+that lists the sizes tried.
 """
 
 from dataclasses import dataclass, field
@@ -17,11 +18,11 @@ _SIGNS = (
     "std::bad_alloc",
     "ALLOC_FAILED",
 )
-"""Messages of plain RuntimeErrors by which libraries report a lack of memory."""
+"""Parts of messages of plain RuntimeErrors by which libraries report lack of memory."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell genuine lack of memory from every other failure."""
+    """Return whether an error means that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
@@ -29,7 +30,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass
 class Ladder:
-    """The geometry in force, and where to go from there."""
+    """The current geometry, and the steps to smaller ones."""
 
     tile: tuple[int, int] | None
     """Width and height of tiles in input pixels; None for whole frames."""
@@ -38,23 +39,24 @@ class Ladder:
     batch: int = 1
     """Tiles computed together."""
     apart: bool = False
-    """Whether the device's memory is not the machine's, which then can hold features for it."""
+    """Whether the device has its own memory, so that the machine's memory can hold features."""
     most: int | None = None
-    """Frames a chunk may see; None for as many as the plan says."""
+    """Most frames of a chunk, overlap included; None for as many as planned."""
     on_host: bool = False
     """Whether features are kept in the machine's memory."""
     tried: list[str] = field(default_factory=list)
+    """Descriptions of the geometries that did not fit."""
 
     def step_down(self, size: tuple[int, int], seen: int, overlap: int) -> str:
-        """Go one step down and return its name.
+        """Take the next step; return a description of the new geometry.
 
         Args:
-            size: width and height of the frames.
-            seen: frames that the chunk which failed saw.
+            size: width and height of the frames in pixels.
+            seen: frames of the chunk that failed, overlap included.
             overlap: its frames of context.
 
         Raises:
-            OutOfMemoryError: this was the last rung.
+            OutOfMemoryError: there is no further step.
         """
         self.tried.append(self._named(seen, size))
         if self.batch > 1:

@@ -6,28 +6,28 @@ import torch
 from torch import Tensor
 
 BLACK = 0.5 / 255
-"""Output that stays below this everywhere is black in 8 bits."""
+"""A frame whose values are all below this is black in 8 bits."""
 NOT_BLACK = 4 / 255
-"""Input with a mean above this is not."""
+"""A frame in which the mean of a channel is above this is not black."""
 DRIFT = 0.05
-"""Change of a channel's mean over a chunk, of full range, that is worth a warning."""
+"""Change of a channel's mean over a chunk, as a share of the full range, that causes a warning."""
 
 
 def look(outputs: Tensor, given: Tensor) -> Tensor:
-    """Return what `Guard.fault` wants to know about frames, without waiting for a GPU.
+    """Return the facts about frames that `Guard.fault` needs, without waiting for a GPU.
 
     Args:
         outputs: shape (N, 3, sH, sW), float32, before they are clamped to [0, 1].
         given: the input frames, shape (N, 3, H, W), in [0, 1], on the same device.
 
     Returns:
-        shape (N, 7), on the device: means of red, green and blue of the output, the same of the
-        input, and a value that is below `BLACK` only if all of the output is.
+        shape (N, 7), on the device: the means of red, green and blue of the output, the same of the
+        input, and a value that is below `BLACK` only if the whole output is.
     """
     made, brightness = outputs.mean(dim=(2, 3)), given.mean(dim=(2, 3))
     peak = made.amax(dim=1, keepdim=True)
-    # Looking for the brightest pixel is another pass over the frame. Nothing is cheaper on a GPU
-    # than to do it; on a CPU, where asking costs nothing, it is done only if the mean is dark.
+    # Finding the brightest pixel takes another pass over the frame. On a GPU that is cheaper than
+    # waiting for the mean; on a CPU the mean is known, and the pass is made only if it is dark.
     if outputs.device.type != "cpu" or bool((peak < BLACK).any()):
         peak = outputs.amax(dim=(1, 2, 3)).unsqueeze(1)
     return torch.cat([made, brightness, peak], dim=1)
@@ -42,7 +42,7 @@ class Guard:
     _frames: int = 0
 
     def fault(self, facts: Tensor) -> str | None:
-        """Return what is wrong with a frame, or None.
+        """Return what is wrong with a frame in words, None if nothing is.
 
         Args:
             facts: shape (7,), on the CPU: the frame's row of what `look` returned.
@@ -58,7 +58,7 @@ class Guard:
         return None
 
     def drift(self) -> list[float] | None:
-        """Return by how much red, green and blue moved on average, if that is too much."""
+        """Return the mean changes of red, green and blue (of 1) if one exceeds `DRIFT`."""
         if not self._frames:
             return None
         moved = (self._made - self._given) / self._frames

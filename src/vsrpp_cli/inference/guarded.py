@@ -1,8 +1,8 @@
-"""One pass of a chunk through the chain: a batch of tiles in one view, watched by the guard.
+"""One pass of a chunk through the chain: a batch of tiles in one view, checked by the guard.
 
-Frames are looked at when they are handed on, not when they are computed, so that a GPU is never
-waited for sooner than its result is needed. A tile that has gone wrong is recomputed alone, in
-float32, from that frame on; the others go on as they were.
+Frames are checked when they are returned, not when they are computed, so that the GPU is not waited
+for before its result is needed. A tile with a faulty frame is recomputed alone in float32, and its
+frames from that one on are replaced; the other tiles are not affected.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,8 +20,8 @@ from vsrpp_cli.streaming.chunk_run import OnWork
 from vsrpp_cli.streaming.storage import Storage
 
 Finish = Callable[[Tensor, slice], Tensor]
-"""Turns the network's frames (n, 3, sH, sW), which it may write to, into what is needed on the
-machine, (n, ...); told which of the batch they are."""
+"""Converts the network's frames (n, 3, sH, sW), which it may modify, on the device into what is
+transferred, (n, ...). The second argument is the range of the batch that they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,13 @@ class Batch:
     first: int
     """Index of the clip's first frame in the whole run, for messages."""
     states: States
-    """What the chunk before left, or the chain's `start()`."""
+    """What the previous chunk left, or the chain's `start()`."""
     work: float = 1.0
-    """What computing it counts as."""
+    """The amount of work that it counts as."""
 
 
 class Pass:
-    """The kept frames of a batch, finished and on the machine."""
+    """Computes the kept frames of a batch and transfers them to the CPU."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class Pass:
             chain: the networks.
             batch: what to compute.
             precision: `fp32`, `fp16` or `bf16`.
-            storage: where to keep what is not being computed with.
-            downloads: how results come to the machine; nothing else may use it meanwhile.
-            guard: looks at each frame; None to hand on whatever comes.
-            on_fault: told in words when a tile is recomputed.
-            on_work: told of parts of the batch's work as they are done.
+            storage: where to keep tensors between the steps that use them.
+            downloads: transfers results to the CPU; must not be used elsewhere meanwhile.
+            guard: checks each frame; None for no checks.
+            on_fault: called with a description when a tile is recomputed.
+            on_work: called with parts of the batch's work as they are done.
         """
         self._chain = chain
         self._batch = batch
@@ -82,7 +82,7 @@ class Pass:
         """The tiles that are recomputed in float32."""
 
     def frames(self, finish: Finish) -> Iterator[Tensor]:
-        """Yield the kept frames, (N, ...), in order, on the CPU; to be called in inference mode.
+        """Yield the kept frames, (N, ...), in order, on the CPU; call it in inference mode.
 
         Raises:
             GuardError: a frame is black or not a number in float32, too.
@@ -99,7 +99,7 @@ class Pass:
 
     @property
     def states(self) -> States:
-        """The state that the next chunk continues from; set once all frames have been yielded."""
+        """What the next chunk continues from; available once all frames have been yielded."""
         if self._run is not None and not self._alone:
             return self._run.states
         parts = [
@@ -111,7 +111,7 @@ class Pass:
         return together(parts)
 
     def _computed(self, finish: Finish) -> Iterator[list[Tensor]]:
-        """Yield finished frames and facts about them as they arrive, the device being ahead."""
+        """Yield finished frames and the facts about them as they arrive; the device is ahead."""
         everything = slice(0, self._count)
         for index in self._batch.keep:
             assert self._run is not None
@@ -124,7 +124,7 @@ class Pass:
             yield self._downloads.take()
 
     def _mended(self, index: int, frames: Tensor, facts: Tensor, finish: Finish) -> Tensor:
-        """Return finished frames with those of tiles that have gone wrong replaced."""
+        """Return finished frames, those of faulty tiles replaced."""
         assert self._guard is not None
         for n in range(self._count):
             if n not in self._alone and (fault := self._guard.fault(facts[n])):
@@ -143,7 +143,7 @@ class Pass:
             raise self._hopeless(index, fault)
         self._on_fault(f"{fault} in {self._precision}: recomputed in float32")
         if len(self._alone) + 1 == self._count:
-            # Nobody needs the rest of it, and its features take memory.
+            # All tiles are recomputed alone now; free the memory of the batch.
             self._run = None
         batch = self._batch
         clip, states = batch.clip[:, n : n + 1], only(batch.states, n)

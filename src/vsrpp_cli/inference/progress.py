@@ -1,7 +1,7 @@
-"""How far computing is, in frames' worth of work.
+"""Progress of the computation, in units of frames.
 
-All frames of a chunk are in work before the first of them is done, for minutes on a slow machine:
-whoever waits wants to see more than finished frames.
+Most of a chunk's work is done before its first frame is finished, which takes minutes on a slow
+machine. Progress therefore counts work, not finished frames.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ OnFrames = Callable[[float], None]
 
 
 class Meter:
-    """Adds up shares of chunks; in the end it has reported the number of frames."""
+    """Adds up the work of chunks; the total reported at the end is the number of frames."""
 
     def __init__(self, on_frames: OnFrames | None) -> None:
         self._on_frames = on_frames or (lambda _: None)
@@ -23,7 +23,7 @@ class Meter:
         self._frames += frames
 
     def add(self, frames: float) -> None:
-        """Report work; work that is repeated does not count."""
+        """Report work; more than the frames begun so far is not reported (repeated work)."""
         frames = min(frames, self._frames - self._told)
         if frames > 0:
             self._told += frames

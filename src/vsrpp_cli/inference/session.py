@@ -1,7 +1,7 @@
-"""From models, options and a machine to engines: the one place where these are put together.
+"""Makes engines from models, options and a machine; no other module does.
 
-Runs plan first and build engines later, often elsewhere: they use the functions. The Python API and
-evaluation do both at once, for frames of any size: they use `Session`.
+Runs plan first and build engines later, often in another process; they use the functions. The
+Python API and evaluation do both at once, for frames of any size; they use `Session`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ from vsrpp_cli.planning.memory_model import Work, Writing
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeSpec:
-    """On what, and how exactly, the networks run."""
+    """The device, and how the networks are computed on it."""
 
     device: str
     precision: Precision
@@ -43,11 +43,11 @@ class ComputeSpec:
     compiled: bool = False
     """Whether torch's compiler is used."""
     notes: tuple[str, ...] = ()
-    """What was requested but is not available."""
+    """Sentences about what was requested but is not available."""
 
 
 def compute_spec(options: UpscaleOptions) -> ComputeSpec:
-    """Decide device (the first of several), precision and threads.
+    """Return the device (the first of several), precision and threads to compute with.
 
     Raises:
         UsageError, DeviceError: see `inference.machine.device`.
@@ -80,16 +80,16 @@ def plan_geometry(
 
     Args:
         models: the chain.
-        configs: of their networks.
-        size: width and height of the frames.
+        configs: the configurations of their networks.
+        size: width and height of the input frames in pixels.
         compute: how they are computed.
-        options: what the user asked of the geometry, of memory and of several devices.
-        longest: frames of the longest scene; None where that is not known.
-        writing: what becomes of the frames; None where they are handed out.
+        options: chunk, overlap, tile, memory limit, devices and workers that were asked for.
+        longest: frames of the longest scene; None if not known.
+        writing: the output; None where frames are returned to the caller.
 
     Raises:
         OutOfMemoryError: nothing fits.
-        UsageError: what was asked for cannot be.
+        UsageError: the options are impossible.
     """
     width, height = size
     devices = resolve_devices(options.device)
@@ -108,7 +108,7 @@ def plan_geometry(
 
 
 def _wishes(models: Iterable[ResolvedModel], options: UpscaleOptions) -> Wishes:
-    """Return what the models need of a geometry, as far as the options leave it open."""
+    """Return what the options ask of the geometry, completed by what the models need."""
     rows = [model.row for model in models if model.row is not None]
     overlap = options.overlap
     if overlap is None:
@@ -126,7 +126,7 @@ def _wishes(models: Iterable[ResolvedModel], options: UpscaleOptions) -> Wishes:
 def make_engine(
     networks: Sequence[VideoNetwork], compute: ComputeSpec, geometry: Geometry | None
 ) -> Engine:
-    """Return an engine; without a geometry it takes whole frames."""
+    """Return an engine; without a geometry it computes whole frames."""
     return Engine(
         networks,
         device=torch.device(compute.device),
@@ -145,9 +145,9 @@ class Session:
     """A chain of models on a machine, for frames of any size.
 
     Args:
-        models: the chain, their files here.
+        models: the chain; their files are on this machine.
         options: what the user asked for.
-        compute: device, precision and so on, resolved.
+        compute: as `compute_spec` returns it.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Session:
 
     @cached_property
     def networks(self) -> list[VideoNetwork]:
-        """The networks, in float32, on the CPU; loaded when first asked for.
+        """The networks, in float32, on the CPU; loaded on first use.
 
         Raises:
             CheckpointError: a file cannot be loaded.
@@ -174,18 +174,18 @@ class Session:
 
     @property
     def events(self) -> list[Event]:
-        """What happened so far that a user should know."""
+        """What the user should know about the computation so far."""
         return [event for engine in self._engines.values() for event in engine.events]
 
     def geometry(self, width: int, height: int, longest: int | None = None) -> Geometry:
-        """Decide how frames of a size are cut; see `plan_geometry`."""
+        """Return how frames of a size in pixels are cut; see `plan_geometry`."""
         configs = [network.config for network in self.networks]
         return plan_geometry(
             self.models, configs, (width, height), self.compute, self._options, longest=longest
         )
 
     def engine(self, geometry: Geometry | None) -> Engine:
-        """Return the engine for a geometry, or for whole frames; made when first asked for."""
+        """Return the engine for a geometry, None for whole frames; made on first use."""
         if geometry not in self._engines:
             self._engines[geometry] = make_engine(self.networks, self.compute, geometry)
         return self._engines[geometry]

@@ -1,4 +1,4 @@
-"""Padding clips, and putting tiles and ensemble views together without seams."""
+"""Pads clips, and blends tiles and ensemble views without seams."""
 
 import torch
 import torch.nn.functional as F
@@ -7,20 +7,22 @@ from torch import Tensor
 from vsrpp_cli.planning.tiles import Span
 
 FULL = 32752
-"""What 1.0 is in the store: 15 bits, less room for the rounding of a few contributions."""
+"""The integer that stands for 1.0 in the frame store: 15 bits, minus room for the rounding of a few
+contributions."""
 
 VIEWS = 8
-"""Of the 8-fold spatial self-ensemble (Timofte et al., CVPR 2016): flips and transposition.
+"""Views of the 8-fold spatial self-ensemble (Timofte et al., CVPR 2016).
 
-View 0 is the clip as it is; bits 0, 1 and 2 flip left-right, flip up-down and transpose.
+View 0 is the unchanged clip; bits 0, 1 and 2 of the number flip left-right, flip up-down and
+transpose.
 """
 
 
 def pad(clip: Tensor, width: int, height: int) -> Tensor:
-    """Return a (..., 3, H, W) clip or frame padded to the right and below to `height` and `width`.
+    """Return a (..., 3, H, W) clip or frame padded on the right and below to `width` and `height`.
 
-    By reflection, which continues textures; by repeating the border where there is too little to
-    reflect.
+    Padding reflects the picture, which continues textures; where the picture is too small for that,
+    it repeats the border.
     """
     right, below = width - clip.shape[-1], height - clip.shape[-2]
     if not right and not below:
@@ -32,7 +34,7 @@ def pad(clip: Tensor, width: int, height: int) -> Tensor:
 def weights(span: Span, scale: int) -> Tensor:
     """Return the weight of each output pixel of a span, shape (scale * length,), float32.
 
-    Smooth ramps (without a kink at either end) where it fades; the weights of neighbours sum to 1.
+    Where it fades the weight is a smoothstep; the weights of neighbours sum to 1.
     """
     # Positions of output pixels' centres in input pixels.
     at = (torch.arange(span.start * scale, span.stop * scale, dtype=torch.float64) + 0.5) / scale
@@ -50,20 +52,20 @@ def _ramp(at: Tensor, fade: tuple[int, int]) -> Tensor:
 
 
 def shares(frames: Tensor, weight: Tensor) -> Tensor:
-    """Return what frames contribute to a `keeping.frame_store.FrameStore`, on their device.
+    """Return weighted frames as contributions to a `keeping.frame_store.FrameStore`.
 
     Args:
         frames: shape (N, 3, h, w), float32, in [0, 1].
         weight: shape (N, h, w), on the same device.
 
     Returns:
-        shape (N, 3, h, w), int16.
+        shape (N, 3, h, w), int16, on the same device; `FULL` stands for 1.0.
     """
     return (frames * weight.unsqueeze(1)).mul_(FULL).round_().to(torch.int16)
 
 
 def transform(clip: Tensor, view: int) -> Tensor:
-    """Return a (..., H, W) clip as view `view` shows it; (..., W, H) for views 4 to 7."""
+    """Return view `view` of a clip (..., H, W), flipped and transposed; (..., W, H) from view 4."""
     flipped = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]
     clip = clip.flip(flipped) if flipped else clip
     return clip.transpose(-1, -2).contiguous() if view & 4 else clip

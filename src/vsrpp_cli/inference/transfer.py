@@ -1,8 +1,7 @@
-"""Frames to the device and back again without waiting for it.
+"""Transfers frames to the device and back without waiting for it.
 
-Copies from and to pinned memory run beside the network. torch recycles pinned blocks, and not
-before the copies that use them are done, so these functions need no buffers of their own: as many
-are in use as there are frames under way.
+Copies from and to pinned memory run in parallel to the network. torch reuses a pinned block only
+after the copies that use it are done, so these functions need no buffers of their own.
 """
 
 from collections import deque
@@ -15,7 +14,7 @@ from vsrpp_cli.inference.tiling import pad
 from vsrpp_cli.planning.tiles import Tile
 
 AHEAD = 2
-"""Frames that a GPU is given to compute before the one handed on is waited for."""
+"""Frames that the GPU computes ahead of the one that is being waited for."""
 
 
 Size = tuple[int, int]
@@ -23,7 +22,7 @@ Size = tuple[int, int]
 
 
 def arrange(frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile]) -> Tensor:
-    """Return tiles of frames as one clip on the CPU; arguments and result as of `upload`."""
+    """Return tiles of frames as one clip on the CPU; arguments and result as for `upload`."""
     made = torch.empty(_shape(frames, tiles), dtype=frames[0].dtype)
     for frame, into in zip(frames, made, strict=True):
         torch.stack(_cuts(frame, size, tiles), out=into)
@@ -33,13 +32,15 @@ def arrange(frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile]) -> Tens
 def upload(
     frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile], device: torch.device
 ) -> Tensor:
-    """Return tiles of frames on the device, where later work there will find them complete.
+    """Return tiles of frames on the device, perhaps before the copy is done.
+
+    Operations queued on the device afterwards see complete data.
 
     Args:
-        frames: T of shape (3, H, W), float32, on the CPU.
+        frames: T frames of shape (3, H, W), float32, on the CPU.
         size: width and height that they are padded to first.
-        tiles: N tiles of one size, of the padded frames.
-        device: any; where it is the CPU this is `arrange`.
+        tiles: N tiles of equal size, of the padded frames.
+        device: any; for the CPU this is `arrange`.
 
     Returns:
         shape (T, N, 3, h, w).
@@ -50,7 +51,7 @@ def upload(
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the CPU on the device, where later work will find it complete."""
+    """Return a CPU tensor on the device, perhaps before the copy is done (see `upload`)."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -59,7 +60,7 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 def by_frames(
     frames: Sequence[Tensor], size: Size, tiles: Sequence[Tile], device: torch.device
 ) -> Tensor:
-    """Do what `upload` does frame by frame, through pinned memory if the device is a GPU."""
+    """Do the same as `upload`, frame by frame, through pinned memory if the device is a GPU."""
     made = torch.empty(_shape(frames, tiles), dtype=frames[0].dtype, device=device)
     for frame, into in zip(frames, made, strict=True):
         staged = torch.empty(into.shape, dtype=into.dtype, pin_memory=device.type == "cuda")
@@ -79,15 +80,15 @@ def _cuts(frame: Tensor, size: Size, tiles: Sequence[Tile]) -> list[Tensor]:
 
 
 class Downloads:
-    """Results on their way from the device, taken in the order they were put."""
+    """A queue of results on their way from the device."""
 
     def __init__(self, device: torch.device, ahead: int | None = None) -> None:
-        """Take results of one device.
+        """Make an empty queue.
 
         Args:
-            device: where they are computed.
-            ahead: how many may be under way; by default `AHEAD` for a GPU. Elsewhere none: what is
-                put is there at once, and is handed through.
+            device: where results are computed.
+            ahead: how many may be on their way; by default `AHEAD` for a GPU and none for other
+                devices, whose results are available at once.
         """
         gpu = device.type == "cuda"
         self._ahead = ahead if ahead is not None else AHEAD if gpu else 0
@@ -99,11 +100,11 @@ class Downloads:
 
     @property
     def full(self) -> bool:
-        """Whether one should be taken before more is computed."""
+        """Whether a result should be taken before more is computed."""
         return len(self._waiting) > self._ahead
 
     def put(self, *tensors: Tensor) -> None:
-        """Send tensors that belong together on their way; nothing may write to them any more."""
+        """Begin to copy tensors that belong together; they must not be modified afterwards."""
         if self._device.type != "cuda":
             self._waiting.append(([tensor.cpu() for tensor in tensors], None))
             return
@@ -115,7 +116,7 @@ class Downloads:
         self._waiting.append((landing, there))
 
     def take(self) -> list[Tensor]:
-        """Return the oldest, on the CPU, waiting for it if need be."""
+        """Return the oldest entry, on the CPU; wait for its copy if necessary."""
         tensors, there = self._waiting.popleft()
         if there is not None:
             there.synchronize()

@@ -1,10 +1,9 @@
 """How long chunks and how large tiles may be so that a run stays within its memory.
 
-Among all geometries that are predicted to fit (`planning/memory_model.py`) the one that computes
-least besides what is kept is taken. Where none fits, or only ones that compute much twice, memory
-is saved in ways that cost other things; the last of them may show, and only come when there is no
-other way. The outcome depends on nothing but the arguments: not on what is free just now, nor on
-how many workers there are.
+Among all geometries that are predicted to fit (`planning/memory_model.py`), the one with the least
+repeated work is taken. Where none fits, or only ones that repeat much work, memory is saved in ways
+that have other costs; the last of these may be visible and is taken only where nothing else fits.
+The result depends on the arguments alone, not on how much memory happens to be free.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,29 +28,35 @@ from vsrpp_cli.planning.memory_model import (
 from vsrpp_cli.planning.tiles import axis_length, check
 
 TILE_OVERLAP = 24
-"""Pixels, at the resolution features have, by which tiles reach beyond the middle of a border."""
+"""Pixels, at the resolution of features, by which a tile reaches beyond the middle of the border
+to its neighbour."""
 
 LEAST_TILE_OVERLAPS = 6
-"""Tiles nobody asked for have sides of at least so many overlaps: smaller ones begin to show. So do
-smaller overlaps, which are therefore no way to save memory: 46 to 48 dB beside borders with 16."""
+"""The smallest side of automatically chosen tiles, in overlaps: with smaller tiles the borders
+become visible. Smaller overlaps become visible too (16 pixels: 46 to 48 dB beside borders), so they
+are not used to save memory."""
 
 MOST_TILES = 8
-"""Tiles computed together at most; more of them would not keep a GPU busier."""
+"""Most tiles computed together; more would not keep a GPU busier."""
 
 GOOD_TILING = 1.2
-"""Computed pixels for each one of the frame; tilings that cost more are the last resort."""
+"""Most computed pixels for each pixel of the frame; tilings above it are the last resort."""
 GOOD_OVERHEAD = 1.15
-"""Computed frames for each kept one that segments are made long enough to keep to."""
+"""Most computed frames for each kept frame of a segment amid a long scene; segments are made long
+enough for it."""
 GOOD_CONTEXT = 1.12
-"""The same for chunks within a segment: context beyond the least must not make it more."""
+"""The same for chunks within a segment: more context than the least is used only up to this."""
 LEAST_OVERLAP = 4
-"""Frames of context below which borders of chunks begin to show."""
+"""Frames of context; with fewer, borders of chunks become visible."""
 SHORT_OVERLAP = 3
-"""Frames of context where there is no memory for more; with 2 a still picture is below 48 dB."""
+"""Frames of context where there is no memory for more; 2 give less than 48 dB on still pictures."""
 THRIFT_PRICE = 0.1
-"""By how much less must be computed for a way to save memory to be taken unless it has to."""
+"""A way to save memory is preferred only if it saves at least this share of the work, unless
+nothing else fits."""
 SEGMENT_FRAMES = 250
+"""Most kept frames of a segment."""
 SEGMENT_SECONDS = 60
+"""Most work in a segment, seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,25 +64,25 @@ class Geometry:
     """How a run's frames are cut in time and space, and where they are kept meanwhile."""
 
     chunk: int
-    """Frames one network call sees at most, overlap included."""
+    """Most frames of one network call, overlap included."""
     overlap: int
-    """Frames of context beside kept ones."""
+    """Frames of context on each side of kept frames."""
     tile_w: int | None
     tile_h: int | None
     """Size of a tile in input pixels, overlap included; None for whole frames."""
     tile_overlap: int
-    """Input pixels by which tiles reach beyond the middle of the border to the next one."""
+    """Input pixels by which a tile reaches beyond the middle of the border to its neighbour."""
     memory: int
-    """Bytes one worker is predicted to need at most, on the machine and on the device together."""
+    """Predicted peak of one worker in bytes, of machine and device together."""
     batch: int = 1
     """Tiles computed together."""
     scratch: int = 0
-    """Bytes of files in the work folder in which one worker keeps finished frames and what is
+    """Bytes of files in the work folder in which one worker keeps finished frames and the states
     carried from chunk to chunk; 0 where these are in memory."""
     encoder: int = 0
-    """Which of the ways to set the encoder is taken, see `Writing`."""
+    """Index of the encoder's settings, see `Writing.encoders`."""
     notes: tuple[str, ...] = ()
-    """What was done to save memory."""
+    """Sentences about what was done to save memory."""
 
     @property
     def tile(self) -> tuple[int, int] | None:
@@ -94,26 +99,28 @@ class Geometry:
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What of the geometry is given."""
+    """What the user or the model asks of the geometry."""
 
     overlap: int
-    """Frames of context beside kept ones."""
+    """Frames of context on each side of kept frames."""
     cap: int
-    """Chunks that see more frames are not worth their memory."""
+    """Most frames of a chunk that is chosen automatically: longer ones are not worth the memory."""
     overlap_given: bool = False
-    """Whether the user wants so much context and no less; otherwise short chunks have less."""
+    """Whether the user asked for this overlap; otherwise short chunks have less."""
     chunk: int | None = None
+    """Frames of a chunk, overlap included; None to choose."""
     tile: str = "auto"
-    """As `--tile` has it."""
+    """`auto`, `off`, or a size as `options.tile_size` reads it."""
     tile_overlap: int | None = None
+    """Input pixels; None for the usual overlap."""
 
 
 class _Rung(NamedTuple):
-    """One way to spend memory."""
+    """One way to use memory."""
 
     thrift: Thrift
     overlap: int
-    """The least frames of context."""
+    """Least frames of context."""
     tile_overlap: int
 
 
@@ -121,21 +128,26 @@ class _Option(NamedTuple):
     """A geometry that fits."""
 
     rank: tuple[bool, bool, float, int]
-    """The lower, the better."""
+    """Lower is better."""
     rung: _Rung
     chunk: int
     tile: tuple[int, int] | None
 
 
 def choose_geometry(work: Work, wishes: Wishes, limit: int) -> Geometry:
-    """Return the geometry that computes least within `limit` bytes of the machine's memory.
+    """Return the geometry with the least work that fits into memory.
 
-    Chunks that come out long get the context that is wanted, short ones at least `LEAST_OVERLAP`,
-    or `SHORT_OVERLAP` where nothing else fits.
+    Long chunks get the wanted context, short ones at least `LEAST_OVERLAP` frames, or
+    `SHORT_OVERLAP` where nothing else fits.
+
+    Args:
+        work: what is computed, and the memory of its device.
+        wishes: what was asked for.
+        limit: bytes that a worker may use of the machine's memory.
 
     Raises:
         OutOfMemoryError: not even the smallest chunks and tiles fit.
-        UsageError: a tile or overlap that was asked for cannot be.
+        UsageError: the chunk, tile or overlap asked for is impossible.
     """
     geometry = _chosen(work, wishes, limit)
     if geometry is None:
@@ -157,7 +169,7 @@ def _chosen(work: Work, wishes: Wishes, limit: int) -> Geometry | None:
 
 
 def _rungs(work: Work, wishes: Wishes) -> Iterator[list[_Rung]]:
-    """Yield ways to spend memory; those of a list are weighed against each other."""
+    """Yield lists of ways to use memory; the ways in one list compete, later lists come second."""
     overlap = wishes.overlap if wishes.overlap_given else min(LEAST_OVERLAP, wishes.overlap)
     tile_overlap = wishes.tile_overlap
     if tile_overlap is None:
@@ -176,7 +188,7 @@ def _rungs(work: Work, wishes: Wishes) -> Iterator[list[_Rung]]:
 def _options(
     work: Work, wishes: Wishes, rung: _Rung, limit: int, price: float
 ) -> Iterator[_Option]:
-    """Yield for each size of tiles the longest chunk that fits."""
+    """Yield the longest chunk that fits for each tile size."""
     for tile in _tiles(work, wishes, rung.tile_overlap):
         if chunk := _longest_chunk(work, wishes, rung, tile, limit):
             tiles = cut(work, tile, rung.tile_overlap)
@@ -222,7 +234,7 @@ def _notes(geometry: Geometry, usual: _Rung) -> Iterator[str]:
 
 
 def _batch(work: Work, option: _Option, limit: int) -> int:
-    """Return how many tiles to compute together: 1 where the device has no memory of its own."""
+    """Return how many tiles to compute together: 1 on devices without memory of their own."""
     if work.device_memory is None:
         return 1
     rung, chunk, tile = option.rung, option.chunk, option.tile
@@ -232,7 +244,7 @@ def _batch(work: Work, option: _Option, limit: int) -> int:
         need = predict(work, chunk, tile, rung.tile_overlap, batch, rung.thrift)
         if need.fits(limit, work.device_memory):
             most = batch
-    # No more than are needed to go through all tiles in as few batches.
+    # Batches of nearly equal size: the smallest size that needs no more batches.
     return ceil(count / ceil(count / most))
 
 
@@ -243,23 +255,27 @@ def _context(chunk: int, least: int, wanted: int) -> int:
 
 
 def segment_frames(geometry: Geometry, seconds_per_frame: float) -> int:
-    """Return how many frames a segment should keep at most.
+    """Return how many frames a segment should keep at most: a whole number of chunks.
 
-    About 250 frames or a minute of work, whatever is less, but at least so many that the overlaps
-    of a segment amid a long scene do not cost more than they must: 15 percent, or, where chunks are
-    too short for that, three percent on top of what chunks cost anyway. Always whole chunks.
+    About 250 frames or a minute of work, whichever is less, but enough frames that the overlaps of
+    a segment amid a long scene add at most 15 percent of work, or, where chunks are too short for
+    that, three percent to what the overlaps of the chunks cost anyway.
+
+    Args:
+        geometry: of the run.
+        seconds_per_frame: estimated time to compute one frame.
     """
     wanted = min(SEGMENT_FRAMES, max(1, int(SEGMENT_SECONDS / max(seconds_per_frame, 1e-6))))
     step = geometry.chunk - geometry.overlap
     bearable = max(GOOD_OVERHEAD, 1.03 * geometry.chunk / step)
-    # n whole chunks see n * chunk frames and keep n * step less what the first spends on context.
+    # n whole chunks see n * chunk frames and keep n * step minus the context before the first.
     least = max(1, ceil(bearable * geometry.overlap / (bearable * step - geometry.chunk)))
     count = max(min(least, SEGMENT_FRAMES // step), (wanted + geometry.overlap) // step, 1)
     return count * step - geometry.overlap
 
 
 def workers_that_fit(geometry: Geometry, limit: int) -> int:
-    """Return how many workers of this geometry the machine's memory holds; at least one."""
+    """Return how many workers fit into `limit` bytes of memory, at least one."""
     return max(1, limit // max(1, geometry.memory))
 
 
@@ -354,11 +370,11 @@ def _too_little(work: Work, wishes: Wishes, limit: int) -> OutOfMemoryError:
 
 
 HEIGHTS = (4320, 2160, 1440, 1080, 720, 480)
-"""Heights of outputs that are proposed where a larger one does not fit."""
+"""Output heights that are proposed where a larger output does not fit."""
 
 
 def _remedies(work: Work, wishes: Wishes, limit: int) -> Iterator[str]:
-    """Yield what of the command could be changed so that it fits, each alone sufficient."""
+    """Yield changes of the options of which each is enough to fit into memory."""
     given = {
         "chunk": replace(wishes, chunk=None),
         "overlap": replace(wishes, overlap_given=False),
@@ -385,7 +401,7 @@ def _remedies(work: Work, wishes: Wishes, limit: int) -> Iterator[str]:
 
 
 def _of_height(work: Work, height: int) -> Work | None:
-    """Return the same work with an output of another height; None if it is not smaller."""
+    """Return the same work with a smaller output height; None if it is not smaller."""
     now = work.writing
     if now is None or now.height <= height:
         return None

@@ -1,9 +1,9 @@
 """Cutting scenes into segments and chunks.
 
-A chunk is what one network call sees: frames `start:stop`, of which `keep_start:keep_stop` survive.
-Within a segment the forward branches' state is carried from chunk to chunk, so only a segment's
-first chunk needs overlap before its kept frames; every chunk needs it behind them. Chunks never
-span a cut.
+A chunk is the frames of one network call, `start:stop`, of which `keep_start:keep_stop` are kept.
+Within a segment the forward branches' state is carried from chunk to chunk, so only the first chunk
+of a segment needs overlap before its kept frames; every chunk needs overlap after them. Chunks
+never span a cut.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,16 +13,16 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Frames one network call sees; all four are indices into the whole run's frames."""
+    """The frames of one network call; all four are indices into the frames of the whole run."""
 
     start: int
     stop: int
     keep_start: int
     keep_stop: int
     carries: bool = False
-    """Whether the forward state of the chunk before is continued (then `start == keep_start`)."""
+    """Whether it continues from the previous chunk's forward state (then `start == keep_start`)."""
     continued: bool = True
-    """Whether the next chunk may continue this one's."""
+    """Whether the next chunk may continue from this one's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ def plan_segments(
     Args:
         frames: number of frames of the run, at least 1.
         cuts: increasing indices at which scenes begin; 0 is implied.
-        chunk: frames one network call sees at most, overlap included; above `2 * overlap`.
-        overlap: frames of context beside kept frames.
-        segment: kept frames a segment holds at most.
+        chunk: most frames of one network call, overlap included; above `2 * overlap`.
+        overlap: frames of context on each side of kept frames.
+        segment: most kept frames of a segment.
 
-    A scene longer than a segment is shared out over several of equal length; short scenes are put
-    together. Remainders are shared out instead of left as stubs.
+    A scene longer than a segment is divided into several of nearly equal length; short scenes share
+    a segment.
     """
     scenes = list(pairwise([0, *cuts, frames]))
     pieces = [(part, scene) for scene in scenes for part in split_evenly(*scene, segment)]
@@ -107,10 +107,10 @@ def _chunks(
 
 
 def _edges(start: int, stop: int, seen: tuple[int, int], chunk: int, overlap: int) -> list[int]:
-    """Return where the kept ranges of a piece begin, and `stop`: as few as fit.
+    """Return where the kept ranges of a piece begin, and `stop`; there are as few as possible.
 
-    Not the frames that chunks keep but those they see are equal within one, for these take the
-    memory; each chunk reaches `overlap` frames into the next.
+    The numbers of frames that the chunks see are equal within one, since these determine memory;
+    the numbers of kept frames are not. Each chunk reaches `overlap` frames into the next.
     """
     span = seen[1] - seen[0] - overlap
     count = max(1, -(-span // (chunk - overlap)))
@@ -119,18 +119,18 @@ def _edges(start: int, stop: int, seen: tuple[int, int], chunk: int, overlap: in
 
 
 def computed_per_kept(segments: Sequence[Segment]) -> float:
-    """Return how many frames are computed for each one that is kept."""
+    """Return the number of computed frames for each kept frame."""
     computed = sum(c.stop - c.start for s in segments for c in s.chunks)
     return computed / sum(s.keep_stop - s.keep_start for s in segments)
 
 
 def shorten(chunk: Chunk, most: int, overlap: int) -> tuple[Chunk, ...]:
-    """Return `chunk` as several that see at most `most` frames, the later ones carrying on.
+    """Divide `chunk` into chunks of at most `most` frames, each continuing the one before.
 
     Args:
         chunk: the one to divide.
-        most: above `2 * overlap`.
-        overlap: frames of context behind the kept ones of each part.
+        most: frames of one network call, above `2 * overlap`.
+        overlap: frames of context after the kept frames of each part.
     """
     if chunk.stop - chunk.start <= most:
         return (chunk,)
@@ -154,10 +154,10 @@ def open_chunks(
     """Yield the chunks of a stream whose end is not known beforehand, as one scene.
 
     Args:
-        reach: reads on until frames before the given index are there, and returns that index, or
-            the number of frames there are if the stream has ended before it.
-        chunk: frames one network call sees at most; above `overlap`.
-        overlap: frames of context behind kept frames.
+        reach: reads until the frames before the given index are available, and returns that index,
+            or the number of frames if the stream ended before it.
+        chunk: most frames of one network call; above `overlap`.
+        overlap: frames of context after kept frames.
         first: index of the scene's first frame.
     """
     start = first

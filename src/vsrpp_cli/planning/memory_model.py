@@ -1,7 +1,7 @@
-"""The peak memory of a worker, predicted.
+"""Predicts the peak memory of a worker.
 
-The model is linear in frames and pixels. Its coefficients were fitted to measurements or are counts
-of what is held (`benchmarks/memory.py`, results in `docs/benchmarks.md`).
+The model is linear in frames and pixels. Its coefficients are fitted to measurements
+(`benchmarks/memory.py`, results in `docs/benchmarks.md`) or counted from what is held.
 """
 
 from collections.abc import Iterable
@@ -18,34 +18,35 @@ BASE = 800 << 20
 """Bytes of a process that has loaded everything and computed nothing."""
 WEIGHTS = 4
 WEIGHTS_BY_ELEMENT = 0.75
-"""Bytes on a CPU for each byte of a file of weights, and for that and each byte of an element: the
-weights themselves, the copy they are packed from, and as Winograd's convolution wants them, which
-is four times as many. Fitted to a file of 176 MB; what the C library keeps of the copies differs
-from run to run."""
+"""On a CPU, weights take `WEIGHTS + WEIGHTS_BY_ELEMENT * element size` bytes for each byte of their
+files: the weights, the copy they are packed from, and their form for Winograd's convolution, which
+has four times as many values. Fitted to a file of 176 MB; how much of the freed copies the C
+library keeps differs from run to run."""
 FLOW_BYTES = 16
 """Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
 PICTURE_BYTES = 12
 """Bytes for each pixel of a picture in float32."""
 FINAL_BYTES = 6
-"""Bytes for each pixel of a picture in 16 bits, finished or being put together."""
+"""Bytes for each pixel of a picture in 16 bits, finished or being put together from tiles."""
 FINISHING_BYTES = 24 << 20
-"""Bytes for the rows that are being finished."""
+"""Bytes for the rows that are being resized and rounded."""
 FITTING_ROWS = 6
-"""Rows that a finished one draws on, for each by which the picture gets smaller."""
+"""Input rows of the resize filter for one output row, times the factor by which it shrinks."""
 DECODER_BYTES = 40
-"""Bytes for each pixel of the input that a decoder holds: frames it refers to, 8 bits a component,
-and one for each thread."""
+"""Bytes that a decoder holds for each input pixel: reference frames of 8 bits a component, and one
+frame for each thread."""
 PASSING_FRAMES = 3
-"""Frames between the engine and the encoder besides the queue: one at each end, one at work."""
+"""Frames between engine and encoder besides the queue: one at each end, one being encoded."""
 LANDING_FRAMES = 10
-"""Frames that a device's results need in pinned memory besides: three under way, and torch rounds
-each block, on its way through the pipeline too, up to a power of two. At most: contributions to
-frames are in 16 bits and only of the tiles computed together."""
+"""Frames of pinned memory that the results of a device need: three are on their way, and torch
+rounds each block up to a power of two. An upper limit: contributions from tiles have 16 bits and
+cover only the tiles computed together."""
 MARGIN = 1.05
+"""Factor of safety on everything predicted."""
 
 
 class NetworkSize(Protocol):
-    """What has to be known of a network's configuration."""
+    """What the prediction needs of a network's configuration."""
 
     @property
     def channels(self) -> int:
@@ -61,11 +62,11 @@ class NetworkSize(Protocol):
 
     @property
     def held_channels(self) -> int:
-        """Channels, at the features' size, that a chunk holds of each frame."""
+        """Channels, at the resolution of features, that a chunk holds for each frame."""
 
     @property
     def carried_channels(self) -> int:
-        """Channels, at the features' size, that are carried over a chunk's border."""
+        """Channels, at the resolution of features, that are carried to the next chunk."""
 
     @property
     def scale(self) -> int:
@@ -73,27 +74,27 @@ class NetworkSize(Protocol):
 
     @property
     def multiple_of(self) -> int:
-        """Sides of clips are multiples of this; features have a side smaller by as much."""
+        """Sides of clips are multiples of this; features are smaller by the same factor."""
 
     @property
     def minimum(self) -> int:
-        """The smallest side of a clip."""
+        """The smallest side of a clip in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coefficients:
-    """What a network's parts need while they run, besides what a chunk holds."""
+    """Temporary memory of a network's parts, besides what a chunk holds."""
 
     step_features: float
-    """Features' worth of memory that one step of a branch needs."""
+    """Memory of one step of a branch, in feature maps."""
     sampling_channel: float
     sampling_group: float
-    """Bytes that deformable sampling needs on top for each pixel, by channel (columns, the two
+    """Additional bytes of deformable sampling for each pixel, by channel (columns, the two
     features, the result) and by group (offsets and masks)."""
     flow_network: float
     """Bytes for each pixel of the flow network."""
     reconstruction: float
-    """Copies of the `16 * hr_channels` elements a pixel at the output's size."""
+    """Number of copies of the `16 * hr_channels` elements a pixel at the size of the output."""
 
     def step(self, network: NetworkSize, element: int) -> float:
         """Return the bytes of a branch's step for each pixel of features."""
@@ -111,7 +112,7 @@ class Coefficients:
 HOST = Coefficients(
     step_features=14, sampling_channel=0, sampling_group=0, flow_network=700, reconstruction=3.4
 )
-"""Of kernels for CPUs: fitted to the measurements of `benchmarks/memory.py`."""
+"""For the CPU kernels; fitted to the measurements of `benchmarks/memory.py`."""
 DEVICE = Coefficients(
     step_features=14, sampling_channel=84, sampling_group=216, flow_network=700, reconstruction=3.4
 )
@@ -121,13 +122,14 @@ Counted, not measured; `benchmarks/gpu.py --fit` measures them and prints what t
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """What a run that writes its frames makes of them."""
+    """The output of a run that writes its frames."""
 
     width: int
     height: int
     """Size of the output in pixels."""
     encoders: tuple[int, ...] = (0,)
-    """Bytes the encoder takes, set as it was asked for and in each way that takes less."""
+    """Bytes the encoder takes: first with the settings asked for, then with each alternative that
+    takes less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +148,13 @@ class Work:
     longest: int | None = None
     """Frames of the longest scene, if known: no chunk needs to be longer."""
     device_memory: int | None = None
-    """Bytes the device has of its own; None where it shares the machine's."""
+    """Bytes of the device's own memory; None where it shares the machine's."""
     writing: Writing | None = None
-    """None where frames are handed out as the network makes them."""
+    """None where frames are returned to the caller as the network makes them."""
 
     @property
     def scale(self) -> int:
-        """What the chain multiplies width and height by."""
+        """The factor by which the chain enlarges width and height."""
         return prod(network.scale for network in self.networks)
 
     @property
@@ -168,13 +170,13 @@ class Thrift:
     """How memory is saved at the cost of other things."""
 
     scratch: bool = False
-    """Finished frames, and what is carried from chunk to chunk, are kept in a file."""
+    """Whether finished frames and the states carried from chunk to chunk are kept in files."""
     encoder: int = 0
-    """Which of the ways to set the encoder is taken."""
+    """Index of the encoder's settings, see `Writing.encoders`."""
 
     @property
     def queues(self) -> tuple[int, int]:
-        """Frames that are read ahead at most, and that wait for the encoder at most."""
+        """Most frames that are read ahead, and most that wait for the encoder."""
         return (1, 1) if self.scratch else (4, 3)
 
 
@@ -190,12 +192,12 @@ class Need:
     """0 where the device shares the machine's memory; it is part of `host` then."""
 
     def fits(self, limit: int, device_memory: int | None) -> bool:
-        """Tell whether this is within the limits."""
+        """Return whether both are within their limits."""
         return self.host <= limit and self.device <= (device_memory or 0)
 
 
 def requirement(networks: Iterable[NetworkSize]) -> tuple[int, int]:
-    """Return the smallest side, and what sides are multiples of, in input pixels, for a chain."""
+    """Return a chain's smallest side and the number that sides are multiples of, input pixels."""
     minimum, multiple, scale = 1, 1, 1
     for network in networks:
         minimum = max(minimum, -(-network.minimum // scale))
@@ -205,7 +207,7 @@ def requirement(networks: Iterable[NetworkSize]) -> tuple[int, int]:
 
 
 def frame_size(work: Work) -> tuple[int, int]:
-    """Return width and height of the input frames once they are padded."""
+    """Return width and height of the padded input frames."""
     minimum, multiple = requirement(work.networks)
     return padded(work.width, minimum, multiple), padded(work.height, minimum, multiple)
 
@@ -226,7 +228,7 @@ class Cut:
 
 
 def cut(work: Work, tile: tuple[int, int] | None, tile_overlap: int) -> Cut:
-    """Return what comes of cutting frames into tiles of at most a size."""
+    """Return how frames are cut into tiles of at most `tile` (width, height); None for no tiles."""
     minimum, multiple = requirement(work.networks)
     columns, rows = (
         spans(side, length, tile_overlap, multiple, minimum)
@@ -270,13 +272,13 @@ def predict_engine(
 ) -> Need:
     """Return the peak memory of computing alone; arguments as for `predict`.
 
-    `coefficients` are those of where it is computed unless others are given.
+    `coefficients` are `HOST` or `DEVICE`, by where it is computed, unless given.
     """
     if coefficients is None:
         coefficients = HOST if work.device_memory is None else DEVICE
     chunk = min(chunk, work.longest or chunk)
     tiles = cut(work, tile, tile_overlap)
-    # Of a device of its own the machine holds no clip: frames are sent there one by one.
+    # With a GPU the machine holds no clip: frames are sent to the device one by one.
     clip = prod(frame_size(work)) + (tiles.pixels if work.device_memory is None else 0)
     network = _network_bytes(work, chunk, tiles, batch, thrift, coefficients)
     host = BASE + _weight_bytes(work) + chunk * PICTURE_BYTES * clip
@@ -287,7 +289,7 @@ def predict_engine(
 
 
 def scratch_bytes(work: Work, chunk: int, tile: tuple[int, int] | None, tile_overlap: int) -> int:
-    """Return what is in the files of a worker that is as thrifty as `Thrift.scratch` says."""
+    """Return the bytes in the files of a worker with `Thrift.scratch`."""
     chunk = min(chunk, work.longest or chunk)
     tiles = cut(work, tile, tile_overlap)
     frames = FINAL_BYTES * work.final_pixels * chunk if _passes(work, tiles) > 1 else 0
@@ -300,23 +302,23 @@ def scratch_bytes(work: Work, chunk: int, tile: tuple[int, int] | None, tile_ove
 
 
 def _passes(work: Work, tiles: Cut) -> int:
-    """Return how often the networks go over a chunk, one tile and view at a time."""
+    """Return how many times the networks run over a chunk: once for each tile and view."""
     return tiles.count * (8 if work.ensemble else 1)
 
 
 def _carrying(work: Work, chunk: int, tiles: Cut) -> int:
-    """Return how many passes leave something to the next chunk."""
+    """Return how many passes leave a state for the next chunk."""
     return 0 if work.longest is not None and work.longest <= chunk else _passes(work, tiles)
 
 
 def _reading_bytes(work: Work, thrift: Thrift) -> int:
-    """Return what decoding takes, and frames on their way to the engine."""
+    """Return the bytes of decoding, and of frames on their way to the engine."""
     on_their_way = thrift.queues[0] + 2
     return work.width * work.height * (PICTURE_BYTES * on_their_way + DECODER_BYTES)
 
 
 def _writing_bytes(work: Work, tiles: Cut, thrift: Thrift) -> int:
-    """Return what frames take on their way from the engine into the file."""
+    """Return the bytes of frames on their way from the engine into the file."""
     made = PICTURE_BYTES * work.width * work.height * work.scale**2
     together = _passes(work, tiles) > 1
     landing = 0
@@ -324,7 +326,7 @@ def _writing_bytes(work: Work, tiles: Cut, thrift: Thrift) -> int:
         landing = LANDING_FRAMES * (made // 2 if together else made)
     if work.writing is None:
         return landing + 2 * made
-    # What the encoder is given is converted to its own kind of picture: as much as 16 bits take.
+    # The frame converted to the encoder's pixel format: at most 16 bits a component.
     final = FINAL_BYTES * work.final_pixels
     waiting = (thrift.queues[1] + PASSING_FRAMES) * (final if together else made)
     resizing = 0 if together or work.final_pixels * PICTURE_BYTES == made else made + 2 * final
@@ -332,7 +334,7 @@ def _writing_bytes(work: Work, tiles: Cut, thrift: Thrift) -> int:
 
 
 def _store_bytes(work: Work, chunk: int, tiles: Cut, thrift: Thrift) -> int:
-    """Return what frames take while they are put together, and until they leave."""
+    """Return the bytes of frames that are being put together, until they leave."""
     if _passes(work, tiles) == 1:
         return 0
     width, height = (side * work.scale for side in frame_size(work))
@@ -343,7 +345,7 @@ def _store_bytes(work: Work, chunk: int, tiles: Cut, thrift: Thrift) -> int:
 
 
 def _weight_bytes(work: Work) -> int:
-    """Return what the weights need on the machine."""
+    """Return the bytes of the weights in the machine's memory."""
     if work.device_memory is not None:
         return 2 * work.weights
     return int((WEIGHTS + WEIGHTS_BY_ELEMENT * ELEMENT_BYTES[work.precision]) * work.weights)
@@ -352,13 +354,13 @@ def _weight_bytes(work: Work) -> int:
 def _network_bytes(
     work: Work, chunk: int, tiles: Cut, batch: int, thrift: Thrift, coefficients: Coefficients
 ) -> int:
-    """Return what the networks of the chain need for tiles computed together."""
+    """Return the bytes of the networks of the chain for the tiles computed together."""
     element = ELEMENT_BYTES[work.precision]
     apart = work.device_memory is not None
     passes = _carrying(work, chunk, tiles)
-    if thrift.scratch:  # those of the tiles at work alone, as they were and as they become
+    if thrift.scratch:  # only the old and the new states of the tiles being computed
         passes = min(passes, 2 * batch)
-    # What is computed from is on the machine in any case, and on such a device as well.
+    # The input clip; on the machine it is counted elsewhere.
     held, peaks, scale = apart * chunk * PICTURE_BYTES * tiles.pixels * batch, [0], 1
     for network in work.networks:
         inner = batch * tiles.pixels * scale**2 // network.multiple_of**2

@@ -1,9 +1,9 @@
-"""Cutting frames into tiles that overlap, and where one tile fades into the next.
+"""Cutting frames into overlapping tiles, and where one tile fades into the next.
 
-All tiles of a frame are of one size and evenly spread. Along each axis two neighbours share a band
-at least `2 * overlap` pixels wide; within the middle of it the weight of the one falls while that
-of the other rises. What a network makes of the outermost pixels of a tile, where it lacked
-context, never counts.
+All tiles of a frame have the same size and are evenly spread. Along each axis two neighbours share
+a band at least `2 * overlap` pixels wide; in the middle of the band the weight of one falls while
+that of the other rises. The outermost pixels of a tile, where the network lacked context, are never
+used.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from itertools import pairwise
 from vsrpp_cli.errors import UsageError
 
 MINIMUM = 64
-"""No tile is narrower, in input pixels: a flow network needs as much."""
+"""Smallest side of a tile in input pixels: the flow network needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Span:
     start: int
     stop: int
     fade_in: tuple[int, int] | None
-    """Pixels over which its weight rises from 0 to 1; None at the frame's own border."""
+    """Range of pixels over which its weight rises from 0 to 1; None at the border of the frame."""
     fade_out: tuple[int, int] | None
-    """Pixels over which its weight falls from 1 to 0: the `fade_in` of the next one."""
+    """Range over which its weight falls from 1 to 0: the `fade_in` of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One tile: what it covers of width and height."""
+    """One tile: what it covers along both axes."""
 
     x: Span
     y: Span
@@ -44,12 +44,12 @@ def spans(
 
     Args:
         size: pixels of the frame along the axis, a multiple of `multiple`.
-        tile: pixels one tile may have, overlap included; at least `4 * overlap`.
+        tile: most pixels of one tile, overlap included; at least `4 * overlap`.
         overlap: pixels by which a tile reaches beyond the middle of the border to its neighbour.
         multiple: starts and lengths are multiples of this.
         minimum: no tile is shorter than this, unless `size` or `tile` is.
 
-    The tiles may come out smaller than asked for, as small as their number allows.
+    The tiles are as small as their number allows, so possibly smaller than `tile`.
     """
     if tile >= size:
         return (Span(0, size, None, None),)
@@ -94,7 +94,7 @@ def padded(length: int, minimum: int, multiple: int) -> int:
 
 
 def check(tile: tuple[int, int], overlap: int, minimum: int) -> None:
-    """Refuse tiles that a network cannot take or that leave too little besides their overlap.
+    """Refuse tiles that are too small for the network or for their overlap.
 
     Raises:
         UsageError: a side is below `minimum` or below four times the overlap.

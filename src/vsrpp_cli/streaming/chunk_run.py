@@ -1,12 +1,12 @@
-"""One chunk through the network, frame by frame, with the forward branches' state carried on.
+"""Runs the network over one chunk, frame by frame, and carries the forward branches' state on.
 
 Backward branches need the whole chunk before the first frame can leave; forward branches need only
-what came before. So a chunk that continues another one needs overlap behind its kept frames alone:
-what lies before them is in the `BranchState` the other chunk left.
+earlier frames. A chunk that continues another one therefore needs overlap only after its kept
+frames: the `BranchState` of the other chunk stands for all frames before them.
 
-What backward branches made of the overlap, for want of context a little off, is not thrown away:
-the next chunk fades from it to its own. Without that, the error of a chunk's last frames would end
-all at once, which shows where nothing moves.
+The backward features of the overlap frames were computed with little context and are slightly
+wrong. They are kept, and the next chunk fades from them to its own features. A sudden change from
+one to the other would be visible in still areas.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +20,14 @@ from vsrpp_cli.streaming.state import BranchState
 from vsrpp_cli.streaming.storage import OnDevice, Storage
 
 FLOW_SHARE, EXTRACT_SHARE, BRANCHES_SHARE = 0.11, 0.05, 0.56
-"""Of a chunk's time, measured roughly; reconstruction takes the rest."""
+"""Shares of a chunk's computing time, roughly measured; reconstruction takes the rest."""
 
 OnWork = Callable[[float], None]
-"""Told of work that has been done since the last call."""
+"""Called with the amount of work done since the last call."""
 
 FADE = 3
-"""Frames over which a chunk fades from what the one before made of them; more only cost memory."""
+"""Frames over which a chunk fades from the previous chunk's features to its own; more frames cost
+memory and gain nothing."""
 
 
 class ChunkRun(Iterator[Tensor]):
@@ -37,10 +38,10 @@ class ChunkRun(Iterator[Tensor]):
     and all branches but the last for the whole chunk), the others the last branch and the
     reconstruction of one frame each.
 
-    Without a state, frame k of the clip is `network(clip[None])[0, k]`, to rounding. With one, what
-    differs from the unbroken sequence comes only from backward branches that see fewer frames
-    behind `keep.stop` than there are; nothing differs, not one bit, if both chunks reach to where
-    the sequence ends.
+    Without a state, frame k of the clip equals `network(clip[None])[0, k]` up to rounding. With
+    one, the result differs from that of the whole sequence only because backward branches see fewer
+    frames after `keep.stop` than exist; it is bit-identical if both chunks reach the end of the
+    sequence.
     """
 
     def __init__(
@@ -60,20 +61,21 @@ class ChunkRun(Iterator[Tensor]):
         Args:
             stages: of the network, see `backends.select`.
             clip: the chunk, shape (T, 3, H, W), RGB, [0, 1], float32, on the network's device (or
-                as `storage` keeps it); H and W as the network's `forward` wants them. Not to be
-                written to until the last frame is out. Unless the stages take one clip at a time
-                also (T, N, 3, H, W): N clips that share every call, and nothing else.
-            keep: which of its T frames to hand out, one after another without gaps (step 1); all
-                by default. The others are context.
+                as `storage` keeps it); H and W as the network's `forward` requires. It must not be
+                modified before the last frame has been returned. Unless `stages.one_clip`, also
+                (T, N, 3, H, W): N independent clips that are computed in the same calls.
+            keep: which of its T frames to return: consecutive ones (step 1), all by default. The
+                others are context.
             state: of an earlier chunk of the same frame size whose kept frames ended just before
-                this clip's first frame. Forward branches then go on as if there had been no
-                border, so no context is needed before `keep.start`.
-            resume_at: the frame of this clip that the next chunk begins with, if not `keep.stop`
-                but one before it: where all frames of a chunk are wanted for another network.
-            storage: where to keep what is not being computed with; on the device by default. A
-                `state` must come from a run with the same storage.
-            on_work: told after each step of a frame how much of `work` that was.
-            work: what the whole chunk counts as.
+                this clip's first frame. Forward branches continue from it, so no context is needed
+                before `keep.start`.
+            resume_at: the frame of this clip that the next chunk begins with; `keep.stop` by
+                default. It is smaller where the next network of a chain needs all frames of this
+                chunk, the overlap included.
+            storage: where to keep tensors between the steps that use them; on the device by
+                default. A `state` must come from a run with the same storage.
+            on_work: called after each step of a frame with the part of `work` that it was.
+            work: the amount of work that the whole chunk counts as.
 
         Raises:
             ValueError: `keep` is empty or not inside the clip, `resume_at` is not among
@@ -97,7 +99,7 @@ class ChunkRun(Iterator[Tensor]):
         self._forward_pasts: list[Past] = []
         self._ahead: tuple[tuple[Tensor, ...], ...] = ()
         count = len(clip)
-        # All that is kept for more than a step goes through the storage: put, and got when needed.
+        # Whatever is kept longer than a step goes through the storage (`put`, later `get`).
         self._forward_flows: list[Tensor | None] = [None] * count
         self._backward_flows: list[Tensor | None] = [None] * count
         self._features: list[list[Tensor]] = [[] for _ in range(count)]
@@ -106,10 +108,10 @@ class ChunkRun(Iterator[Tensor]):
 
     @property
     def state(self) -> BranchState:
-        """What the chunk beginning at `resume_at` is to continue from, as `storage` keeps it.
+        """What the chunk that begins at `resume_at` continues from, as `storage` keeps it.
 
-        Two features for each forward branch, one frame and one flow, valid as long as it is kept.
-        There once the frame before that has been handed out; asked for earlier, `RuntimeError`.
+        Raises:
+            RuntimeError: frame `resume_at - 1` has not been returned yet.
         """
         if self._state is None:
             raise RuntimeError(f"the state is known only after frame {self._resume_at - 1}")
@@ -127,10 +129,10 @@ class ChunkRun(Iterator[Tensor]):
         return frame[0] if self._single else frame
 
     def _let_go(self) -> None:
-        """Free all but the state as soon as the last frame is out.
+        """Free everything but the state as soon as the last frame has been returned.
 
-        This object and its generator hold each other: without this, what they hold would stay in
-        memory, chunk upon chunk, until Python looks for such circles.
+        This object and its generator refer to each other: without this, their tensors would stay in
+        memory until Python's cycle collector runs.
         """
         next(self._frames, None)
         self._frames = iter(())
@@ -140,7 +142,7 @@ class ChunkRun(Iterator[Tensor]):
         self._clip = self._clip[:0].clone()
 
     def _all_but_last(self, names: Sequence[str]) -> None:
-        """Do what the whole chunk is needed for: flows, features, all branches but the last."""
+        """Compute what needs the whole chunk: flows, features, all branches but the last."""
         self._extract_and_find_flows()
         for name in names:
             (self._backward if _is_backward(name) else self._forward)(name)
@@ -152,7 +154,10 @@ class ChunkRun(Iterator[Tensor]):
         self._drop(range(self._keep.stop, len(self._clip)))
 
     def _backward_places(self) -> list[int]:
-        """Return where a frame's features hold those of backward branches, spatial ones first."""
+        """Return the indices of the backward branches in a frame's list of features.
+
+        Index 0 holds the spatial features.
+        """
         return [1 + i for i, name in enumerate(self._stages.branches) if _is_backward(name)]
 
     def _extract_and_find_flows(self) -> None:
@@ -183,16 +188,16 @@ class ChunkRun(Iterator[Tensor]):
         self._fade(self._backward_places().index(len(self._features[0]) - 1))
 
     def _fade(self, number: int) -> None:
-        """Begin with the features the chunk before made, and fade to those just computed."""
+        """Blend the first features with the previous chunk's features of the same frames."""
         ahead = () if self._before is None else self._before.ahead
         get, put = self._storage.get, self._storage.put
-        # Squared: the less context those features had, the less they count.
+        # Squared, so that features that had less context count less.
         for i, (features, known) in enumerate(zip(self._features, ahead, strict=False)):
             share = (1 - (i + 1) / (len(ahead) + 1)) ** 2
             features[-1] = put(torch.lerp(get(features[-1]), get(known[number]), share))
 
     def _forward(self, name: str) -> None:
-        """Run a branch over the whole chunk; note its memory just before `resume_at`."""
+        """Run a branch over the whole chunk; keep its state at frame `resume_at - 1`."""
         past = self._past_of_next()
         for i in range(len(self._clip)):
             past = self._step(name, i, past, *self._flows_to_past(i))
@@ -202,13 +207,13 @@ class ChunkRun(Iterator[Tensor]):
                 self._forward_pasts.append(past.changed(self._storage.put))
 
     def _past_of_next(self) -> Past | None:
-        """Return what the chunk before left to the forward branch that is to run next."""
+        """Return the previous chunk's state of the forward branch that runs next."""
         if self._before is None:
             return None
         return self._before.forward[len(self._forward_pasts)].changed(self._storage.get)
 
     def _compute(self) -> Iterator[Tensor]:
-        """Run the last branch up to the last kept frame, handing out frames as they are done."""
+        """Run the last branch up to the last kept frame, yielding frames as they are done."""
         *earlier, name = self._stages.branches
         self._all_but_last(earlier)
         past = self._past_of_next()
@@ -229,7 +234,7 @@ class ChunkRun(Iterator[Tensor]):
         self._on_work(share * self._work)
 
     def _frame(self, i: int) -> Tensor:
-        """Return frame `i` of all clips, (N, 3, H, W), where it can be computed with."""
+        """Return frame `i` of all clips, (N, 3, H, W), on the computing device."""
         return self._storage.get(self._clip[i])
 
     def _flows_to_past(self, i: int) -> tuple[Tensor | None, Tensor | None]:
@@ -240,7 +245,7 @@ class ChunkRun(Iterator[Tensor]):
     def _step(
         self, name: str, i: int, past: Past | None, flow: Tensor | None, flow_before: Tensor | None
     ) -> Past:
-        """Take a branch one frame on; flows and features come from the storage, `past` does not."""
+        """Advance a branch by one frame; flows and features are as the storage keeps them."""
         get = self._storage.get
         features = [get(feature) for feature in self._features[i]]
         flows = (None if known is None else get(known) for known in (flow, flow_before))
@@ -254,7 +259,7 @@ class ChunkRun(Iterator[Tensor]):
         return BranchState(frame, self._forward_flows[i], forward, self._ahead)
 
     def _drop(self, frames: range) -> None:
-        """Free the features of frames that nobody needs any more."""
+        """Free the features of frames that are no longer needed."""
         for i in frames:
             self._features[i] = []
 

@@ -15,8 +15,8 @@ class Stages(Protocol):
     """
 
     branches: tuple[str, ...]
-    """Their names in the order they run, beginning with "backward" or "forward"; the last one is a
-    forward one."""
+    """Names of the branches in the order they run. Each begins with "backward" or "forward"; the
+    last one is a forward branch."""
 
     one_clip: bool
     """Whether a call takes one clip at a time, N = 1."""
@@ -28,7 +28,7 @@ class Stages(Protocol):
         """
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
-        """Return what `flow` needs to know of one flow input."""
+        """Return what `flow` needs of one flow input: its images at all levels."""
 
     def flow(self, reference: list[Tensor], other: list[Tensor], size: torch.Size) -> Tensor:
         """Return the flow between two pyramids, (N, 2, *size), float32."""

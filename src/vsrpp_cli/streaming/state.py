@@ -11,9 +11,9 @@ from vsrpp_cli.network.propagation import Past
 
 @dataclass(frozen=True, slots=True)
 class BranchState:
-    """All that the frames after some frame need to know of it and of those before it.
+    """What the frames after a certain frame need of that frame and of those before it.
 
-    For the N clips that were computed together; kept as the run's `Storage` keeps tensors.
+    For the N clips that were computed together; the tensors are as the run's `Storage` keeps them.
     """
 
     frame: Tensor
@@ -23,21 +23,21 @@ class BranchState:
     """From it to the frame before, shape (N, 2, h, w), float32; None if it was the first."""
 
     forward: tuple[Past, ...]
-    """Of each forward branch, in the order they run."""
+    """The state of each forward branch, in the order they run."""
 
     ahead: tuple[tuple[Tensor, ...], ...] = ()
-    """For each of the frames that follow the features of each backward branch, (N, C, h, w) each:
-    made with less and less context."""
+    """For each of the next few frames, the features of each backward branch, (N, C, h, w) each;
+    later frames were computed with less context."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of features."""
+        """Of the features."""
         return self.forward[0].last.dtype
 
     def changed(
         self, features: Callable[[Tensor], Tensor], others: Callable[[Tensor], Tensor]
     ) -> "BranchState":
-        """Return the same with features changed by the one, frame and flow by the other."""
+        """Return a state with `features` applied to features, `others` to frame and flow."""
         return BranchState(
             frame=others(self.frame),
             flow=None if self.flow is None else others(self.flow),
@@ -58,7 +58,7 @@ class BranchState:
 
 
 def joined(states: Sequence[BranchState]) -> BranchState:
-    """Return the states of several clips, of the same frames and dtypes, as those of one batch."""
+    """Return the states of several clips, of equal shapes and dtypes, as that of one batch."""
     parts = zip(*(state.tensors() for state in states), strict=True)
 
     def put(_: Tensor) -> Tensor:

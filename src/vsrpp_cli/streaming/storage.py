@@ -10,14 +10,14 @@ class Storage(Protocol):
     """Keeps flows, features and carried states while nothing is computed with them."""
 
     def put(self, tensor: Tensor) -> Tensor:
-        """Return a tensor, of any shape and dtype, the way it is kept."""
+        """Return a tensor of any shape and dtype in the form in which it is kept."""
 
     def get(self, tensor: Tensor) -> Tensor:
-        """Return what `put` returned as it was before, bit for bit, on the computing device."""
+        """Undo `put`: return the original values, bit for bit, on the computing device."""
 
 
 class OnDevice:
-    """Keeps everything where it is computed: the fastest, and what needs most of its memory."""
+    """Keeps everything on the computing device: the fastest, and the one that needs most memory."""
 
     def put(self, tensor: Tensor) -> Tensor:
         """Return the tensor itself."""
@@ -31,8 +31,8 @@ class OnDevice:
 class OnHost:
     """Keeps everything in the machine's memory.
 
-    What the device needs then no longer grows with the number of frames, but every step waits for
-    copies. They are plain ones: pinned memory would be taken from a machine already short of it.
+    The device then needs no more memory for longer chunks, but every step waits for copies. The
+    memory is not pinned, since this is for machines that are short of it.
     """
 
     def __init__(self, device: torch.device) -> None:

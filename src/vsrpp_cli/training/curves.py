@@ -1,4 +1,4 @@
-"""The record of a run: a CSV with a row every few steps, and a picture of its curves (SVG)."""
+"""The record of a training run: a CSV with a row every few steps, and an SVG of its curves."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from vsrpp_cli.training.recipe import StageKind
 
 @dataclass(frozen=True)
 class Row:
-    """Means over the steps since the row before."""
+    """Means over the steps since the previous row."""
 
     step: int
-    """Steps done."""
+    """Number of steps done."""
     seconds: float
-    """Of training, however often it was interrupted."""
+    """Total time of training, over all interruptions."""
     stage: StageKind
     rate: float
+    """Adam's learning rate at this step."""
     loss: float
-    """What was minimised."""
+    """The loss that was minimised."""
     restoration: float
-    """Charbonnier's loss alone; nan where only flow is trained."""
+    """The Charbonnier loss alone; nan where only flow is trained."""
     flow_error: float
-    """Pixels, over clips whose motion is known; nan where there was none."""
+    """Pixels, over clips whose motion is known; nan if there were none."""
     gradient: float
-    """Norm before clipping."""
+    """Norm of the gradient before clipping."""
     pixels_per_second: float
-    """Low-resolution pixels."""
+    """Low-resolution pixels trained on a second."""
     psnr: float = math.nan
-    """Of the averaged weights on the held-out clips, Y, dB; nan where not measured."""
+    """PSNR on Y, dB, of the averaged weights on the held-out clips; nan where not measured."""
     bicubic: float = math.nan
-    """Bicubic's, beside it."""
+    """PSNR of bicubic interpolation on the same clips."""
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Row))
@@ -59,7 +60,7 @@ def _text(value: object) -> str:
 
 
 def read(path: Path) -> list[Row]:
-    """Return the rows of a CSV; a torn last line is left off."""
+    """Return the rows of a CSV; an incomplete last line is ignored."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -73,7 +74,7 @@ def _parse(line: list[str]) -> Row:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Drop rows of steps after `step`: they will be done again."""
+    """Remove the rows of steps after `step`, which will be repeated."""
     rows = [row for row in read(path) if row.step <= step]
     path.unlink(missing_ok=True)
     for row in rows:
@@ -84,7 +85,7 @@ WIDTH, HEIGHT, LEFT, TOP = 720, 200, 60, 28
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:
-    """Write the curves of loss and validation as an SVG picture."""
+    """Write the curves of losses and validation as an SVG picture."""
     panels = [
         ("restoration loss (Charbonnier)", [(r.step, r.restoration) for r in rows], "#1f5fa8"),
         ("flow error, pixels", [(r.step, r.flow_error) for r in rows], "#a83a1f"),
@@ -108,7 +109,7 @@ def _finite(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def _panel(number: int, title: str, points: list[tuple[int, float]], color: str) -> str:
-    """Return one plot with its axes' ends labelled."""
+    """Return one plot with labels at the ends of its axes."""
     top = number * (HEIGHT + 2 * TOP) + TOP
     steps, values = [p[0] for p in points], [p[1] for p in points]
     low, high = min(values), max(values)

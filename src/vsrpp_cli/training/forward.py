@@ -1,9 +1,9 @@
 """BasicVSR++'s forward pass arranged for training on CPUs.
 
-The same function of the same parameters as `basicvsrpp.BasicVSRPP.forward`, to rounding; a test
-holds the two together. What differs is the way memory is walked: channels-last throughout, sampling
-by `deform_training`'s kernels, both directions' flows in one batch, convolutions in chains
-(`training_convolutions`) with one backward pass each.
+It computes the same function of the same parameters as `network.basicvsrpp.BasicVSRPP.forward`, up
+to rounding; a test compares the two. It is faster because of its memory access: channels-last
+throughout, sampling by the kernels of `kernels.training.sampling`, the flows of both directions in
+one batch, convolutions in chains (`kernels.training.convolutions`) with one backward pass each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Weights = Mapping[str, Tensor]
 
 
 class _Cast(Mapping[str, Tensor]):
-    """Weights in a precision, converted when they are first asked for."""
+    """Weights in one precision, converted on first use."""
 
     def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
         self._weights, self._dtype = weights, dtype
@@ -62,12 +62,13 @@ def restore(
 
     Args:
         weights: as `cast` returns them.
-        clips: (N, T, 3, H, W) float32 RGB in [0, 1]; H and W multiples of the flow's coarsest step.
-        chains: computes convolutions; `LibraryChains` of the weights unless given.
+        clips: (N, T, 3, H, W) float32 RGB in [0, 1]; H and W are multiples of 2 to the number of
+            flow levels minus 1.
+        chains: computes convolutions; `LibraryChains` of the weights by default.
 
     Returns:
-        The clips upscaled, (N, T, 3, 4H, 4W) float32, not clipped; the flows from each frame to its
-        successor and to its predecessor, both (N, T-1, 2, H, W) float32, x before y, pixels.
+        The upscaled clips, (N, T, 3, 4H, 4W) float32, not clipped; the flows from each frame to the
+        next and from each next frame back, both (N, T-1, 2, H, W) float32, x before y, pixels.
     """
     batch, frames, _, height, width = clips.shape
     chains = chains or LibraryChains(weights)
@@ -80,7 +81,7 @@ def restore(
     branches = _Branches(weights, chains)
     for name in BRANCHES:
         features.append(propagate(name, branches.step, features, to_last, to_next))
-    # Frame by frame: what is as large as the result stays in the processor's cache.
+    # Frame by frame, so that tensors of the output's size stay in the processor's cache.
     high = [_reconstruct(weights, chains, list(frame)) for frame in zip(*features, strict=True)]
     base = F.interpolate(flat, scale_factor=4, mode="bilinear", align_corners=False)
     out = base.view(batch, frames, 3, 4 * height, 4 * width) + torch.stack(high, 1).float()
@@ -88,7 +89,10 @@ def restore(
 
 
 def flows_both_ways(weights: Weights, clips: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the flows of clips (N, T, 3, H, W) to the next and to the last frame, as `restore`."""
+    """Return the flows of clips (N, T, 3, H, W) to the next and to the previous frames.
+
+    Both as `restore` returns them.
+    """
     batch, frames, _, height, width = clips.shape
     first = clips[:, :-1].reshape(-1, 3, height, width)
     second = clips[:, 1:].reshape(-1, 3, height, width)
@@ -134,7 +138,7 @@ def _flow_level(weights: Weights, level: int, x: Tensor) -> Tensor:
 
 
 def _residual_layers(weights: Weights, stem: str) -> list[Layer]:
-    """Return the layers of a convolution and the residual blocks after it."""
+    """Return the layers of a convolution and of the residual blocks after it."""
     layers = [Layer(f"{stem}.0", slope=SLOPE)]
     while f"{stem}.2.{len(layers) // 2}.conv1.weight" in weights:
         block = f"{stem}.2.{len(layers) // 2}"
@@ -175,7 +179,10 @@ class _Branches(SecondOrder):
 
 
 def _reconstruct(weights: Weights, chains: Chains, features: list[Tensor]) -> Tensor:
-    """Turn all branches' features of a frame, (N, C, H, W) each, into detail (N, 3, 4H, 4W)."""
+    """Return the residual (N, 3, 4H, 4W) to the interpolated frame.
+
+    `features` are those of all branches, (N, C, H, W) each.
+    """
     layers = [
         *_residual_layers(weights, "reconstruction.main"),
         Layer("upsample1.upsample_conv", slope=SLOPE, shuffled=True),

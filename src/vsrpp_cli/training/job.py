@@ -1,4 +1,4 @@
-"""A whole training job: pack the material if that is not done, then train."""
+"""A training job: pack the material unless that is done, then train."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class TrainingOptions:
     """The options of a training command besides its recipe."""
 
     data: tuple[Path, ...]
-    """Folders of videos, of folders of frames, and of photographs."""
+    """Folders that are searched for videos, folders of frames, and photographs."""
     output: Path
     """Folder of the run."""
     stills: tuple[Path, ...] = ()
     """Folders in which every picture is a photograph."""
     pack: Path | None = None
-    """Folder of the packed material; ``pack`` inside `output` unless given."""
+    """Folder of the packed material; ``pack`` inside `output` by default."""
     start: Path | None = None
     """Checkpoint to begin from."""
     finish: int | None = None
-    """Let the rate decay over this many further steps, then end."""
+    """Number of further steps over which the rate decays; the run then ends."""
     restart: bool = False
-    """Start again in a folder that holds a run."""
+    """Start anew in a folder that holds a run."""
     row_every: int = 50
-    """Steps a row of the record averages."""
+    """Number of steps averaged in a row of the record."""
 
 
 def train(
@@ -52,18 +52,20 @@ def train(
     on_source: OnSource | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Path:
-    """Run a recipe, or go on with it, and return the path of the averaged weights.
+    """Run a recipe, or continue the run, and return the path of the averaged weights.
 
     Args:
         recipe: what to do.
-        options: with what, and where.
-        device: where to compute; with several processes each takes the GPU of its number.
+        options: material and folders.
+        device: where to compute; each of several processes takes the GPU of its local rank.
         on_row: called with each row of the record.
-        on_source: told about each video and each folder of photographs packed.
-        stop: asked after each step; when it says yes the state is saved and the function returns.
+        on_source: called for each video and each folder of photographs that was packed.
+        stop: called after each step; if it returns True, the state is saved and training stops.
 
     Raises:
         InputError: no material was found.
+        UsageError, CheckpointError: see `Trainer`.
+        OutputExistsError: the material was packed with other settings.
         ResumeRefusedError: the folder holds a run of another recipe.
         RunError: training diverged.
     """
@@ -95,11 +97,11 @@ def packed(
     processes: Processes,
     on_source: OnSource | None,
 ) -> Pack:
-    """Return the packed material, packing it first where that is not done.
+    """Return the packed material; pack it first unless that is done.
 
     Raises:
         InputError: no material was found.
-        OutputExistsError: it was packed with other settings than the recipe's.
+        OutputExistsError: it was packed with settings other than the recipe's.
     """
     folder = options.pack or options.output / "pack"
     if processes.first and not (folder / "pack.json").exists():
@@ -115,7 +117,7 @@ def packed(
     _wait(processes)
     pack = Pack(folder)
     wanted = to_json(recipe.preparation)
-    # A pack of before a setting was there was packed with what is its default now.
+    # Packs of older versions lack newer settings; they were packed with their defaults.
     was = to_json(PreparationSettings()) | pack.settings
     if was != wanted:
         changed = [k for k in wanted if was[k] != wanted[k]]
@@ -127,7 +129,7 @@ def packed(
 
 
 def _loader(path: Path) -> tuple[str, Callable[[], Image]]:
-    """Return a photograph's name, and what decodes it."""
+    """Return a photograph's name, and a function that decodes it."""
     return path.name, lambda: next(decode(path))
 
 

@@ -14,19 +14,21 @@ def known_flow(flow: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     """Return the mean error of the flow in pixels over the clips whose flow is known.
 
     Args:
-        flow: (N, T-1, 2, h, w), or coarser than `truth`, which then is averaged.
-        truth: (N, T-1, 2, H, W), in pixels of (H, W).
-        known: (N,), 1 where `truth` means something.
+        flow: (N, T-1, 2, H, W), pixels.
+        truth: the same shape.
+        known: (N,), 1 for clips whose flow is known, 0 for the others.
     """
     error = torch.sqrt(((flow - truth) ** 2).sum(2) + 1e-4).mean(dim=(1, 2, 3))
     return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def known_pyramid(levels: list[Tensor], truth: Tensor) -> Tensor:
-    """Return the error of all levels of a flow pyramid, finer levels weighing more.
+    """Return the weighted error in pixels of all levels of a flow pyramid.
+
+    Each level weighs half as much as the next finer one.
 
     Args:
-        levels: (N, 2, h, w) each, coarsest first, the last as large as `truth`.
+        levels: (N, 2, h, w) each, coarsest first, the last one as large as `truth`.
         truth: (N, 2, H, W), pixels.
     """
     total = truth.new_zeros(())
@@ -39,7 +41,7 @@ def known_pyramid(levels: list[Tensor], truth: Tensor) -> Tensor:
 
 
 def photometric(first: Tensor, warped: Tensor) -> Tensor:
-    """Return how far a warped frame is from the one it should equal, (N, C, h, w) both."""
+    """Return the mean difference of a frame and a warped one, (N, C, h, w) both."""
     return torch.sqrt((first - warped) ** 2 + 1e-4).mean()
 
 

@@ -1,4 +1,4 @@
-"""The network as training calls it: one module whose forward pass returns all a loss needs."""
+"""The network as training calls it: one module whose forward pass returns all that losses need."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vsrpp_cli.training.recipe import StageKind, TrainingPrecision
 
 
 class TrainedNetwork(nn.Module):
-    """Calls a network for training, in the way that suits where it lies.
+    """Runs a network's forward pass in the way that is fastest on its device.
 
-    On CPUs a 4x network runs through `training_forward`; elsewhere, and for networks whose output
-    has the input's size, the network's own forward pass runs, under autocast where bfloat16 is
-    asked for.
+    On CPUs a 4x network is computed by `training.forward`. On other devices, and for networks whose
+    output has the size of the input, the network's own `forward` is called, under autocast for
+    bfloat16.
     """
 
     def __init__(self, network: BasicVSRPP, *, precision: TrainingPrecision) -> None:
@@ -34,8 +34,8 @@ class TrainedNetwork(nn.Module):
             kind: of the stage: ``restore``, or ``flow``, for which T is 2.
 
         Returns:
-            For ``restore`` the restored clips and two flows, to the next and to the last frame,
-            (N, T-1, 2, h, w) each; for ``flow`` nothing and the levels of the flow pyramid from the
+            For ``restore`` the restored clips and the flows to the next and to the previous frame,
+            (N, T-1, 2, h, w) each; for ``flow`` None and the levels of the flow pyramid from the
             first frame to the second, (N, 2, h, w) each, coarsest first.
         """
         if kind == "flow":

@@ -13,20 +13,20 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is."""
+    """The number of processes, and which of them this one is."""
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
-    """Which of its machine's: the number of its GPU."""
+    """Rank among the processes of its machine: the number of its GPU."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes files."""
         return self.rank == 0
 
     def agree(self, wish: bool) -> bool:
-        """Return whether any process wishes so; all get the same answer."""
+        """Return whether `wish` is True in any process; the result is the same in all."""
         if self.count == 1:
             return wish
         vote = torch.tensor([int(wish)])
@@ -38,10 +38,10 @@ class Processes:
 
 @contextlib.contextmanager
 def joined(device_type: str) -> Iterator[Processes]:
-    """Join the processes ``torchrun`` started; without it there is this one alone.
+    """Join the processes that ``torchrun`` started; without it this process is alone.
 
     Args:
-        device_type: ``cuda`` talks over NCCL, anything else over Gloo.
+        device_type: ``cuda`` communicates over NCCL, any other over Gloo.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:

@@ -19,7 +19,7 @@ StageKind = Literal["restore", "flow"]
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """The network to train; the published widths unless said otherwise."""
+    """The network to train, by default with the published widths; fields as in `NetworkConfig`."""
 
     channels: int = 64
     blocks: int = 7
@@ -34,32 +34,32 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What the ``real`` degradation is made of. Shares are of clips, each drawn by itself."""
+    """The ``real`` degradation. Shares are probabilities, drawn for each clip independently."""
 
     clean: float = 0.18
-    """Share that is made smaller and nothing else."""
+    """Share of clips that are only downscaled; all other shares are of the rest."""
     blurred: float = 0.12
-    """Share of the others that is blurred first."""
+    """Share of clips that are blurred before downscaling."""
     blur: tuple[float, float] = (0.1, 0.5)
     """Range of the Gaussian's sigma, low-resolution pixels."""
     noisy: float = 0.12
-    """Share with noise before compression."""
+    """Share of clips with Gaussian noise before compression."""
     noise: tuple[float, float] = (0.5, 3.0)
     """Range of its standard deviation, levels of 255."""
     twice: float = 0.15
-    """Share that was compressed before: by x264, a CRF of the better half of the range."""
+    """Share of clips compressed twice: first by x264, with a CRF of the lower half of the range."""
     crf: tuple[float, float] = (12.0, 33.0)
     """Range of x264's CRF."""
     usual_crf: float = 23.0
-    """The CRF drawn most often: the peak of a triangle over the range."""
+    """The most frequent CRF: the peak of a triangular distribution over the range."""
     other_codecs: float = 0.2
-    """Share coded last by MPEG-2, MPEG-4 Part 2 or VP9 instead."""
+    """Share of clips compressed last by MPEG-2, MPEG-4 Part 2 or VP9 instead of x264."""
     quantiser: tuple[float, float] = (2.0, 12.0)
     """Range of the quantiser of the MPEG codecs."""
     vp9_crf: tuple[float, float] = (15.0, 50.0)
     """Range of VP9's CRF."""
     full_chroma: float = 0.1
-    """Share of x264's with 4:2:2 or 4:4:4 instead of 4:2:0."""
+    """Share of the clips compressed last by x264 that have 4:2:2 or 4:4:4 instead of 4:2:0."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class DataRecipe:
     """``bi``, ``bd`` or ``real`` (blur, noise and compression, as `mixture` says)."""
     mixture: Mixture = field(default_factory=Mixture)
     synthetic: float = 0.0
-    """Share of clips whose motion is synthesised from a still."""
+    """Share of clips that are rendered from stills with known motion."""
     speed: tuple[float, float] = (0.03, 5.0)
     """Range of synthetic motion in low-resolution pixels a frame, drawn log-uniformly."""
     parallax: float = 0.0
@@ -80,12 +80,12 @@ class DataRecipe:
     exposure: tuple[float, float] = (0.1, 0.5)
     """Range of that part."""
     skip: int = 2
-    """Clips take every n-th frame, n from 1 to this."""
+    """Filmed clips take every n-th frame; n is drawn from 1 to this."""
     mirror: bool = False
-    """Whether half as many frames are taken and followed by themselves in reverse, as the paper
-    does with the seven frames of Vimeo-90K."""
+    """Whether a filmed clip is half as many frames followed by the same in reverse, as in the paper
+    for the seven frames of Vimeo-90K."""
     reverse: bool = True
-    """Whether half of the clips run backwards."""
+    """Whether half of the filmed clips run backwards."""
     detail_power: float = 0.7
     """Clips are drawn with a probability growing with this power of their detail."""
 
@@ -95,12 +95,13 @@ class OptimiserRecipe:
     """Adam and its schedule."""
 
     betas: tuple[float, float] = (0.9, 0.99)
+    """Decay rates of Adam's moments."""
     clip: float = 1.0
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; longer ones are scaled down."""
     warm_up: int = 100
-    """Steps over which the rate grows to its full value."""
+    """Steps at the beginning of each stage over which the rate grows to its full value."""
     schedule: Schedule = "constant"
-    """``constant``, or ``cosine`` over all steps of the recipe."""
+    """``constant``, or ``cosine`` over the steps of each stage."""
     floor: float = 0.02
     """Rate at the end of a cosine or of a decay, as a share of the full rate."""
     flow_rate: float = 0.25
@@ -122,22 +123,24 @@ class LossRecipe:
     photometric: float = 0.0
     """Weight of the photometric error of the flow where motion is not known."""
     smoothness: float = 0.0
-    """Weight of the flow's gradients beside the photometric error."""
+    """Weight of the flow's spatial gradients, relative to the photometric error."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the schedule with sizes of its own."""
+    """A part of the schedule with its own rate and sizes."""
 
     kind: StageKind = "restore"
     """``restore`` trains the whole network, ``flow`` the flow network alone on known motion."""
     steps: int = 1000
     rate: float = 1e-4
+    """Adam's learning rate."""
     batch: int = 8
-    """Clips in a step, over all processes."""
+    """Clips of a step, over all processes."""
     frames: int = 15
+    """Frames of a clip."""
     patch: int = 64
-    """Height and width of the low-resolution patch."""
+    """Height and width of the low-resolution patch, pixels."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ class Recipe:
     save_every: int = 200
     """Steps between two saved states."""
     held_out: tuple[str, ...] = ()
-    """Videos (paths below the data folder) kept for validation, never trained on."""
+    """Videos (paths below the data folder) that are used for validation only."""
     model: ModelRecipe = field(default_factory=ModelRecipe)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -175,7 +178,7 @@ class Recipe:
         return sum(stage.steps for stage in self.stages)
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
-        """Return a step's stage and its number within that; the last stage is open-ended."""
+        """Return a step's stage and its number within that stage; the last stage has no end."""
         for stage in self.stages[:-1]:
             if step < stage.steps:
                 return stage, step
@@ -211,7 +214,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
 
 
 def check(recipe: Recipe) -> None:
-    """Raise UsageError where a value of the recipe is impossible."""
+    """Raise UsageError if a value of the recipe is impossible."""
     step = 1 << (recipe.model.flow_levels - 1)
     for stage in recipe.stages:
         if stage.patch % step:

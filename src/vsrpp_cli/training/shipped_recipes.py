@@ -1,4 +1,4 @@
-"""The recipes inside the package, by name."""
+"""Finds the recipes that are part of the package, by name."""
 
 from importlib import resources
 from pathlib import Path
@@ -7,7 +7,7 @@ from vsrpp_cli.errors import UnknownNameError
 
 
 def shipped_recipes() -> list[str]:
-    """Return the names of the recipes inside the package."""
+    """Return the names of the recipes in the package."""
     folder = resources.files("vsrpp_cli.training") / "recipes"
     return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml"))
 
@@ -16,7 +16,7 @@ def find_recipe(text: str) -> Path:
     """Return the path of a recipe given as a path or as the name of a shipped one.
 
     Raises:
-        UnknownNameError: it is neither.
+        UnknownNameError: there is no such file and no such recipe.
     """
     if Path(text).is_file():
         return Path(text)

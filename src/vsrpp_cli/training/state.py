@@ -1,7 +1,7 @@
-"""What a training run is at a step, on disk and back.
+"""Saves and loads the state of a training run.
 
-Batches follow from the seed and the step alone (see `sampler`), so that the step number is the
-whole random state of the data; torch's own generator is kept beside it.
+Batches depend on the seed and the step alone (see `material.sampler`), so the step number is the
+whole random state of the data; the state of torch's generator is saved as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATE_VERSION = 1
 
 
 class Average:
-    """An exponential moving average of parameters, warming up so that it forgets its start."""
+    """An exponential moving average of parameters; its decay grows from 0 to the full value."""
 
     def __init__(self, network: BasicVSRPP, decay: float) -> None:
         self.decay = decay
@@ -30,7 +30,7 @@ class Average:
         self.weights = {name: p.detach().clone() for name, p in network.named_parameters()}
 
     def update(self, network: BasicVSRPP) -> None:
-        """Move towards the network's parameters."""
+        """Update the average with the network's parameters."""
         self.steps += 1
         share = 1 - min(self.decay, self.steps / (self.steps + 10))
         current = dict(network.named_parameters())
@@ -39,18 +39,18 @@ class Average:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all there is to keep."""
+        """Return what must be saved."""
         return {"steps": self.steps, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.steps = int(state["steps"])
         for name, value in state["weights"].items():
             self.weights[name].copy_(value)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a state whole or not at all."""
+    """Write a state; an interruption leaves the previous file intact."""
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
         torch.save({"version": STATE_VERSION, **state}, file)
@@ -80,11 +80,11 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def export(path: Path, network: BasicVSRPP, weights: dict[str, Tensor]) -> None:
-    """Write a network's checkpoint with other parameters in place of its own, atomically.
+    """Write a network's checkpoint with other parameters instead of its own, atomically.
 
     Args:
-        path: a `.safetensors` file; `--model` takes it.
-        network: says the configuration and holds the buffers.
+        path: a `.safetensors` file; it can be given as a model.
+        network: has the configuration and the buffers.
         weights: parameters by name.
     """
     whole = {**network.state_dict(), **weights}

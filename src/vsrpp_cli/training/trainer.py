@@ -1,4 +1,4 @@
-"""The training loop: steps of forward, loss, backward and Adam, recorded and resumable."""
+"""The training loop: forward, loss, backward and Adam; recorded and resumable."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ OnRow = Callable[[Row], None]
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run keeps its things, all in one folder."""
+    """The files of a run, all in one folder."""
 
     folder: Path
 
     @property
     def state(self) -> Path:
-        """All that going on needs."""
+        """All that is needed to continue."""
         return self.folder / "state.pt"
 
     @property
@@ -61,7 +61,7 @@ class Places:
 
 @dataclass
 class _Sums:
-    """What a row averages."""
+    """Sums over the steps of a row of the record."""
 
     steps: int = 0
     known: int = 0
@@ -98,7 +98,7 @@ def initial_network(recipe: Recipe, start: Path | None) -> BasicVSRPP:
     network = BasicVSRPP(network_config(recipe))
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            # The offset network ends in zeros: alignment begins as warping by the flow.
+            # The offset network's last layer is zero: alignment begins as warping by the flow.
             if "conv_offset.6" in name:
                 parameter.zero_()
             elif "conv2" in name or name.startswith("conv_last"):
@@ -107,21 +107,22 @@ def initial_network(recipe: Recipe, start: Path | None) -> BasicVSRPP:
 
 
 class Trainer:
-    """One run of a recipe, continued from the state in its folder.
+    """One run of a recipe, continued from the state in its folder if there is one.
 
     Args:
         recipe: what to do.
-        pack: the prepared material.
+        pack: the packed material.
         folder: of the run: state, record, curves, weights.
-        start: checkpoint to begin from; None for a new network. A run under way ignores it.
-        device: where to compute.
+        start: checkpoint to begin from; None for a new network. Ignored where a run is continued.
+        device: where to compute; the CPU by default.
         processes: the processes that share each step.
 
     Raises:
         ResumeRefusedError: the folder holds a run of another recipe.
         CheckpointError: `start` cannot be loaded.
-        UsageError: `start` is no BasicVSR++, or the recipe cannot be run by so many processes, or
-            on that network.
+        UsageError: `start` is not a BasicVSR++ network, or the recipe does not suit the network or
+            the number of processes.
+        InputError: the recipe needs clips, and the pack has none.
     """
 
     def __init__(
@@ -165,8 +166,8 @@ class Trainer:
         return torch.optim.Adam(groups, lr=0.0, betas=self.recipe.optimiser.betas, fused=True)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Take over a saved state."""
-        if _as_of_today(state["recipe"]) != _essence(self.recipe):
+        """Restore a saved state."""
+        if _completed(state["recipe"]) != _essence(self.recipe):
             raise ResumeRefusedError(
                 f"{self.places.folder} holds a run of another recipe; take another folder, "
                 "or `restart=True` to begin anew"
@@ -200,7 +201,10 @@ class Trainer:
         save_state(self.places.state, state)
 
     def finish_in(self, steps: int) -> None:
-        """Let the rate fall along a cosine over the next `steps` steps, and end there."""
+        """Decay the rate along a cosine over the next `steps` steps, then end the run.
+
+        A decay that has begun is not changed.
+        """
         if self.decay is None:
             self.decay = (self.step, steps)
 
@@ -216,15 +220,15 @@ class Trainer:
         on_row: OnRow | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> None:
-        """Train to the end of the recipe (or of its decay), saving as the recipe says.
+        """Train to the end of the recipe (or of the decay), saving as often as the recipe says.
 
         Args:
-            row_every: steps averaged in a row of the record.
-            on_row: called with each row, in the first process.
-            stop: asked after each step; when it says yes the state is saved and the run left.
+            row_every: number of steps averaged in a row of the record.
+            on_row: called with each row, in the first process only.
+            stop: called after each step; if it returns True, the state is saved and training stops.
 
         Raises:
-            RunError: the loss is not a number any more.
+            RunError: the loss or the gradient is not finite.
         """
         self._sums = _Sums(since=time.monotonic())
         while self.step < self.last_step:
@@ -242,7 +246,7 @@ class Trainer:
 
     def _one_step(self) -> None:
         stage, within = self.recipe.stage_at(self.step)
-        # Frozen only while everything is trained: a flow stage trains nothing but flow.
+        # `flow_fixed` counts steps of restoration: a flow stage always trains the flow network.
         fixed = (
             stage.kind == "restore"
             and self._restoring(self.step) < self.recipe.optimiser.flow_fixed
@@ -255,7 +259,7 @@ class Trainer:
         ).to(self.device)
         self.optimiser.zero_grad(set_to_none=True)
         loss, restoration, flow_error = self._loss(model, batch, stage.kind)
-        # Before the backward pass: torch's grid sampling crashes on coordinates that are nan.
+        # Before the backward pass: that of torch's grid sampling crashes on nan coordinates.
         self._check_finite("loss", float(loss.detach()))
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for p in self.network.parameters() if p.grad is not None]
@@ -290,7 +294,7 @@ class Trainer:
         return done
 
     def _model(self, kind: StageKind, fixed: bool) -> nn.Module:
-        """Return the network, wrapped for several processes; anew when what is trained changes."""
+        """Return the network, wrapped for several processes; made anew when other parts train."""
         if self._wrapped is None or self._wrapped[0] != (kind, fixed):
             for name, parameter in self.network.named_parameters():
                 flow = name.startswith("spynet.")
@@ -309,7 +313,7 @@ class Trainer:
         rest["lr"], flow_group["lr"] = rate, rate * flow
 
     def _schedule(self, stage: Stage, within: int) -> float:
-        """Return the share of the stage's rate that this step has."""
+        """Return the factor of the stage's rate at this step, 0 to 1."""
         recipe = self.recipe.optimiser
         share = min(1.0, (within + 1) / max(recipe.warm_up, 1))
         if self.decay is not None:
@@ -322,7 +326,7 @@ class Trainer:
     def _loss(
         self, model: nn.Module, batch: Batch, kind: StageKind
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is minimised, Charbonnier's loss (nan without), and the flow's error."""
+        """Return the loss, its Charbonnier part (nan if there is none), and the flow's error."""
         restored, flows = model(batch.low, kind)
         recipe = self.recipe.loss
         if restored is None:
@@ -333,14 +337,14 @@ class Trainer:
         loss, error = restoration, torch.zeros(())
         if batch.flow.shape[1] and batch.flow.shape == flows[0].shape:
             error = losses.known_flow(flows[0], batch.flow, batch.known)
-            # Over all clips, so that processes that share a batch agree with one that has it all.
+            # Relative to all clips, so that the mean over processes equals that of one process.
             loss = loss + recipe.flow * error * batch.known.mean()
         if recipe.photometric and batch.flow.shape[1]:
             loss = loss + recipe.photometric * _photometric(batch, flows, recipe.smoothness)
         return loss, restoration, error
 
     def _row(self, measure: bool, on_row: OnRow | None) -> None:
-        """Close a row of the record."""
+        """Write a row of the record, with a validation if `measure`, and start the next one."""
         sums, now = self._sums, time.monotonic()
         passed = now - sums.since
         self.seconds += passed
@@ -377,7 +381,7 @@ def _cosine(progress: float, floor: float) -> float:
 
 
 def _photometric(batch: Batch, flows: list[Tensor], smoothness: float) -> Tensor:
-    """Return the photometric error of the flow to the next frame, and its roughness."""
+    """Return the photometric error of the flow to the next frame plus its weighted roughness."""
     first, second = batch.low[:, :-1].flatten(0, 1), batch.low[:, 1:].flatten(0, 1)
     flow = flows[0].flatten(0, 1)
     error = losses.photometric(first, warp(second, flow, padding="border"))
@@ -385,7 +389,7 @@ def _photometric(batch: Batch, flows: list[Tensor], smoothness: float) -> Tensor
 
 
 def _essence(recipe: Recipe) -> dict[str, Any]:
-    """Return what must not change when a run goes on: all but how often things are written."""
+    """Return the part of a recipe that must not change when a run is continued."""
     essence = asdict(recipe)
     for name in ("description", "save_every", "validation"):
         del essence[name]
@@ -393,8 +397,8 @@ def _essence(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
-def _as_of_today(essence: dict[str, Any]) -> dict[str, Any]:
-    """Return a saved essence with today's keys; those it lacks are at their defaults."""
+def _completed(essence: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved essence with defaults for settings that did not exist when it was saved."""
     try:
         return _essence(from_json(Recipe, essence))
     except ValueError:
@@ -402,7 +406,7 @@ def _as_of_today(essence: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_network(recipe: Recipe, config: NetworkConfig, processes: int) -> None:
-    """Raise UsageError where recipe, network and processes do not go together."""
+    """Raise UsageError if the recipe does not suit the network or the number of processes."""
     if config.same_size and recipe.data.degradation != "real":
         raise UsageError("a network whose output has the input's size needs degradation = 'real'")
     step = config.spynet.multiple_of * config.multiple_of
@@ -415,7 +419,7 @@ def _check_network(recipe: Recipe, config: NetworkConfig, processes: int) -> Non
 
 @contextlib.contextmanager
 def quick_arithmetic() -> Iterator[None]:
-    """Flush denormals while training: features near zero slow CPUs several times otherwise."""
+    """Flush denormals to zero: features near zero otherwise slow CPUs down several times."""
     torch.set_flush_denormal(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Measuring the network in training on clips held out of it."""
+"""Measures the network in training on held-out clips."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def validate(
     """Return mean PSNR on Y (dB) over the held-out clips: of the network, and of bicubic.
 
     Args:
-        trained: the network; its parameters are put back afterwards.
-        weights: parameters to measure in place of its own (the moving average).
-        pack: holds the clips; each weighs the same, whatever its length.
+        trained: the network; its parameters are restored afterwards.
+        weights: parameters to measure instead of its own (the moving average).
+        pack: holds the clips; each has the same weight, whatever its length.
         degrade: makes low-resolution frames.
     """
     own = {name: p.detach().clone() for name, p in trained.network.named_parameters()}
@@ -34,7 +34,7 @@ def validate(
     with torch.no_grad():
         for number in range(len(pack.held_out_rows)):
             clip = pack.held_out(number)
-            # What the flow network sees must be a multiple of its coarsest step.
+            # Low-resolution sides must be multiples of the flow network's coarsest step.
             height, width = (side // step * step for side in clip.shape[1:3])
             low, high = degrade.measured(
                 torch.from_numpy(np.array(clip[None, :, :height, :width])), number

@@ -1,4 +1,4 @@
-"""What the control groups of Linux, which containers are made of, allow this process."""
+"""The limits that Linux control groups (those of containers, too) set for this process."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ ROOT = Path("/")
 
 
 def settings(controller: str, new: str, old: str, *, root: Path = ROOT) -> list[str]:
-    """Return what a file of this process's control group and of those above it says.
+    """Return the contents of a settings file in this process's control group and its parents.
 
     Args:
         controller: e.g. `memory` or `cpu`.
-        new: the file's name in version 2.
+        new: the file's name in version 2 of control groups.
         old: its name in version 1.
-        root: where `proc` and `sys` are found.
+        root: the folder that contains `proc` and `sys`.
 
     Returns:
         The texts, innermost group first; none where there are no control groups.
@@ -32,7 +32,7 @@ def settings(controller: str, new: str, old: str, *, root: Path = ROOT) -> list[
 
 def _texts(mount: Path, path: str, name: str) -> list[str]:
     group = mount / path.lstrip("/")
-    # Inside a container the group's own path may not be there: the mount's root then is the group.
+    # Inside a container the group's path may not exist; then the root of the mount is the group.
     folders = (folder for folder in (group, *group.parents) if folder.is_relative_to(mount))
     files = (folder / name for folder in folders)
     return [file.read_text("utf-8").strip() for file in files if file.exists()]

@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Chooses the device, the precision, the kernels and the number of threads."""
 
 import os
 import platform
@@ -20,11 +20,11 @@ _BFLOAT16_ISAS = ("BF16", "AMX", "FP16", "AVX10", "ALL", "DEFAULT")
 """Parts of oneDNN's names of instruction sets that have bfloat16."""
 
 DEVICE_SHARE = 0.85
-"""Of a device's own memory that a run may use."""
+"""Share of a device's own memory that a run may use."""
 
 
 def available_devices() -> list[str]:
-    """Return what `--device` may name on this machine, best last."""
+    """Return the names of this machine's devices: `cpu`, `mps`, `cuda:N`."""
     found = ["cpu"]
     if torch.backends.mps.is_available():
         found.append("mps")
@@ -35,7 +35,7 @@ def resolve_device(text: str) -> torch.device:
     """Return the device that `auto`, `cpu`, `cuda`, `cuda:N` or `mps` means here.
 
     Raises:
-        DeviceError: it is not there; the message names what is.
+        DeviceError: this machine has no such device; the message names those it has.
         UsageError: it is none of these words.
     """
     there = available_devices()
@@ -50,13 +50,14 @@ def resolve_device(text: str) -> torch.device:
 
 
 def resolve_devices(text: str) -> tuple[torch.device, ...]:
-    """Return the devices a run may spread over: those named, with commas, or all of the best kind.
+    """Return the devices a run may use: those named, separated by commas, or all GPUs.
 
-    `auto` and `cuda` mean all GPUs; anything else means what `resolve_device` says.
+    `auto` and `cuda` mean all GPUs (`auto` the best other device if there is none); any other name
+    is resolved by `resolve_device`.
 
     Raises:
-        DeviceError: one is not there.
-        UsageError: a name is none, is repeated, or the devices are of several kinds.
+        DeviceError: this machine does not have one of them.
+        UsageError: a name is invalid or repeated, or the devices are of several kinds.
     """
     if text in ("auto", "cuda"):
         best = resolve_device(text)
@@ -73,11 +74,11 @@ def resolve_devices(text: str) -> tuple[torch.device, ...]:
 def resolve_precision(text: PrecisionWish, device: torch.device) -> Precision:
     """Return the precision to compute in.
 
-    `auto` is float16 on a GPU; on a CPU bfloat16 if it has instructions for that, else float32.
-    A precision that is asked for by name is taken, however slow it is here.
+    `auto` is float16 on a GPU; on a CPU bfloat16 if it has instructions for it, else float32. A
+    precision given by name is used even where it is slow.
 
     Raises:
-        UsageError: `text` is no precision, or the device cannot compute in it.
+        UsageError: `text` is not a precision, or the device cannot compute in it.
     """
     if text not in PRECISIONS:
         raise UsageError(f"`precision={text!r}`: must be one of {', '.join(PRECISIONS)}")
@@ -91,8 +92,8 @@ def resolve_precision(text: PrecisionWish, device: torch.device) -> Precision:
 
 
 def has_fast_bfloat16() -> bool:
-    """Tell whether this CPU multiplies matrices in bfloat16, as torch sees it."""
-    # The environment variable limits what oneDNN uses, which is what computes our convolutions.
+    """Return whether PyTorch can use bfloat16 instructions of this CPU."""
+    # These variables limit the instructions of oneDNN, which computes the convolutions.
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", ""))
     if limit and not any(word in limit.upper() for word in _BFLOAT16_ISAS):
         return False
@@ -101,13 +102,13 @@ def has_fast_bfloat16() -> bool:
 
 
 def choose_kernels(device: torch.device, precision: Precision, config: AnyConfig) -> Kernels:
-    """Return which implementation of a network's parts is the fastest here, uncompiled."""
+    """Return the fastest kernels for a network on this machine, torch's compiler left out."""
     vectors = config.channels % 16 == 0 and config.hr_channels % 16 == 0
     if device.type != "cpu" or precision == "fp16" or not vectors:
         return "library"
     able = torch.cpu.get_capabilities()
     wide = able.get("avx512_f") or (able.get("avx2") and able.get("fma3"))
-    # Where the processor multiplies matrices (AMX), oneDNN is faster; elsewhere none was measured.
+    # With AMX, oneDNN is faster in bfloat16; without wide vectors "fused" is a guess.
     matrices = precision == "bf16" and able.get("amx_bf16")
     return "winograd" if wide and not matrices else "fused"
 
@@ -119,15 +120,15 @@ def cpu_capability() -> str:
 
 
 def available_cores(root: Path = ROOT) -> int:
-    """Return how many cores this process may use: of the machine, its affinity, its container.
+    """Return how many cores this process may use by its CPU affinity and its container's quota.
 
     Args:
-        root: where the `proc` and `sys` that tell of control groups are found.
+        root: the folder that contains the `proc` and `sys` of control groups.
     """
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
-    # A share of a core more or less than half: threads that are held back cost more than they give.
+    # Quotas are rounded to whole cores: a throttled thread costs more than it gains.
     return max(1, min([cores, *(round(quota) for quota in _cpu_quotas(root))]))
 
 
@@ -144,14 +145,14 @@ def _cpu_quotas(root: Path) -> Iterator[float]:
 
 
 def default_threads() -> int:
-    """Return the threads to compute with: all cores, or fewer where `OMP_NUM_THREADS` says so."""
+    """Return the number of threads: all available cores, or fewer if `OMP_NUM_THREADS` is less."""
     cores = available_cores()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a device is called, for reports."""
+    """Return the name of a device for reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {cpu_capability()}" if device.type == "cpu" else device.type
@@ -161,8 +162,8 @@ def device_memory(*devices: torch.device, workers: int = 1) -> int | None:
     """Return the bytes each worker may use of its device's own memory.
 
     Args:
-        devices: of one kind; the one with the least memory counts.
-        workers: that share the devices evenly.
+        devices: all of one kind; the one with the least memory counts.
+        workers: number of workers, spread evenly over the devices.
 
     Returns:
         None if the devices have no memory of their own.

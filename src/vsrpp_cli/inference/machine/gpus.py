@@ -1,4 +1,4 @@
-"""Why this machine has no GPU to compute on, as far as can be seen from here."""
+"""Finds out why PyTorch has no GPU to compute on, as far as this process can see."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 
 NVIDIA = "0x10de"
-"""The vendor's number in the PCI bus's lists."""
+"""NVIDIA's PCI vendor ID."""
 HIDING = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 
 
 def why_no_gpu(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return reasons, most telling first; none if there is a GPU that PyTorch can use.
+    """Return the reasons, most likely first; none if there is a GPU that PyTorch can use.
 
     Args:
-        root: where `sys`, `proc` and `dev` are found.
+        root: the folder that contains `sys`, `proc` and `dev`.
         environment: of this process.
     """
     if torch.cuda.is_available() or torch.backends.mps.is_available():
@@ -50,7 +50,7 @@ def _is_nvidia_gpu(device: Path) -> bool:
 
 
 def _build() -> Iterator[str]:
-    """Tell what PyTorch was built for, and what it says when asked for a GPU."""
+    """Yield what PyTorch was built for, or its error when asked for a GPU."""
     if torch.version.cuda is None:
         yield f"PyTorch {torch.__version__} is built for CPUs only: install a build with CUDA"
         return

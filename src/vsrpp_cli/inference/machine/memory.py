@@ -1,4 +1,4 @@
-"""How much memory the machine has in total, and how much of it a run takes by default."""
+"""The machine's total memory, and the share of it that a run may use by default."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import psutil
 from vsrpp_cli.inference.machine.cgroups import ROOT, settings
 
 SHARE = 0.6
-"""Of the machine's or container's total memory; the rest is for everybody else and for error."""
+"""Share of the machine's or container's total memory that a run may use by default; the rest is for
+other programs and for errors of the prediction."""
 
 _UNLIMITED = 1 << 60
-"""Control groups of version 1 say "no limit" with a number beyond this."""
+"""Version 1 of control groups expresses "no limit" by a number above this."""
 
 
 def default_limit() -> int:
@@ -21,10 +22,10 @@ def default_limit() -> int:
 def total_memory(root: Path = ROOT) -> int:
     """Return the bytes of memory of the machine, or of the container if it allows less.
 
-    What happens to be free plays no part, so the answer is the same for each run and worker.
+    This is not the free memory, so the answer is the same for each run and worker.
 
     Args:
-        root: where the `proc` and `sys` that tell of control groups are found.
+        root: the folder that contains the `proc` and `sys` of control groups.
     """
     texts = settings("memory", "memory.max", "memory.limit_in_bytes", root=root)
     limits = [int(text) for text in texts if text.isdigit()]

@@ -1,4 +1,4 @@
-"""From high-resolution frames to what the network is given, by recipe."""
+"""Makes low-resolution clips from high-resolution ones, as a recipe says."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from vsrpp_cli.media.encode.encoding import Encoding
 from vsrpp_cli.training.recipe import Degradation, Mixture
 
 MEASURED = (18.0, 23.0, 28.0)
-"""CRF of the held-out clips, in turn, where a recipe's degradation is real."""
-
+"""CRF of the held-out clips, in turn, where a recipe's degradation is ``real``."""
 
 OTHER_CODECS: dict[str, Callable[[Mixture], tuple[float, float]]] = {
     "mpeg2video": lambda mixture: mixture.quantiser,
     "mpeg4": lambda mixture: mixture.quantiser,
     "libvpx-vp9": lambda mixture: mixture.vp9_crf,
 }
-"""What may come last instead of H.264, and between which strengths."""
+"""The codecs that may replace H.264 in the last compression, and the range of their strength."""
 
 
 @dataclass(frozen=True)
 class Degrade:
-    """Makes low-resolution clips; which kind, and how much smaller (4, or 1 for same size)."""
+    """Makes low-resolution clips."""
 
     kind: Degradation
-    """In ``real``: blur, BI, noise and compression as `mixture` has them."""
+    """``bi``, ``bd``, or ``real``: blur, BI, noise and compression as `mixture` says."""
     scale: int = 4
+    """Size of the input over size of the output: 4, or 1 for no downscaling."""
     mixture: Mixture = field(default_factory=Mixture)
+    """The strengths of ``real``."""
 
     def __call__(
         self, clips: Tensor, *, margin: int = 0, rng: np.random.Generator | None = None
@@ -41,12 +42,13 @@ class Degrade:
 
         Args:
             clips: (N, T, H, W, 3) uint8.
-            margin: high-resolution pixels on each side that only the filters see; a multiple of 4.
-            rng: decides the strengths of a real degradation; a fixed one where it is not given.
+            margin: high-resolution pixels on each side that are cut off afterwards, so that the
+                filters do not meet a border; a multiple of the scale.
+            rng: draws the strengths of ``real``; one with a fixed seed by default.
 
         Returns:
             (N, T, 3, h, w), rounded to 8 bits as a real input is, and (N, T, 3, H, W), both
-            without their margins, float32 in [0, 1].
+            without margins, float32 in [0, 1].
         """
         pixels = clips.permute(0, 1, 4, 2, 3).float()
         rng = np.random.default_rng(0) if rng is None else rng
@@ -63,7 +65,7 @@ class Degrade:
         return (blur_downsample if self.kind == "bd" else bicubic_downsample)(pixels, self.scale)
 
     def _real(self, clip: Tensor, rng: np.random.Generator) -> Tensor:
-        """Blur, shrink, add noise to and compress one clip (T, 3, H, W), 0..255; or only shrink."""
+        """Blur, downscale, add noise and compress one clip (T, 3, H, W), 0..255, at random."""
         mixture = self.mixture
         encodings = draw_encodings(rng, mixture)
         if not encodings:
@@ -77,14 +79,16 @@ class Degrade:
         return _compressed(low, encodings)
 
     def measured(self, clip: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        """Return low- and high-resolution frames of a held-out clip, always the same.
+        """Return low- and high-resolution frames of a held-out clip, without randomness.
 
-        Where degradations are drawn at random, single draws would decide what is measured: here it
-        is BI, then x264 at one of `MEASURED`.
+        ``real`` is here BI, then x264 at one of the strengths `MEASURED`.
 
         Args:
             clip: (1, T, H, W, 3) uint8.
-            number: of the clip.
+            number: of the clip; it chooses the strength.
+
+        Returns:
+            (1, T, 3, h, w) and (1, T, 3, H, W), float32 in [0, 1].
         """
         if self.kind != "real":
             return self(clip)
@@ -95,7 +99,7 @@ class Degrade:
 
 
 def _compressed(low: Tensor, encodings: list[Encoding]) -> Tensor:
-    """Return frames (T, 3, H, W), 0..255, rounded and sent through one encoder after another."""
+    """Return frames (T, 3, H, W), 0..255, rounded and compressed once for each encoding."""
     # Machines that train without compression need no PyAV.
     from vsrpp_cli.media.encode.recompress import recompress  # noqa: PLC0415
 
@@ -110,7 +114,7 @@ def _inside(x: Tensor, margin: int) -> Tensor:
 
 
 def draw_encodings(rng: np.random.Generator, mixture: Mixture) -> list[Encoding]:
-    """Return how a clip is compressed, one generation after another; empty for a clean one."""
+    """Draw how a clip is compressed, in order; empty for a clip that is not."""
     if rng.random() < mixture.clean:
         return []
     encodings = []

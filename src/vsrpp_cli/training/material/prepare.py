@@ -1,12 +1,14 @@
-"""From ordinary videos to packed training material: cut, cleared of near-duplicates, cropped.
+"""Packs videos and photographs as training material: crops without cuts and near-duplicates.
 
-The pack is a folder with two raw uint8 files and one JSON index, read back as memory maps:
+The pack is a folder with three raw uint8 files, which are memory-mapped, and a JSON index:
 
-* ``clips.u8``: (N, T, S, S, 3), short clips of consecutive frames, downscaled first so that
-  compression artefacts vanish and detail reaches down to the single pixel;
-* ``stills.u8``: single frames of videos at their native size, and photographs, one after the
-  other, from which motion is synthesised;
-* ``pack.json``: where each came from and how much detail it has.
+* ``clips.u8``: (N, T, S, S, 3), short clips of consecutive frames, downscaled so that compression
+  artefacts vanish and detail reaches down to single pixels;
+* ``stills.u8``: single frames of videos at their native size, and photographs, from which clips
+  with known motion are rendered;
+* ``held_out.u8``: one clip of each held-out video, for validation;
+* ``pack.json``: the settings, and for each clip and still where it came from and how much detail
+  it has.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ Image = npt.NDArray[np.uint8]
 PACK_VERSION = 1
 
 OnSource = Callable[[str, int, str], None]
-"""Called with the name of a video or of a folder of photographs, how much it yielded, of what."""
+"""Called with the name of a video or of a folder of photographs, the number of pictures packed from
+it, and what they are (`clips` or `stills`)."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,21 @@ class PreparationSettings:
     size: int = 288
     """Height and width of a packed clip in high-resolution pixels."""
     downscale: tuple[float, float] = (1.25, 2.0)
-    """Range of the factor by which a video is downscaled before cropping."""
+    """Range of the factor by which a video is downscaled before cropping. The upper limit grows for
+    videos of more than 720 lines; a video is never made smaller than a crop."""
     crops: int = 2
     """Crops taken from each run of `frames` frames."""
     clips_per_source: int = 70
-    """The largest number of clips from one video."""
+    """No more runs of a video are packed once it has this many clips."""
     duplicate: float = 0.35
-    """Mean absolute difference of thumbnails (0..255) under which a frame repeats the last one."""
+    """Mean absolute difference of thumbnails (0..255); a frame that differs less is skipped."""
     cut: float = 24.0
     """Mean absolute difference of thumbnails (0..255) above which a new scene begins."""
     detail: float = 1.6
-    """Crops whose mean high-pass magnitude (0..255) lies under this are too flat to teach."""
+    """Crops whose mean high-pass magnitude (0..255) is below this are left out as too flat."""
     still_sides: tuple[int, ...] = (1280, 800)
-    """Short sides at which each photograph is packed, pixels: made smaller, detail reaches down to
-    the single pixel. A photograph is never made larger, nor smaller than `size`."""
+    """Short sides in pixels to which each photograph is downscaled, so that detail reaches down to
+    single pixels. A photograph is never enlarged, nor made smaller than `size`."""
     held_out_frames: int = 10
     """Frames of the clip kept from each held-out video."""
     held_out_size: int = 384
@@ -66,7 +70,7 @@ class PreparationSettings:
 
 @dataclass
 class PackWriter:
-    """Appends pictures to a pack's files and collects its index."""
+    """Appends pictures to the files of a pack, and collects its index."""
 
     folder: Path
     settings: PreparationSettings
@@ -83,7 +87,7 @@ class PackWriter:
         self._held_out = (self.folder / "held_out.u8").open("wb")
 
     def clip(self, pixels: Image, source: str, detail: float, motion: float) -> None:
-        """Append a clip, (T, S, S, 3) as the settings have it."""
+        """Append a clip, (T, S, S, 3); T and S are `frames` and `size` of the settings."""
         self._clips.write(np.ascontiguousarray(pixels).tobytes())
         self.clips.append({"source": source, "detail": detail, "motion": motion})
 
@@ -104,7 +108,7 @@ class PackWriter:
         self.held_out_offset += pixels.size
 
     def close(self) -> None:
-        """Write the index, without which there is no pack."""
+        """Write the index; without it the pack cannot be read."""
         self._clips.close()
         self._stills.close()
         self._held_out.close()
@@ -129,19 +133,20 @@ def prepare(
     held_out: Collection[str] = (),
     on_source: OnSource | None = None,
 ) -> None:
-    """Pack training material from `sources`, pairs of a name and a function that decodes it.
+    """Pack training material.
 
     Args:
-        sources: names, and functions returning the RGB frames (H, W, 3) of one video in order.
+        sources: pairs of the name of a video and a function that returns its RGB frames (H, W, 3)
+            in order.
         folder: where the pack is written; an older pack there is replaced.
         settings: sizes and thresholds.
-        photographs: folders by name, with the name of each photograph there and a function that
-            decodes it.
-        held_out: names of sources of which one clip each is kept for validation, and no more.
-        on_source: told after each video and each folder of photographs.
+        photographs: pairs of the name of a folder and its photographs: pairs of a name and a
+            function that decodes it.
+        held_out: names of sources of which one clip each is packed, for validation.
+        on_source: called after each video and each folder of photographs.
 
     Raises:
-        InputError: if nothing yielded a single clip or still.
+        InputError: there is no clip and no still, or a held-out video is too short.
     """
     writer = PackWriter(folder, settings)
     tell = on_source or (lambda _name, _count, _unit: None)
@@ -171,7 +176,7 @@ def prepare(
 
 
 def _pack_photograph(picture: Image, name: str, writer: PackWriter) -> None:
-    """Write a photograph at each size it allows."""
+    """Write a photograph at each of `still_sides` that it allows."""
     settings = writer.settings
     height, width = picture.shape[:2]
     short = min(height, width)
@@ -188,7 +193,7 @@ def _pack_photograph(picture: Image, name: str, writer: PackWriter) -> None:
 
 
 def _keep(frames: Iterator[Image], name: str, writer: PackWriter) -> None:
-    """Keep the middle of the first scene that is long enough, downscaled as for training."""
+    """Write the centre of the first scene that is long enough, downscaled, as a held-out clip."""
     settings = writer.settings
     run = next(scene_runs(frames, replace(settings, frames=settings.held_out_frames)), None)
     if run is None:
@@ -202,16 +207,16 @@ def _keep(frames: Iterator[Image], name: str, writer: PackWriter) -> None:
 
 
 def thumbnail(frame: Image) -> npt.NDArray[np.float32]:
-    """Return the frame's luma as a small float array of about 36x64, 0..255."""
+    """Return the mean of R, G and B as a small array of about 36x64, 0..255."""
     height, width = frame.shape[:2]
     y, x = max(1, height // 36), max(1, width // 64)
-    green = frame[: height // y * y, : width // x * x].astype(np.float32).mean(axis=2)
-    blocks = green.reshape(height // y, y, width // x, x)
+    gray = frame[: height // y * y, : width // x * x].astype(np.float32).mean(axis=2)
+    blocks = gray.reshape(height // y, y, width // x, x)
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def scene_runs(frames: Iterator[Image], settings: PreparationSettings) -> Iterator[list[Image]]:
-    """Yield runs of exactly `settings.frames` distinct frames without a cut between them."""
+    """Yield runs of `settings.frames` frames each, without cuts and near-duplicates."""
     run: list[Image] = []
     last: npt.NDArray[np.float32] | None = None
     for frame in frames:
@@ -237,14 +242,14 @@ def resize(frame: Image, height: int, width: int) -> Image:
 
 
 def detail_of(image: Image) -> float:
-    """Return the mean magnitude (0..255) of what a 5x5 box blur takes from an image's luma."""
+    """Return the mean magnitude (0..255) of what a 5x5 box blur removes from mean(R, G, B)."""
     luma = torch.from_numpy(np.ascontiguousarray(image)).float().mean(dim=2)[None, None]
     blurred = F.avg_pool2d(luma, 5, stride=1)
     return float((luma[..., 2:-2, 2:-2] - blurred).abs().mean())
 
 
 def _factor(height: int, width: int, settings: PreparationSettings, draw: float) -> float | None:
-    """Return the downscaling factor for a video, None where it is too small for a crop."""
+    """Return the downscaling factor at `draw` (0..1) of its range; None for too small videos."""
     largest = min(height, width) / settings.size
     if largest < 1:
         return None
@@ -254,7 +259,7 @@ def _factor(height: int, width: int, settings: PreparationSettings, draw: float)
 
 
 def _pack_run(run: list[Image], name: str, writer: PackWriter, rng: np.random.Generator) -> None:
-    """Write the still and the best crops of one run of frames."""
+    """Write one still and the best crops of a run of frames."""
     settings = writer.settings
     height, width = run[0].shape[:2]
     middle = run[len(run) // 2]
@@ -276,12 +281,12 @@ def _pack_run(run: list[Image], name: str, writer: PackWriter, rng: np.random.Ge
 def best_crop(
     frames: list[Image], settings: PreparationSettings, rng: np.random.Generator
 ) -> tuple[Image, float]:
-    """Return the crop (T, S, S, 3) with most detail of four random ones, and its detail.
+    """Return the one of four random crops (T, S, S, 3) with the most detail, and its detail.
 
     Args:
         frames: (H, W, 3) each, no side smaller than S, which is `settings.size`.
         settings: of the pack.
-        rng: chooses.
+        rng: draws the positions.
     """
     size = settings.size
     middle = frames[len(frames) // 2]

@@ -1,6 +1,6 @@
-"""Batches drawn from a pack; the n-th batch depends on the seed and on n alone.
+"""Draws batches from a pack; the n-th batch depends on the seed and on n alone.
 
-That is what makes a resumed run see the batches an uninterrupted one would have seen.
+A resumed run therefore sees the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from vsrpp_cli.training.material.synthesis import Layer, camera, layered_flows, 
 from vsrpp_cli.training.recipe import DataRecipe, Stage
 
 MARGIN = 8
-"""High-resolution pixels around a patch that only the downsampling filter sees."""
+"""High-resolution pixels around a patch, so that the downsampling filter meets no border."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step sees; N clips of T frames."""
+    """The input of a training step: N clips of T frames."""
 
     low: Tensor
     """(N, T, 3, h, w) float32 in [0, 1], rounded to 8 bits as a real input is."""
     high: Tensor
-    """(N, T, 3, 4h, 4w) float32 in [0, 1]; T is 0 where only flow is trained."""
+    """(N, T, 3, scale * h, scale * w) float32 in [0, 1]."""
     flow: Tensor
-    """(N, T-1, 2, h, w): true flow to the next frame; meaningless where `known` is 0."""
+    """(N, T-1, 2, h, w) float32, pixels: true flow to the next frame; 0 where `known` is 0."""
     known: Tensor
-    """(N,) float32: 1 where the clip's flow is known."""
+    """(N,) float32: 1 for clips whose flow is known, else 0."""
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -48,8 +48,11 @@ class Batch:
 class Pack:
     """Training material as `prepare` packed it.
 
+    Args:
+        folder: of the pack.
+
     Raises:
-        InputError: the folder holds no pack of this version.
+        InputError: the folder contains no pack of this version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,12 +87,22 @@ class Pack:
 
 
 def _map(path: Path, rows: list[dict[str, Any]]) -> npt.NDArray[np.uint8] | None:
-    """Map a file into memory; an empty one cannot be."""
+    """Return a file mapped into memory; None if it is empty, since those cannot be mapped."""
     return np.memmap(path, np.uint8, "r") if rows else None
 
 
 class Sampler:
-    """Draws batches from a pack by the rules of a recipe."""
+    """Draws batches from a pack as a recipe says.
+
+    Args:
+        pack: the material.
+        recipe: how clips are drawn and degraded.
+        scale: of the network, 4 or 1.
+        seed: of the run.
+
+    Raises:
+        InputError: the recipe needs clips, and the pack has only stills.
+    """
 
     def __init__(self, pack: Pack, recipe: DataRecipe, *, scale: int = 4, seed: int) -> None:
         self.pack, self.recipe, self.scale, self.seed = pack, recipe, scale, seed
@@ -106,7 +119,7 @@ class Sampler:
         numbers = range(first, first + (stage.batch if count is None else count))
         drawn = [self._draw(np.random.default_rng([self.seed, step, i]), stage) for i in numbers]
         clips = torch.from_numpy(np.stack([clip for clip, _ in drawn]))
-        # Clips are numbered from 0, so this stream is no clip's own.
+        # No clip has this number, so the stream differs from those of all clips.
         rng = np.random.default_rng([self.seed, step, first, 1 << 20])
         low, high = self.degrade(clips, margin=self._margin(stage), rng=rng)
         truth = [flow for _, flow in drawn]
@@ -116,13 +129,13 @@ class Sampler:
         return Batch(low, high, torch.from_numpy(stacked), known)
 
     def _margin(self, stage: Stage) -> int:
-        """Return the margin around a patch, 0 where packed clips have no room for one."""
+        """Return the margin around a patch in pixels, 0 if packed clips are too small for one."""
         return MARGIN if self.scale * stage.patch + 2 * MARGIN <= self.pack.settings["size"] else 0
 
     def _draw(
         self, rng: np.random.Generator, stage: Stage
     ) -> tuple[Image, npt.NDArray[np.float32] | None]:
-        """Return one clip with margins, (T, S, S, 3), and its flow where that is known."""
+        """Return one clip with margins, (T, S, S, 3), and its flow; None if that is not known."""
         synthetic = stage.kind == "flow" or rng.random() < self.recipe.synthetic
         if synthetic and self.pack.still_rows:
             return self._synthetic(rng, stage)
@@ -156,7 +169,7 @@ class Sampler:
             still=(sides[1], sides[0]) if transposed else (sides[0], sides[1]),
             speed=(self.scale * low, self.scale * high),
         )
-        # The still stays as it lies in the pack: it is the map that is turned over.
+        # The map is flipped and transposed instead of the still, which saves a copy.
         maps = maps[:, ::-1].copy() if transposed else maps
         for axis, side in enumerate((sides[1], sides[0])):
             if rng.random() < 0.5:
@@ -188,7 +201,10 @@ class Sampler:
 
 
 def probabilities(rows: list[dict[str, float]], power: float) -> npt.NDArray[np.float64]:
-    """Return each row's probability: it grows with detail; large sources count for less."""
+    """Return the probability of each row of a pack's index.
+
+    It grows with the detail, and falls with the number of rows from the same source.
+    """
     if not rows:
         return np.zeros(0)
     sources = [row["source"] for row in rows]

@@ -1,8 +1,8 @@
-"""A part of a pack in one small file, for a machine that material has to be carried to.
+"""A part of a pack in one small file, to be copied to another machine.
 
-A ZIP archive of an index and of clips and stills, each for itself and without loss: green, red less
-green and blue less green as differences to the pixels above and to the left, packed by bzip2. Real
-pictures become about a third as large.
+A ZIP archive of an index, clips and stills. Each is compressed without loss by bzip2, as green, red
+minus green and blue minus green, in differences to the pixels above and to the left. Real pictures
+shrink to about a third.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from vsrpp_cli.training.recipe import Recipe
 
 INDEX = "index.json"
 ENTRY_BYTES = 400
-"""Bytes for what the archive and its index say of a picture, at most."""
+"""Most bytes of a picture's entries in the archive and its index."""
 MORE_FRAMES = 2
-"""Frames of a clip beyond those that a recipe trains on."""
+"""Additional frames of a clip beyond those that a recipe trains on."""
 ROOM = 32
-"""Pixels, at the size of the output, of a clip's sides beyond a recipe's patch."""
+"""Additional high-resolution pixels of a clip's sides beyond a recipe's patch."""
 STILL_SIDE = 512
-"""Largest side of a still, pixels: a camera moves over it."""
+"""Largest side of a still in pixels."""
 STILLS_SHARE = 0.5
-"""Of the room that stills would have by the share of clips rendered from them: one still is good
-for many."""
+"""Factor on the share of the file for stills. Without it that share would be the share of clips
+rendered from stills; but many clips can be rendered from one still."""
 DETAIL_POWER = 0.7
-"""Pictures are taken with a probability growing with this power of their detail."""
+"""Pictures are chosen with a probability that grows with this power of their detail."""
 
 Row = dict[str, Any]
 
@@ -52,7 +52,7 @@ class _Archive:
     rows: list[Row] = field(default_factory=list)
 
     def add(self, kind: str, pixels: Image, row: Row, room: int) -> bool:
-        """Append a picture unless it takes more than `room` bytes; tell whether it did."""
+        """Append a picture unless it takes more than `room` bytes; return whether it was."""
         data = bz2.compress(folded(pixels))
         needed = len(data) + ENTRY_BYTES
         if needed > room:
@@ -71,21 +71,20 @@ class _Archive:
 
 
 def shrink(pack: Pack, path: Path, recipe: Recipe, *, limit: int, seed: int = 0) -> Counter[str]:
-    """Write a part of a pack, with all that is held out, to a file of at most `limit` bytes.
+    """Write a part of a pack, with all held-out clips that fit, to a file of at most `limit` bytes.
 
     Args:
         pack: as `prepare` made it.
-        path: of the file; one there is replaced.
-        recipe: says how many frames and pixels of a clip are of use, and which share of the room
-            is for stills.
+        path: of the file; an existing one is replaced.
+        recipe: determines how many frames and pixels of a clip are needed, and the share of stills.
         limit: bytes.
-        seed: decides which clips and stills are taken, and which part of each.
+        seed: decides which clips and stills are chosen, and which part of each.
 
     Returns:
-        how many pictures there are of each kind: `held_out`, `still`, `clip`.
+        the number of pictures of each kind: `held_out`, `still`, `clip`.
 
     Raises:
-        InputError: not even a clip or still fits.
+        InputError: no clip and no still fits.
     """
     settings, rng = small_settings(recipe), np.random.default_rng(seed)
     temporary = path.with_name(path.name + ".part")
@@ -105,7 +104,7 @@ def shrink(pack: Pack, path: Path, recipe: Recipe, *, limit: int, seed: int = 0)
 
 
 def small_settings(recipe: Recipe) -> PreparationSettings:
-    """Return the sizes of clips of which hardly more is left than the recipe trains on."""
+    """Return a recipe's preparation with clips hardly larger than those that it trains on."""
     stages = [stage for stage in recipe.stages if stage.kind == "restore"] or recipe.stages
     whole = recipe.preparation
     return replace(
@@ -140,7 +139,7 @@ def _clips(
 
 
 def _order(rows: list[Row], rng: np.random.Generator) -> list[int]:
-    """Return all rows' numbers in an order in which those that teach more tend to be first."""
+    """Return the numbers of all rows in random order; those with more detail tend to be first."""
     if not rows:
         return []
     shares = probabilities(rows, DETAIL_POWER)
@@ -148,10 +147,10 @@ def _order(rows: list[Row], rng: np.random.Generator) -> list[int]:
 
 
 def unpack(path: Path, folder: Path) -> Pack:
-    """Make the pack in a file that `shrink` wrote; one in the folder is replaced.
+    """Write the pack in a file made by `shrink` to a folder, replacing one there; return it.
 
     Raises:
-        InputError: it is no such file, or damaged.
+        InputError: the file is not one that `shrink` wrote, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -177,7 +176,7 @@ _ADD = {
 
 
 def folded(pixels: Image) -> bytes:
-    """Return RGB pictures (..., H, W, 3) as bytes that are small where neighbours are alike."""
+    """Return RGB pictures (..., H, W, 3) as bytes that are near 0 where neighbours are alike."""
     red, green, blue = np.moveaxis(pixels, -1, 0)
     planes = np.stack((green, red - green, blue - green))
     for axis in (-2, -1):
@@ -186,7 +185,7 @@ def folded(pixels: Image) -> bytes:
 
 
 def unfolded(data: bytes, shape: list[int]) -> Image:
-    """Return the pictures, of a shape (..., H, W, 3), that `folded` and bzip2 made bytes of."""
+    """Undo `folded` and bzip2: return the pictures, (..., H, W, 3) as `shape` says."""
     planes = np.frombuffer(bz2.decompress(data), np.uint8).reshape(3, *shape[:-1])
     for axis in (-1, -2):
         planes = np.cumsum(planes, axis=axis, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Finding and decoding training material."""
+"""Finds and decodes training material."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsrpp_cli.training.material.prepare import Image
 
 @dataclass(frozen=True)
 class Photographs:
-    """A folder of pictures that have nothing to do with each other."""
+    """A folder of unrelated pictures."""
 
     name: str
     """The path below the folder given, with forward slashes."""
@@ -31,23 +31,23 @@ class Material:
     """What was found to train on."""
 
     videos: list[tuple[str, Callable[[], Iterator[Image]]]] = field(default_factory=list)
-    """Names, and functions that decode to RGB frames (H, W, 3): videos and folders of frames."""
+    """Videos and folders of frames: names, and functions that yield their RGB frames (H, W, 3)."""
     photographs: list[Photographs] = field(default_factory=list)
 
 
 def find_material(folders: Sequence[Path], stills: Sequence[Path] = ()) -> Material:
     """Return the videos, folders of frames and photographs below folders, sorted by name.
 
-    Two pictures or more in one folder are the frames of a sequence where all are of one size, and
-    photographs where they are not.
+    Two or more pictures in one folder are the frames of a sequence if all have the same size, else
+    photographs. A single picture is ignored.
 
     Args:
-        folders: searched with all below them.
-        stills: likewise, but every picture there is a photograph, whatever its size.
+        folders: searched with their subfolders.
+        stills: likewise, but every picture there is a photograph, also a single one.
 
     Raises:
-        InputError: there is nothing, or a picture cannot be read.
-        UsageError: one of them is no folder.
+        InputError: nothing was found, or a picture cannot be read.
+        UsageError: one of them is not a folder.
     """
     found = Material()
     for root in folders:
@@ -74,7 +74,7 @@ def find_material(folders: Sequence[Path], stills: Sequence[Path] = ()) -> Mater
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield each folder with its visible files, both in the order of their names."""
+    """Yield each folder with its files that are not hidden, both sorted by name."""
     if not root.is_dir():
         raise UsageError(f"{root} is no folder of training material")
     for place, folders, files in os.walk(root):

@@ -1,13 +1,12 @@
-"""Clips with exactly known sub-pixel motion, rendered from stills.
+"""Renders clips with exactly known sub-pixel motion from stills.
 
-A still is seen through a moving camera: shift, rotation and zoom, with a steady part and a shaking
-one. It is sampled at its own size and shown smaller, so the clip is sharp and aliased as a camera's
-would be, and the flow between its frames follows from the camera alone.
+A virtual camera moves over a still: it shifts, rotates and zooms, steadily and with some shaking.
+The still is sampled at its own resolution and downscaled later, so the clip is as sharp and aliased
+as a camera's, and the flow between its frames follows from the camera's path.
 
-A second still, cut out along a random outline, may move in front of the first on a path of its
-own: it covers and uncovers what is behind, and each pixel's flow is that of the layer seen there. A
-frame may be exposed for part of the frame time: pictures within that time are averaged in light,
-for which the square of a code value is near enough.
+A second still, cut out along a random outline, may move in front of the first on its own path; the
+flow of each pixel is that of the layer visible there. A frame may have an exposure time: several
+pictures within that time are averaged in linear light, approximated by squared code values.
 """
 
 from __future__ import annotations
@@ -69,9 +68,9 @@ def _sample(still: Any, u: float, v: float) -> Any:
 
 @numba.njit(inline="always")
 def _cover(outline: Any, u: float, v: float, pixel: float) -> Any:
-    """Return how much of a clip's pixel at (u, v) of its still an outline encloses, 0 to 1.
+    """Return the share (0 to 1) of the clip's pixel at (u, v) that is inside an outline.
 
-    `pixel` is the size of a pixel of the clip, and all are in pixels of the still.
+    `pixel` is the side of a pixel of the clip; all values are in pixels of the still.
     """
     count = outline.shape[0] - 2
     dx = u - outline[0]
@@ -82,7 +81,7 @@ def _cover(outline: Any, u: float, v: float, pixel: float) -> Any:
     here = outline[2 + k % count]
     there = outline[2 + (k + 1) % count]
     edge = here + (place - k) * (there - here)
-    # The outline leans against the circle: what is measured along the radius is shorter across.
+    # The outline is not perpendicular to the radius: its distance is shorter than along the radius.
     lean = (there - here) * count / (2 * np.pi * max(radius, 1.0))
     across = (edge - radius) / np.sqrt(1.0 + lean * lean)
     return min(max(across / pixel + 0.5, 0.0), 1.0)
@@ -99,7 +98,10 @@ def _render(
     first: int,
     last: int,
 ) -> None:
-    """Average the moments of rows `first:last` of all frames of `out`, (T, S, S, 3), uint8."""
+    """Render rows `first:last` of `out`, (T, S, S, 3), uint8, counted through all frames.
+
+    Each pixel is the average over the moments of the exposure time.
+    """
     size = out.shape[1]
     moments = back_maps.shape[1]
     layered = outline.shape[0] > 0
@@ -142,13 +144,13 @@ def _render(
 
 @dataclass(frozen=True)
 class Layer:
-    """A still and how it is seen."""
+    """A still, and the camera's path over it."""
 
     still: npt.NDArray[np.uint8]
-    """(H, W, 3), C-contiguous: anything else is compiled for anew."""
+    """(H, W, 3), C-contiguous: numba would compile again for other layouts."""
     maps: Matrices
     outline: npt.NDArray[np.float64] | None = None
-    """Centre x, y, then radii at equal angles, in the still's pixels; None where all is seen."""
+    """Centre x, y, then radii at equal angles, in pixels of the still; None for the whole still."""
 
 
 def camera(
@@ -162,11 +164,11 @@ def camera(
     """Return the path of a random camera over a still.
 
     Args:
-        rng: decides everything.
-        frames: of the clip.
-        size: of the clip's frames, pixels.
+        rng: draws all parameters.
+        frames: number of frames of the clip.
+        size: height and width of the clip's frames, pixels.
         still: height and width of the still, pixels.
-        speed: range of the motion in pixels of the clip a frame.
+        speed: range of the motion, in pixels of the clip per frame.
     """
     largest = max(1.0, min(2.0, min(still) / size))
     zoom = rng.uniform(min(1.3, largest), largest)
@@ -201,13 +203,16 @@ def _vector(rng: np.random.Generator, length: float) -> npt.NDArray[np.float64]:
 def outline(
     rng: np.random.Generator, maps: Matrices, size: int, radius: tuple[float, float] = (0.12, 0.45)
 ) -> npt.NDArray[np.float64]:
-    """Return a random outline: an ellipse with waves around it, somewhere in the middle frame.
+    """Return a random outline: a wavy ellipse somewhere in the middle frame.
 
     Args:
-        rng: decides everything.
-        maps: of the layer to cut out.
-        size: of the clip's frames, pixels.
-        radius: range of its mean radius, as a share of that size.
+        rng: draws all parameters.
+        maps: the path of the layer that is cut out.
+        size: height and width of the clip's frames, pixels.
+        radius: range of its mean radius, as a share of `size`.
+
+    Returns:
+        centre x, y, then 256 radii at equal angles, in pixels of the still.
     """
     middle = maps[len(maps) // 2]
     pixel = np.sqrt(abs(np.linalg.det(middle[:, :2])))
@@ -224,12 +229,12 @@ def outline(
 
 
 def render(layers: Sequence[Layer], size: int, exposure: float = 0.0) -> npt.NDArray[np.uint8]:
-    """Return the clip (T, size, size, 3) a camera sees.
+    """Return the rendered clip (T, size, size, 3).
 
     Args:
-        layers: the back one, and perhaps one before it.
+        layers: the background, and perhaps one layer in front of it.
         size: height and width of the frames, pixels.
-        exposure: part of the time between two frames during which light is gathered.
+        exposure: exposure time as a share of the time between two frames.
     """
     back, front = layers[0], layers[-1]
     moments = max(_moments(layer.maps, size, exposure) for layer in layers)
@@ -242,11 +247,11 @@ def render(layers: Sequence[Layer], size: int, exposure: float = 0.0) -> npt.NDA
 
 
 MOST_MOMENTS = 5
-"""Pictures averaged for a frame at most: more cost time and are not seen in small frames."""
+"""Most pictures averaged for a frame: more take time and make no visible difference."""
 
 
 def _moments(maps: Matrices, size: int, exposure: float) -> int:
-    """Return how many pictures a frame needs to look exposed: one for each two pixels passed."""
+    """Return how many pictures to average for a frame: one for each two pixels of motion."""
     if not exposure or len(maps) < 2:
         return 1
     middle = np.array([size / 2, size / 2, 1])
@@ -256,7 +261,7 @@ def _moments(maps: Matrices, size: int, exposure: float) -> int:
 
 
 def _path(maps: Matrices, moments: int, exposure: float) -> npt.NDArray[np.float64]:
-    """Return the maps (T, K, 2, 3) at `moments` times around each frame's own."""
+    """Return the maps (T, K, 2, 3) at K = `moments` times around that of each frame."""
     out = np.repeat(maps[:, None], moments, axis=1)
     if moments == 1:
         return out
@@ -270,7 +275,7 @@ def _path(maps: Matrices, moments: int, exposure: float) -> npt.NDArray[np.float
 def layered_flows(
     layers: Sequence[Layer], patch: int, factor: int, margin: int
 ) -> npt.NDArray[np.float32]:
-    """Return the true flow of the layer seen at each pixel; arguments and result as of `flows`."""
+    """Return the true flow of the layer visible at each pixel; other arguments as for `flows`."""
     out = flows(layers[0].maps, patch, factor, margin)
     for layer in layers[1:]:
         assert layer.outline is not None
@@ -293,7 +298,10 @@ def _enclosed(
 
 
 def _points(patch: int, factor: int, margin: int) -> npt.NDArray[np.float64]:
-    """Return (x, y, 1), each (patch, patch), of low-resolution pixels in high-resolution ones."""
+    """Return the centres (x, y, 1) of low-resolution pixels in high-resolution pixels.
+
+    Each is (patch, patch).
+    """
     at = margin + factor * np.arange(patch) + (factor - 1) / 2
     x, y = np.meshgrid(at, at)
     return np.stack((x, y, np.ones_like(x)))
@@ -305,8 +313,8 @@ def flows(maps: Matrices, patch: int, factor: int, margin: int) -> npt.NDArray[n
     Args:
         maps: the camera's path over high-resolution frames.
         patch: height and width of the low-resolution patch.
-        factor: high-resolution pixels a low-resolution pixel.
-        margin: high-resolution pixels left and above the patch.
+        factor: high-resolution pixels per low-resolution pixel, along one axis.
+        margin: high-resolution pixels to the left of and above the patch.
 
     Returns:
         (T-1, 2, patch, patch), x before y, in low-resolution pixels.
