@@ -1,4 +1,4 @@
-"""What accounts of one run and of many have in common."""
+"""What the reports of a single run and of a batch have in common."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from typing import Any, Literal
 from vsrpp_cli.errors import VsrppError
 
 Status = Literal["waiting", "planned", "running", "done", "skipped", "failed", "interrupted"]
-"""Of a run or of one item of many; `skipped` was there before."""
+"""Status of a run or of an item of a batch; `skipped`: the output existed before."""
 
 STOPPED = (130, 143)
 """Exit codes of runs that were stopped and can be continued."""
 
 
 def exit_code(error: BaseException) -> int:
-    """Return what the command line exits with for an error."""
+    """Return the exit code of the command line for an error."""
     return error.exit_code if isinstance(error, VsrppError) else VsrppError.exit_code
 
 
 @dataclass(kw_only=True)
 class Account(ABC):
-    """How it went; plain values only."""
+    """The result of a run or a batch; plain values only."""
 
     status: Status = "running"
     error: str = ""
-    """The message, where it failed."""
+    """The message of the error, if it failed."""
     error_kind: str = ""
     """The name of the error's class."""
     exit_code: int = 0
-    """What the command exits with."""
+    """The exit code of the command."""
 
     def fail(self, error: BaseException) -> None:
-        """Note that an error ended it."""
+        """Record the error that ended it."""
         self.error, self.error_kind = str(error), type(error).__name__
         self.exit_code = exit_code(error)
         self.status = "interrupted" if self.exit_code in STOPPED else "failed"

@@ -22,7 +22,7 @@ def about(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with what matters of it: `less than a second`, `12 s`, `3 min 5 s`, `2 h`."""
+    """Return a time; seconds only below an hour: `12 s`, `3 min 5 s`, `2 h 3 min`."""
     if seconds < 1:
         return "less than a second"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,8 +1,8 @@
-"""Many runs in a row: whatever happens to one, the others are done, and nothing is done twice.
+"""Many runs in a row: if one fails the others are still done, and nothing is done twice.
 
-`OUTPUT_DIR/.vsrpp-batch.jsonl` records, before each run, what its output will be made from. Since
-an output appears under its name only when complete, an output whose record fits is finished, also
-if the process died before it could say so.
+Before each run, `OUTPUT_DIR/.vsrpp-batch.jsonl` records what its output will be made from. An
+output gets its name only when it is complete. So an output whose record matches is finished, even
+if the process died right after it was renamed.
 """
 
 import hashlib
@@ -47,11 +47,11 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 JOURNAL = ".vsrpp-batch.jsonl"
 
 COUNTED: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")
-"""The ways in which items end that are counted."""
+"""The statuses that the report of a batch counts."""
 
 OnItem = Callable[[int, int, Item], OnProgress]
-"""Called with the number of an item (from 1), how many there are, and the item; what it returns is
-told of that run's progress."""
+"""Called with the number of an item (from 1), the number of items, and the item; returns the
+observer of that run's progress."""
 
 _ENDINGS = (Interrupted, Terminated, PipeClosed)
 
@@ -67,7 +67,7 @@ class Outcome:
     error_kind: str = ""
     """The name of the error's class."""
     exit_code: int = 0
-    """What `vsrpp upscale` would have exited with."""
+    """The exit code that `vsrpp upscale` would have had."""
     seconds: float = 0.0
     report: Report | None = None
 
@@ -89,14 +89,14 @@ class BatchReport(Account):
 
     @property
     def failure(self) -> BatchError | None:
-        """The error that the batch as a whole is, if items failed."""
+        """The error of the batch as a whole, if items failed."""
         if not (failed := self.count("failed")):
             return None
         return BatchError(f"{failed} of {len(self.outcomes)} items failed")
 
     @classmethod
     def of(cls, items: Sequence[Item], status: Status, notes: Sequence[str] = ()) -> "BatchReport":
-        """Return an account in which nothing has been done yet."""
+        """Return the report of a batch that has not begun."""
         outcomes = [Outcome(input=i.relative, output=str(i.output), status=status) for i in items]
         return cls(outcomes=outcomes, notes=list(notes))
 
@@ -108,7 +108,7 @@ class BatchReport(Account):
         return {**ending, **counts, "notes": self.notes, "items": items}
 
     def table(self, *, failures_only: bool = False) -> list[str]:
-        """Return one line an item for people, and one of headings."""
+        """Return a table for people: a line of headings, then a line for each item."""
         shown = [o for o in self.outcomes if o.status == "failed" or not failures_only]
         rows = [("result", "frames", "time", "item"), *(_row(o) for o in shown)]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
@@ -124,7 +124,7 @@ class BatchReport(Account):
         return [*self.table(failures_only=failures_only), *said]
 
     def remarks(self) -> list[str]:
-        """Return what was guessed, repaired or lost, one sentence each, named for its item."""
+        """Return sentences on what was guessed, repaired or lost, each with the item's name."""
         reports = [(o.input, o.report) for o in self.outcomes if o.report]
         of_items = [f"{name}: {text}" for name, r in reports for text in (*r.notes, *r.events)]
         return [*self.notes, *of_items]
@@ -150,25 +150,25 @@ def run_batch(
 ) -> BatchReport:
     """Upscale all items, skipping what an earlier batch finished.
 
-    They are done one after another; on a cluster many at the same time, so that it has work while
-    films are planned and joined.
+    Items are done one after another; on a cluster many at the same time, so that the cluster has
+    work while other films are planned and joined.
 
-    Models are found once, unless the source of each item decides (`auto`).
+    Models are resolved once, unless the source of each item decides (`auto`).
 
     Args:
         items: what to do, see `find_items`.
-        outputs: the folder of results, created where needed.
-        options: of every run; `overwrite` replaces outputs that are not this batch's own, and
-            those, too, together with `resume="restart"`.
-        on_item: told of each item before it begins; on a cluster from several threads.
-        stop: set it to end the batch after what is being computed is safe.
+        outputs: the folder of results, created if necessary.
+        options: of every run; `overwrite` replaces outputs that this batch did not make, and with
+            `resume="restart"` also those that it made.
+        on_item: called before each item begins; on a cluster from several threads.
+        stop: set it to end the batch once the work in progress is saved.
 
     Returns:
-        The account; also of the failures, which are no exception.
+        The report; failures of items are recorded there and not raised.
 
     Raises:
         UsageError, ModelError, DiskFullError: no item can be done at all.
-        Interrupted, Terminated, PipeClosed: stopped; the account is the error's `report`.
+        Interrupted, Terminated, PipeClosed: stopped; the error has the report as `report`.
     """
     if options.resume == "must":
         raise UsageError("`resume='must'` is for a single run: a batch always goes on where it was")
@@ -195,7 +195,7 @@ def run_batch(
 
 
 def _models(options: UpscaleOptions, device: str, info: SourceInfo | None) -> list[ResolvedModel]:
-    """Find the models, and see that they can be read."""
+    """Return the models, after a check that their files can be read."""
     models = resolve_models(options, device, info)
     for model in models:
         read_config(model.path)
@@ -215,14 +215,14 @@ class _Batch:
     ) -> None:
         self._outputs, self._options, self._device, self._stop = outputs, options, device, stop
         self._models = models
-        """Of all items; empty where each item's source decides."""
+        """The models of all items; empty if each item's source decides."""
         self._crew: Crew | None = None
         self._writing = threading.Lock()
         self._journal = Journal(outputs / JOURNAL)
         self._records = {record.get("output"): record for record in self._journal.read()}
 
     def stop_if_asked(self) -> None:
-        """End the batch between two items if somebody wants that."""
+        """End the batch between two items if a stop was requested."""
         if self._stop.requested:
             raise self._stop.error(TEXT)
 
@@ -253,7 +253,7 @@ class _Batch:
             outcome.report = error.report if isinstance(error.report, Report) else None
             if ending:
                 raise
-        # Whatever else one input brings about must not cost the others their turn.
+        # Unexpected errors with one input must not prevent the other items.
         except Exception as error:
             logging.getLogger(__name__).debug("%s", item.input, exc_info=True)
             outcome.status, outcome.exit_code = "failed", 1
@@ -278,12 +278,12 @@ class _Batch:
             again = overwrite and self._options.resume == "restart"
             if finished and not again and not self._work_is_left(item):
                 return None
-            # Ours, and to be gone on with, or to be cleaned up after: as the single run decides.
+            # Made by this batch and interrupted: the single run continues it or cleans up.
             record["before"] = last["before"] if finished else record["before"]
         elif record["before"] is not None and not self._work_is_left(item):
             if self._options.skip_existing:
                 return None
-            # What the record says of this output stays true: refuse before it is changed.
+            # Refuse before the record of this output is replaced: it is still correct.
             check_free(item.output, overwrite=overwrite)
         if record != last:
             with disk_errors(item.output.parent):
@@ -314,7 +314,7 @@ class _Batch:
 
 
 def _identity(path: Path) -> list[int] | None:
-    """Return what changes when the file or folder of this name becomes another one."""
+    """Return inode, size and modification time of a file or folder; None if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:

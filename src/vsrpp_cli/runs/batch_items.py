@@ -1,4 +1,4 @@
-"""What a batch has to do: videos and folders of frames below a folder, and their outputs' names."""
+"""Finds the items of a batch, videos and folders of frames, and names their outputs."""
 
 import os
 import string
@@ -25,7 +25,7 @@ class Item:
     input: Path
     output: Path
     relative: str
-    """The input below the batch's folder, with `/`; for people and records."""
+    """Path of the input below the batch's folder, with `/`, for messages and records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,20 @@ def find_items(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> Found:
-    """Look for everything to upscale below a folder.
+    """Find everything to upscale below a folder.
 
     Args:
-        inputs: the folder; what lies below `outputs` inside it is left alone, and so is whatever
-            is hidden or a work folder of this program.
-        outputs: the folder whose tree mirrors that of `inputs`.
+        inputs: the folder. Hidden files, work folders (`*.vsrpp`) and the folder `outputs` are
+            ignored.
+        outputs: the folder of outputs, with the same subfolders as `inputs`.
         name: template of output names, with `{stem}`, `{suffix}` and `{name}` of the input.
-        include: patterns (`*`, `?`, `[...]`) of paths below `inputs`, or of names; only what fits
-            one of them is taken, and a file then whatever its suffix.
-        exclude: patterns of what is not taken, and of folders not looked into.
+        include: patterns (`*`, `?`, `[...]`) of paths below `inputs`, or of names; only items that
+            match one are taken, files whatever their suffix.
+        exclude: patterns of items to leave out and of folders not to enter.
 
     Raises:
-        InputError: the folder is not there, or nothing is in it.
-        UsageError: the template is wrong, or gives one name to two items.
+        InputError: there is no such folder, or nothing to upscale in it.
+        UsageError: the template is wrong, or gives two items the same name.
     """
     _check_template(name)
     if not inputs.is_dir():
@@ -76,11 +76,11 @@ def find_items(
 
 
 def name_items(inputs: Sequence[str], outputs: Path, *, name: str = BATCH_NAME) -> Found:
-    """Return what there is to do for inputs given one by one, whose outputs go into one folder.
+    """Return the items for inputs given one by one, whose outputs go into one folder.
 
     Raises:
-        UsageError: the template is wrong, or gives one name to two inputs.
-        InputError: an input is neither file nor folder.
+        UsageError: the template is wrong, or gives two inputs the same name.
+        InputError: an input does not exist.
     """
     _check_template(name)
     if outputs.exists() and not outputs.is_dir():
@@ -148,7 +148,7 @@ class _Walk:
             count = f"{len(images)} image{'s' if len(images) > 1 else ''}"
             self.notes.append(f"{folder}: {count} beside videos left alone")
             return False
-        # An empty folder is most likely frames that somebody failed to export: better said.
+        # An empty folder probably is a failed export of frames: it becomes an item that fails.
         return bool(images) or (empty and folder != self._inputs)
 
     def _fits(self, path: Path, patterns: tuple[str, ...]) -> bool:
@@ -157,7 +157,7 @@ class _Walk:
 
 
 def _named(found: Iterable[tuple[Path, Path]], outputs: Path, name: str) -> Iterator[Item]:
-    """Yield items with distinct outputs: of two with one name, the second's has its kind in it.
+    """Yield items with distinct outputs; where two names are equal, the second gets its suffix.
 
     Args:
         found: inputs, and where they lie below the folder whose tree is mirrored.

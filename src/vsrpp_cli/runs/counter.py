@@ -1,4 +1,4 @@
-"""Frames' worth of work while a run computes: how far it is, and what stopping now would cost."""
+"""The progress of a run's computation, and what stopping now would cost."""
 
 import time
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from vsrpp_cli.runs.progress import OnProgress, Progress
 
 
 class Counter:
-    """Adds up work, and reports each whole frame to the observer.
+    """Adds up work in units of frames, and reports each whole frame.
 
     Args:
-        on_progress: who watches.
+        on_progress: called with `Progress` records.
         total: frames of the run.
         missing: frames of each segment that is not finished, by its index.
     """
 
     def __init__(self, on_progress: OnProgress, total: int, missing: Mapping[int, int]) -> None:
         self.before = total - sum(missing.values())
-        """Frames that were finished before."""
+        """Frames that were finished before this run of the command."""
         self.workers = 1
-        """Segments that are computed at the same time."""
+        """Number of segments that are computed at the same time."""
         self._on_progress, self._total = on_progress, total
         self._missing = dict(sorted(missing.items()))
         self._began = time.monotonic()
@@ -30,22 +30,22 @@ class Counter:
         self._say()
 
     def __call__(self, frames: float) -> None:
-        """Record work."""
+        """Add work in units of frames."""
         self._done += frames
-        # A little more, for parts that should add up to one do so only almost.
+        # A little more: the parts of a frame add up to 1 only up to rounding.
         whole = min(int(self._done + 1e-6), self._total)
         if whole > self._said:
             self._said = whole
             self._say()
 
     def finished(self, segment: int) -> None:
-        """Record that a segment is committed, whoever has computed it."""
+        """Record that a segment is committed."""
         self._safe += self._missing.pop(segment)
         if self._done < self._safe:
             self(self._safe - self._done)
 
     def outlook(self) -> str:
-        """Say how long it takes until the work under way is safe, and what stopping now costs."""
+        """Return a sentence on when the current segments will be saved, and what stopping costs."""
         done = self._done - self.before
         if done < 1:
             return "stopping when the segment under way is safe; Ctrl-C again stops now"

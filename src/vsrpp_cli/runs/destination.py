@@ -1,4 +1,4 @@
-"""What INPUT and OUTPUT mean before anything is opened: names, places, and what is no file."""
+"""Interprets the names INPUT and OUTPUT before any file is opened."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from vsrpp_cli.options import BATCH_NAME
 from vsrpp_cli.runs.names import check_name, refuse_long_name
 
 KEPT_SUFFIXES = frozenset(suffix for row in CONTAINERS for suffix in row.suffixes)
-"""Containers an output shares with its source; all others become Matroska, which holds anything."""
+"""Suffixes that an unnamed output takes over from its source; others become `.mkv`."""
 
 _KINDS = (
     (stat.S_ISCHR, "a device"),
@@ -29,12 +29,12 @@ PIPES = "a pipe can be read and written once, which only vsrpp upscale does"
 
 
 def output_suffix(source: Path) -> str:
-    """Return the suffix of an output whose name nobody gave: the source's, if it can be."""
+    """Return the suffix of an output that was not named: the source's, if it can be written."""
     return source.suffix if source.suffix.lower() in KEPT_SUFFIXES else ".mkv"
 
 
 def output_name(source: Path) -> str:
-    """Return the name of an output that nobody named."""
+    """Return the default name of the output for a source."""
     if is_image_input(source):
         return f"{source.absolute().stem}_x4{source.suffix if source.is_file() else ''}"
     return BATCH_NAME.format(stem=source.stem, suffix=output_suffix(source), name=source.name)
@@ -44,8 +44,8 @@ def check_input(given: str) -> Path:
     """Return the path of an input.
 
     Raises:
-        InputError: it is no file or folder that can be read from anywhere, which work that may be
-            interrupted needs.
+        InputError: it is empty, an address, a pipe, a device or a socket: a run needs an input
+            that can be read again.
     """
     if not given:
         raise InputError("INPUT is empty: give a file or a folder")
@@ -62,9 +62,9 @@ def check_input(given: str) -> Path:
 def resolve_output(given: str, source: Path) -> Path:
     """Return the path of the output that `given` means for an input.
 
-    As with `cp`, a folder that is there receives a file named after the input, and a symbolic link
-    stands for what it points to. A folder that holds nothing but frames is a former result, and so
-    is one whose work folder is still there: it is the output itself.
+    As with `cp`, an existing folder receives a file named after the input, and a symbolic link
+    means its target. But a folder that contains only frames, or whose work folder exists, is the
+    output of an earlier run: it is the output itself.
 
     Raises:
         UsageError: it is empty, a pipe, a device or a socket.
@@ -86,7 +86,7 @@ def resolve_output(given: str, source: Path) -> Path:
 
 
 def _takes_frames(folder: Path, source: Path) -> bool:
-    """Whether an existing folder as OUTPUT is where frames go, not what a file goes into."""
+    """Return whether frames are written into an existing folder, rather than one file."""
     folder = folder.absolute()
     if beside(folder, "", folder.name, ".vsrpp").exists():
         return True
@@ -97,7 +97,7 @@ def _takes_frames(folder: Path, source: Path) -> bool:
 
 
 def is_taken(output: Path) -> bool:
-    """Return whether the name is taken; an empty folder does not count."""
+    """Return whether the name exists and is not an empty folder."""
     return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))
 
 
@@ -121,7 +121,7 @@ def check_free(output: Path, *, overwrite: bool) -> None:
 
 
 def _special(path: Path) -> str | None:
-    """Return what a path is that is neither file nor folder; None if it is one or not there."""
+    """Return what a path is if it is a device or socket; None otherwise."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):

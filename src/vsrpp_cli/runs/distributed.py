@@ -1,4 +1,4 @@
-"""Carrying out a written plan piece by piece, as `vsrpp worker` and `vsrpp join` do."""
+"""Carries out a written plan in parts, as `vsrpp worker` and `vsrpp join` do."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 from vsrpp_cli.runs.workers.serial import load_engine
 
 POLL = 5.0
-"""Seconds between two looks at what workers have done, which may be a thousand small files."""
+"""Seconds between two reads of the workers' marks, which may be a thousand small files."""
 
 
 def open_folder(path: str, maps: Sequence[PathMap] = ()) -> tuple[WorkFolder, Plan]:
@@ -31,7 +31,7 @@ def open_folder(path: str, maps: Sequence[PathMap] = ()) -> tuple[WorkFolder, Pl
 
     Args:
         path: of the folder.
-        maps: what folders of the plan are called on this machine.
+        maps: where folders of the plan are on this machine.
 
     Raises:
         UsageError: there is no plan.
@@ -45,7 +45,7 @@ def open_folder(path: str, maps: Sequence[PathMap] = ()) -> tuple[WorkFolder, Pl
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker has to do of a plan."""
+    """The part of a plan that one worker computes."""
 
     folder: WorkFolder
     plan: Plan
@@ -60,13 +60,13 @@ def share(
     *,
     maps: Sequence[PathMap] = (),
 ) -> Share:
-    """Return the segments of some of the tasks that a plan is shared out to.
+    """Return the segments of some of the tasks that a plan is divided into.
 
     Args:
         path: the work folder.
         numbers: of the tasks.
-        tasks: how many there are in all; None where each segment is one.
-        maps: what folders of the plan are called on this machine.
+        tasks: the number of all tasks; None where each segment is a task.
+        maps: where folders of the plan are on this machine.
 
     Raises:
         UsageError: there is no plan, or it has no such task.
@@ -86,17 +86,18 @@ def compute(
     """Compute and commit segments.
 
     Args:
-        mine: what is to be done.
-        say: takes a line of text; told of segments that are done already.
-        device: where the networks run; `auto` for what the plan says.
+        mine: the segments.
+        say: called with a line of text for each segment that is done already.
+        device: where the networks run; `auto` for the plan's device.
         on_progress: called with `Progress` records, whose frames are those of this call.
-        stop: looked at before each segment.
+        stop: checked before each segment.
 
     Raises:
-        UsageError: the run itself holds the folder, or the device is of another kind.
-        ResumeRefusedError: this machine's software would give other frames than the plan's.
+        WorkFolderBusyError: a run or a join holds the folder.
+        UsageError: the device is of another kind than the plan's.
+        ResumeRefusedError: this machine's software differs from the plan's, so frames would too.
         InputError, ModelUnavailableError: input or model are not on this machine.
-        Terminated, Interrupted: segments are left because the worker was told to stop.
+        Terminated, Interrupted: the worker was told to stop before all segments were done.
     """
     folder, plan = mine.folder, mine.plan
     if differing := software_changes(plan, software()):
@@ -112,10 +113,10 @@ def compute(
 
 
 def _place(plan: Plan, device: str) -> str:
-    """Return the device of this machine that a plan is carried out on.
+    """Return the device of this machine on which a plan is computed.
 
     Raises:
-        UsageError: it is of another kind than the plan's, whose frames would be others.
+        UsageError: it is of another kind than the plan's, so frames would differ.
     """
     planned = plan.compute.device
     kind = planned.partition(":")[0]
@@ -130,7 +131,7 @@ def _place(plan: Plan, device: str) -> str:
 
 
 def _missing(mine: Share, say: Callable[[str], None]) -> list[int]:
-    """Return the segments that are not done, and tell of the others."""
+    """Return the segments that are not done; `say` which ones are."""
     missing = []
     for index in mine.indices:
         if finished_segments(mine.plan, mine.folder, only=index):
@@ -161,13 +162,11 @@ def _compute(
 
 
 def wait_for_workers(path: str, say: Callable[[str], None]) -> None:
-    """Return when all segments are said to be done and no worker holds the folder.
-
-    Looks every few seconds.
+    """Wait until all segments are marked as done and no worker holds the folder.
 
     Args:
         path: the work folder.
-        say: takes a line of text; told how far it is.
+        say: called with a line of text on the progress.
 
     Raises:
         UsageError: there is no plan.
@@ -187,7 +186,7 @@ def wait_for_workers(path: str, say: Callable[[str], None]) -> None:
 
 
 def _is_free(folder: WorkFolder) -> bool:
-    """Whether a run or a join could have the folder now, as far as a lock can tell."""
+    """Return whether the folder can be locked now."""
     try:
         with folder.locked():
             return True
@@ -207,16 +206,16 @@ def finish(
 
     Args:
         path: the work folder.
-        options: as `run.join` takes them.
-        maps: where the plan's files are on this machine.
+        options: as for `run.join`.
+        maps: where folders of the plan are on this machine.
         on_progress: called with `Progress` records.
-        stop: set it to end after what is being computed is safe.
+        stop: set it to end once the segments in progress are saved.
 
     Raises:
-        UsageError: segments are missing and there is no cluster to compute them, or the output
-            exists and may not be replaced.
-        InputError, ResumeRefusedError: the source is not here, or is another file.
-        VerificationError: the result is not what the plan says.
+        UsageError: segments are missing and there is no cluster to compute them.
+        OutputExistsError: the output exists and may not be replaced.
+        InputError, ResumeRefusedError: the source is not on this machine, or is another file.
+        VerificationError: the result does not match the plan.
     """
     folder, plan = open_folder(path, maps)
     check_source(plan)

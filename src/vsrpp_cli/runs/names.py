@@ -1,4 +1,4 @@
-"""Names of outputs: those a file system would refuse, and temporary names next to them."""
+"""Checks names of outputs, and derives temporary names from them."""
 
 import os
 import re
@@ -12,9 +12,9 @@ _CHARACTERS = re.compile(r'[<>:"|?*\\/\x00-\x1f]')
 
 
 def refused_by_windows(name: str) -> str | None:
-    """Return why Windows cannot have a file of this name; None if it can.
+    """Return why Windows refuses a file of this name; None if it does not.
 
-    A colon would not even fail: what is written to `a:b.mp4` becomes a hidden stream of `a`.
+    With a colon Windows would not fail, but write `a:b.mp4` into a hidden stream of `a`.
     """
     if _DEVICES.fullmatch(name.rstrip(" .")):
         return "is the name of a device"
@@ -26,10 +26,10 @@ def refused_by_windows(name: str) -> str | None:
 
 
 def check_name(path: Path, *, windows: bool = os.name == "nt") -> None:
-    """Make sure that this system can have a file of this name.
+    """Check that this system allows a file of this name.
 
     Raises:
-        UsageError: it cannot; the message says why.
+        UsageError: it does not; the message says why.
     """
     refuse_long_name(path)
     if windows and (reason := refused_by_windows(path.name)):
@@ -50,10 +50,10 @@ def refuse_long_name(path: Path) -> None:
 
 
 def temporary_output(output: Path) -> Path:
-    """Return the path of the joined result until it is verified: next to the output."""
+    """Return the path of the joined result, next to the output, until it is verified."""
     return beside(output, ".", output.stem, f".vsrpp-part{output.suffix}")
 
 
 def unverified_output(output: Path) -> Path:
-    """Return where a result is kept that cannot have the output's name."""
+    """Return the path at which a result is kept that failed verification."""
     return beside(output, "", output.stem, f".unverified{output.suffix}")

@@ -1,4 +1,4 @@
-"""What paths of a plan are called on another machine."""
+"""Maps paths of a plan to paths on this machine."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from vsrpp_cli.errors import UsageError
 
 @dataclass(frozen=True)
 class PathMap:
-    """A folder of the machine that planned, and what it is here."""
+    """A folder on the machine that planned, and the same folder on this one."""
 
     old: Path
     new: Path
@@ -20,7 +20,7 @@ def parse_path_map(option: str, text: str) -> PathMap:
     """Return what `OLD=NEW` means; a relative NEW is below the current folder.
 
     Raises:
-        UsageError: it means nothing, or there is no NEW here.
+        UsageError: the text has another form, or NEW does not exist.
     """
     old, _, new = text.partition("=")
     if not old or not new:
@@ -31,7 +31,7 @@ def parse_path_map(option: str, text: str) -> PathMap:
 
 
 def mapped(path: str, maps: Sequence[PathMap]) -> str | None:
-    """Return what a path is called here, by the map that says most about it; None if none does."""
+    """Return a path mapped by the most specific map that applies; None if none does."""
     fitting = [one for one in maps if Path(path).is_relative_to(one.old)]
     if not fitting:
         return None

@@ -1,4 +1,4 @@
-"""How a run says how far it is."""
+"""Records of a run's progress, and bars that show them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ NoteKind = Literal["source", "computing", "result"]
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One step forward."""
+    """The progress of a run at one moment."""
 
     phase: Phase
-    """In `plan`, `text` is a line of what was decided; in `model` it says which was chosen and why;
-    in `note` it is one."""
     done: int
-    """Frames, while computing frames' worth of work; bytes of a download."""
+    """Frames, bytes of a download, or steps of training."""
     total: int | None
     """The same, where known."""
     text: str = ""
+    """In phase `plan` a line of the plan, in `model` the chosen model and the reason, in `note` the
+    note."""
     kind: NoteKind | None = None
     """Of a note: `source` (guessed, repaired, changed or lost), `computing` (a slow way, a retry, a
     warning) or `result` (what joining and verification found)."""
     segment: int | None = None
-    """While computing: the first of the segments that are not finished."""
+    """While computing: the first segment that is not finished."""
 
 
 OnProgress = Callable[[Progress], None]
 
 
 def ignore(_: Progress) -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 LABELS = {
@@ -45,14 +45,14 @@ LABELS = {
     "join": "joining",
     "verify": "verifying",
 }
-"""What phases are called where they are shown; those that are lines of text have no name."""
+"""Names of the phases that have a bar."""
 
 FRAMES: dict[str, Any] = {"unit": "frame"}
 UNITS: dict[str, dict[str, Any]] = {
     "download": {"unit": "B", "unit_scale": True},
     "train": {"unit": "step"},
 }
-"""What tqdm counts in phases that count no frames."""
+"""Settings of tqdm for phases that do not count frames."""
 
 
 class PhaseBars:
@@ -69,7 +69,7 @@ class PhaseBars:
         self._phase = ""
 
     def __call__(self, progress: Progress) -> None:
-        """Move the bar, or begin the next phase's."""
+        """Update the bar, or begin that of the next phase."""
         if progress.phase != self._phase:
             self.close()
             self._phase = progress.phase
@@ -82,7 +82,7 @@ class PhaseBars:
                 **self._settings,
             )
             return
-        # A server says only after a while how much there is.
+        # The size of a download is known only after the server's answer.
         self._bar.total = progress.total
         self._bar.update(progress.done - self._bar.n)
 
@@ -91,7 +91,7 @@ class PhaseBars:
         self._bar = self._tqdm(desc=text, bar_format="{desc} ...", leave=False, **self._settings)
 
     def close(self) -> None:
-        """End the bar of the phase under way."""
+        """End the bar of the current phase."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""What a run did: counted while it goes, shown at its end, written with `--report`."""
+"""The report of a run: filled in while it runs, shown at its end, and written to a file."""
 
 import os
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from vsrpp_cli.runs.plans.plan import Plan
 
 @dataclass(kw_only=True)
 class Report(Account):
-    """One run's account; plain values only, so that it becomes JSON as it stands."""
+    """The report of one run; plain values only, so that it can be written as JSON."""
 
     input: str
     output: str
@@ -30,13 +30,14 @@ class Report(Account):
     segments: int = 0
     segments_reused: int = 0
     frames_computed: int = 0
-    """Frames kept that this process computed; the rest was there from before."""
+    """Kept frames that were computed this time; the others were finished before."""
     computed_per_kept: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of `scan`, `rehearse`, `connect`, `load`, `compute`, `join` and `verify`."""
     rehearsal: list[str] = field(default_factory=list)
-    """What the rehearsal before the run found that cannot be kept; also among the notes."""
+    """What the rehearsal found that cannot be kept; also among the notes."""
     chunks_recomputed: int = 0
+    """How often the guard had something recomputed in float32."""
     events: list[str] = field(default_factory=list)
     """Slow paths taken, retries, warnings: one sentence each."""
     notes: list[str] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Report(Account):
 
     @property
     def made(self) -> str:
-        """The output's absolute name; `-` is standard output's."""
+        """The output's absolute path; `-` for standard output."""
         return self.output if self.output == "-" else os.path.abspath(self.output)  # noqa: PTH100 - a text, which may hold `..`
 
     @property
@@ -55,7 +56,7 @@ class Report(Account):
         return self.frames_computed / seconds if seconds else 0.0
 
     def describe(self, plan: Plan) -> None:
-        """Fill in what can be said from the plan alone."""
+        """Fill in what the plan determines."""
         encode = plan.output.encode
         self.frames = plan.frames
         self.size = (encode.width, encode.height)
@@ -74,7 +75,7 @@ class Report(Account):
         return {**asdict(self), "fps": round(self.fps, 3)}
 
     def summary(self, told: Collection[str] = ()) -> list[str]:
-        """Return the few lines shown at the end of a run, without the notes `told` before."""
+        """Return the lines shown at the end of a run, without the notes `told` before."""
         if self.status == "skipped":
             return [f"{self.output} exists: skipped"]
         width, height = self.size
@@ -93,7 +94,7 @@ class Report(Account):
         return lines
 
     def details(self) -> list[str]:
-        """Return the lines that `-v` adds: how the run was cut up, and where its time went."""
+        """Return the lines that `-v` adds: segments, chunks, tiles, memory and time of phases."""
         geometry = self.geometry
         tile = f"{geometry['tile_w']}x{geometry['tile_h']}" if geometry.get("tile_w") else "none"
         spent = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in self.seconds.items())

@@ -1,8 +1,8 @@
 """A whole run: plan, segments, join, verification, rename.
 
-The order of what becomes durable makes a run survive anything: the plan, then each segment with its
-line in the journal, then the joined file beside the output, then its new name, then the line that
-says so. Only then is the work folder removed.
+A run survives interruption at any moment because of the order in which files are made durable: the
+plan, then each segment and its line in the journal, then the joined file next to the output, then
+its rename, then the journal's line about that. Only then is the work folder removed.
 """
 
 import time
@@ -65,7 +65,7 @@ from vsrpp_cli.runs.workers import cluster, processes, serial
 
 @dataclass
 class Run:
-    """One run under way."""
+    """The state of one run."""
 
     input: Path
     output: Path
@@ -76,16 +76,16 @@ class Run:
     stop: StopToken = field(default_factory=StopToken)
     models: list[ResolvedModel] | None = None
     crew: Crew | None = None
-    """Workers that several runs share."""
+    """Workers of a cluster that several runs share."""
 
     @property
     def turn(self) -> AbstractContextManager[Any]:
-        """Held while this process itself plans or joins, where several runs share a crew."""
+        """Held while this process plans or joins, where several runs share a crew."""
         return nullcontext() if self.crew is None else self.crew.turn
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Account the time of a phase."""
+        """Add the time spent inside to a phase."""
         started = time.perf_counter()
         try:
             yield
@@ -118,24 +118,23 @@ def upscale(
     models: list[ResolvedModel] | None = None,
     crew: Crew | None = None,
 ) -> Report:
-    """Upscale `input` into `output`, going on where an interrupted run of the same command stopped.
+    """Upscale `input` into `output`, continuing an interrupted run of the same command.
 
     Args:
-        input: video file, folder of frames or image; `-` or a FIFO is read as it comes.
-        output: the result; appears under this name only when complete and verified. Into `-` or a
-            FIFO it goes frame by frame.
+        input: video file, folder of frames or image; `-` or a FIFO is read as a stream.
+        output: the result; it gets this name only when complete and verified. To `-` or a FIFO it
+            is written frame by frame.
         options: see `UpscaleOptions`.
         on_progress: called from this thread with `Progress` records.
-        stop: set it from elsewhere to end the run after what is being computed is safe.
-        models: what `options.model` means, where the caller knows already.
-        crew: the workers of the cluster, where several runs share them; each is then called from a
-            thread of its own.
+        stop: set it from another thread to end the run once the segments in progress are saved.
+        models: the resolved `options.model`, if the caller has it already.
+        crew: workers of a cluster that several runs share, each in its own thread.
 
     Returns:
-        The account of the run.
+        The report of the run.
 
     Raises:
-        VsrppError: the run could not be done; finished work stays in the work folder.
+        VsrppError: the run failed; finished work stays in the work folder.
     """
     options = options or UpscaleOptions()
     if is_streamed(str(input), str(output), options):
@@ -184,7 +183,7 @@ def _refuse_taken(run: Run) -> None:
 
 def _locked_run(run: Run) -> None:
     if run.options.resume != "restart" and not run.folder.plan.exists() and _is_published(run):
-        # It died while it removed its work folder, of which only the journal is left.
+        # The run was killed while it removed its work folder; only the journal is left.
         run.report.frames = _records(run)["verified"].get("frames", 0)
         _clean_up(run)
         return
@@ -199,7 +198,7 @@ def _locked_run(run: Run) -> None:
 
 
 def _clean_up(run: Run) -> None:
-    """Do what is left to do when the output has its name."""
+    """Do what is left once the output has its name."""
     finish_publishing(run.output)
     run.report.output_bytes = measure_size(run.output)
     if run.options.keep_work:
@@ -213,11 +212,11 @@ def write_plan(
     output: str | Path,
     options: UpscaleOptions,
 ) -> WorkFolder:
-    """Plan a run and leave it in its work folder, for `vsrpp worker` and `vsrpp join`.
+    """Plan a run and write the plan to its work folder, for `vsrpp worker` and `vsrpp join`.
 
     Raises:
-        OutputExistsError, ResumeRefusedError: the output, or a plan for it, is there already.
-        VsrppError: what was asked cannot be done.
+        OutputExistsError, ResumeRefusedError: the output, or a plan for it, exists already.
+        VsrppError: the run is impossible.
     """
     source = check_input(str(input))
     target = resolve_output(str(output), source)
@@ -243,7 +242,7 @@ def _start(run: Run) -> Plan:
         plan = replace(_rehearsed(run, plan), work=str(run.folder.path.absolute()))
         plan.write(run.folder.plan)
     except BaseException:
-        run.folder.remove()  # without a plan there is nothing to go on with
+        run.folder.remove()  # without a plan nothing can be continued
         raise
     return plan
 
@@ -272,7 +271,7 @@ def _planned(run: Run) -> Plan:
 
 
 def _rehearsed(run: Run, plan: Plan) -> Plan:
-    """Try out the run with a few frames, and say what it will not be able to keep."""
+    """Rehearse the run; return the plan with the findings."""
     run.say("rehearse", 0, None)
     with run.phase("rehearse"):
         configs = [read_config(Path(model.path)) for model in plan.models]
@@ -290,7 +289,7 @@ def _scanned(run: Run, done: int, total: int | None) -> None:
 
 
 def _resume(run: Run) -> Plan | None:
-    """Return the plan of the interrupted run, if there is one and this command is its."""
+    """Return the plan of an interrupted run of the same command; None if there is none."""
     if run.options.resume == "restart" or not run.folder.plan.exists():
         return None
     plan = relocated(Plan.read(run.folder.plan), run.folder.path)
@@ -302,7 +301,7 @@ def _resume(run: Run) -> Plan | None:
             f"{run.folder.path} holds interrupted work of another command: "
             f"{'; '.join(differing)}. Give `resume='restart'` to begin anew"
         )
-    # A copy of the input is as good; it may stand elsewhere.
+    # The input may be a copy at another path.
     return replace(plan, source=replace(plan.source, path=source.info.path))
 
 
@@ -330,12 +329,12 @@ def _finish(run: Run, plan: Plan) -> None:
 
 
 def naming_bytes(plan: Plan, folder: WorkFolder, output: Path) -> AbstractContextManager[None]:
-    """Let errors about a full disk, raised inside, say how much room the rest of the run needs."""
+    """Extend errors about a full disk, raised inside, by how much the rest of the run needs."""
     return disk.naming_bytes(plan, work=folder.path, output=output, done=lambda: noted(folder))
 
 
 def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finished]:
-    """Compute what is missing, in this process or in several, and return that."""
+    """Compute and return the missing segments, in this process, in several, or on a cluster."""
     missing = [k for k in range(len(plan.segments)) if k not in done]
     new: dict[int, Finished] = {}
     if not missing:
@@ -363,7 +362,7 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
 
 @contextmanager
 def _crew(run: Run) -> Iterator[Crew | None]:
-    """Have the workers of the cluster that the run is to take, if it is to take one."""
+    """Yield the workers of the run's cluster; None if it uses none."""
     if run.crew is not None or run.options.cluster is None:
         yield run.crew
         return
@@ -419,14 +418,15 @@ def join(
     Args:
         plan: the run.
         folder: its work folder, locked by the caller.
-        options: `verify` and `overwrite` count, and with a `cluster`, which computes what is
-            missing, `workers` and `mixed`.
+        options: only `verify`, `strict` and `overwrite` are used, and `cluster`, which computes
+            missing segments, with `workers` and `mixed`.
         on_progress: called with `Progress` records.
-        stop: set it to end the run after what is being computed is safe.
+        stop: set it to end the run once the segments in progress are saved.
 
     Raises:
-        UsageError: segments are missing, or the output exists.
-        VerificationError: the result is not what the plan says; it is kept under another name.
+        UsageError: segments are missing, and there is no cluster.
+        OutputExistsError: the output exists and may not be replaced.
+        VerificationError: the result does not match the plan; it is kept under another name.
     """
     output = Path(plan.output.path)
     report = Report(input=plan.source.path, output=str(output))
@@ -467,7 +467,7 @@ def _end(run: Run, plan: Plan, done: dict[int, Finished]) -> None:
 
 
 def _assembled(run: Run, plan: Plan, done: dict[int, Finished], temporary: Path) -> Assembled:
-    """Join and verify; where that fails for good, what there is stays in the work folder."""
+    """Join and verify; if verification fails, the result is kept under another name."""
     paths = [run.folder.segments / done[k].name for k in range(len(plan.segments))]
     clock = _PhaseClock(run, plan)
     assembly = Assembly(
@@ -496,7 +496,7 @@ def _assembled(run: Run, plan: Plan, done: dict[int, Finished], temporary: Path)
 
 
 def _kept(run: Run, temporary: Path, error: VerificationError) -> VerificationError:
-    """Keep a result that cannot have its name under another; return the error that says so."""
+    """Keep a result that failed verification; return the error with its path."""
     kept = unverified_output(run.output)
     remove(kept)
     temporary.rename(kept)
@@ -504,7 +504,7 @@ def _kept(run: Run, temporary: Path, error: VerificationError) -> VerificationEr
 
 
 class _PhaseClock:
-    """Tells of the phases at the end of a run, and accounts their time."""
+    """Reports the phases at the end of a run, and measures their time."""
 
     def __init__(self, run: Run, plan: Plan) -> None:
         self._run, self._plan = run, plan
@@ -516,7 +516,7 @@ class _PhaseClock:
         self._run.say(phase, 0, self._plan.frames if phase == "verify" else None)
 
     def stop(self) -> None:
-        """End the phase under way."""
+        """End the current phase."""
         self._phase.close()
 
 
@@ -529,17 +529,17 @@ def _publish(run: Run, temporary: Path) -> None:
     with disk_errors(run.output):
         publish(temporary, run.output)
     with suppress(DiskFullError):
-        # The result has its name; that it is the verified one is known without this line, too.
+        # Not essential: the output's digest shows that it is the verified one.
         run.folder.journal.append({"event": "published"})
 
 
 def _is_published(run: Run) -> bool:
-    """Whether the run was done but for cleaning up, also if it died before it could say so."""
+    """Return whether the output has been published, even if the journal does not say so yet."""
     records = _records(run)
     if "verified" not in records or not run.output.exists():
         return False
     if "published" in records and run.output.is_dir():
-        return True  # a folder may hold other files of the user's besides the frames
+        return True  # a folder may contain other files of the user
     verified = records["verified"]
     return measure(run.output) == (verified["size"], verified["digest"])
 

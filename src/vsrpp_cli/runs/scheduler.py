@@ -1,18 +1,18 @@
-"""What a job scheduler tells the processes it starts: which of many each one is."""
+"""The task number that a job scheduler gives to a process, and the segments of a task."""
 
 from collections.abc import Mapping, Sequence
 
 from vsrpp_cli.errors import UsageError
 
 VARIABLES = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX")
-"""Of Slurm's arrays and of Kubernetes' indexed jobs; the first that is there counts."""
+"""Variables of Slurm arrays and of Kubernetes indexed jobs; the first that is set is used."""
 
 
 def task_number(environment: Mapping[str, str]) -> int:
     """Return the number that a scheduler has given this process.
 
     Raises:
-        UsageError: there is none, or it is no number.
+        UsageError: there is none, or it is not a number.
     """
     for name in VARIABLES:
         if text := environment.get(name):
@@ -23,16 +23,16 @@ def task_number(environment: Mapping[str, str]) -> int:
 
 
 def shared_out(numbers: Sequence[int], tasks: int | None, segments: int) -> tuple[int, ...]:
-    """Return the segments, each once, of some of the tasks that a plan is shared out to.
+    """Return the segments of some of the tasks that a plan is divided into, each once.
 
     Args:
         numbers: of the tasks.
-        tasks: how many there are in all, each with every `tasks`-th segment; None where each
-            segment is a task.
-        segments: of the plan.
+        tasks: the number of all tasks, each with every `tasks`-th segment; None where each segment
+            is a task.
+        segments: the number of segments of the plan.
 
     Raises:
-        UsageError: a number is not among the tasks, or the segments.
+        UsageError: there is no task, or segment, of a number.
     """
     count, what = (segments, "segment") if tasks is None else (tasks, "task")
     for number in numbers:

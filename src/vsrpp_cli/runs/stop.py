@@ -1,4 +1,4 @@
-"""Asking a run to stop, from a signal handler or another thread."""
+"""Requests to stop a run, from a signal handler or another thread."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from vsrpp_cli.errors import Interrupted, Terminated, VsrppError
 
 INTERRUPTS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGBREAK") if hasattr(signal, n))
-"""What a terminal sends to the whole process group: Ctrl-C, and Ctrl-Break on Windows."""
+"""Signals that a terminal sends to the process group: Ctrl-C, and Ctrl-Break on Windows."""
 
 BRIEFLY = "stopping after this step; Ctrl-C again stops now"
-"""Messages of a stop before anything is computed, and after."""
+"""Messages: when a stop is requested before anything is computed; when a run was stopped."""
 TEXT = "stopped: give the same command again to go on"
 
 
 class StopNow(BaseException):
-    """Raised by a signal handler wherever the main thread is.
+    """Raised by a signal handler in the main thread to stop at once.
 
-    Not an `Exception`, lest a handler for whatever a library may raise takes it for a failure.
+    Not an `Exception`, so that no handler for errors of libraries catches it.
     """
 
 
@@ -26,21 +26,21 @@ class StopNow(BaseException):
 class StopToken:
     """A request to end the run, checked between segments.
 
-    The run then ends with everything that was computed committed, by raising the error that
-    `error` makes of the signal.
+    All computed segments are then committed, and the run ends with the exception that `error`
+    returns.
     """
 
     signal_number: int | None = None
     outlook: Callable[[], str] = lambda: BRIEFLY
-    """Says when a run that is asked to stop will, and what another signal costs."""
+    """Returns a sentence: when the run will stop, and what another signal would cost."""
 
     def request(self, signal_number: int = signal.SIGINT) -> None:
-        """Ask the run to stop when what it is computing is safe."""
+        """Ask the run to stop once the work in progress is saved."""
         self.signal_number = signal_number
 
     @contextmanager
     def foreseeing(self, outlook: Callable[[], str]) -> Iterator[None]:
-        """Let `outlook` be that of what is done inside."""
+        """Use `outlook` for the code inside."""
         before, self.outlook = self.outlook, outlook
         try:
             yield
@@ -54,7 +54,7 @@ class StopToken:
 
     @property
     def terminated(self) -> bool:
-        """Whether it was SIGTERM, which a system sends before it kills."""
+        """Whether it was SIGTERM, which systems send before SIGKILL."""
         return self.signal_number == signal.SIGTERM
 
     def error(self, text: str) -> VsrppError:
@@ -64,7 +64,7 @@ class StopToken:
 
     @contextmanager
     def stopping_now(self) -> Iterator[None]:
-        """Turn a `StopNow` from within into the error to raise."""
+        """Convert a `StopNow` raised inside into the error to raise."""
         try:
             yield
         except StopNow:

@@ -1,6 +1,6 @@
-"""Which segments of a run wait, who computes which, and which have lost too many workers.
+"""Keeps track of the segments of a run: waiting, being computed, failed too often.
 
-Decides only; knows neither Ray nor clocks, and takes the same time however long the run is.
+Uses neither Ray nor a clock; the time of each decision does not depend on the length of the run.
 """
 
 from collections import deque
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from statistics import median
 
 TRIES = 4
-"""How often a segment may fail, or end its worker, before it ends the run."""
+"""How often a segment may fail, or crash its worker, before the run fails."""
 
 SLOW = 1.5
 """A segment that takes this many times longer than usual may be given to a second worker."""
 
 REMEMBERED = 101
-"""Segments whose speed says what is usual."""
+"""Number of the last segments whose median speed is the usual one."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Board:
         return self.idle and not self._waiting
 
     def take(self, worker: Hashable, now: float, *, slow: bool = False) -> int | None:
-        """Give out a segment that waits, or with `slow` one that somebody else is slow with."""
+        """Return the next waiting segment, or with `slow` one that another worker is slow with."""
         if slow:
             index = self._slow(now)
         else:

@@ -1,4 +1,4 @@
-"""Carrying files between the driver and nodes that do not see its disks, through Ray."""
+"""Sends files through Ray between the driver and nodes that do not share its disks."""
 
 import asyncio
 from collections import defaultdict
@@ -25,7 +25,7 @@ from vsrpp_cli.runs.work.segment import Computed
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 AHEAD = 2
-"""Pieces on their way to or from one worker at once."""
+"""Pieces that are transferred to or from one worker at the same time."""
 
 Ask = Callable[..., Awaitable[Any]]
 """Calls a method of a worker by its name."""
@@ -33,10 +33,10 @@ Ask = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Goods:
-    """Something that a worker lacks."""
+    """Files that a worker lacks."""
 
     key: str
-    """Names its content."""
+    """Identifies their content."""
     root: Path
     parcel: Parcel
     """Its files, below `root`."""
@@ -72,22 +72,22 @@ def _files(plan: Plan) -> list[Path]:
 
 
 class Carrier:
-    """Carries in pieces, few at once; what several workers of a node lack is sent there once."""
+    """Transfers files in pieces; what several workers of a node lack is sent to it once."""
 
     def __init__(self) -> None:
         self._sending: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def supply(self, ask: Ask, node: str, order: Any, plan: Plan) -> bool:
-        """Let a worker accept a run; return whether it sees the work folder.
+        """Send a worker what it lacks for a run; return whether it sees the work folder.
 
         Args:
             ask: calls a method of the worker.
-            node: where it is.
-            order: the run's, or a reference to it.
-            plan: the run's.
+            node: the worker's node.
+            order: the order of the run, or a reference to it.
+            plan: the plan of the run.
 
         Raises:
-            VsrppError: it cannot have what it lacks, or cannot load it.
+            VsrppError: what it lacks cannot be sent, or it cannot load it.
         """
         accepted: Accepted = await ask("accept", order)
         for path in accepted.lacking:
@@ -111,7 +111,7 @@ class Carrier:
         await ask("keep", goods.key)
 
     async def fetch(self, ask: Ask, computed: Computed, folder: WorkFolder) -> Computed:
-        """Bring a segment that a worker has made into the work folder.
+        """Copy a segment that a worker has computed into the work folder.
 
         Raises:
             DiskFullError, UsageError: it cannot be written there.

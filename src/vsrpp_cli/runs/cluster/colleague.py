@@ -1,4 +1,4 @@
-"""The driver's side of one worker: a Ray actor, asked without blocking the others."""
+"""The driver's side of one worker: calls to a Ray actor that do not block other workers."""
 
 import asyncio
 from contextlib import suppress
@@ -13,13 +13,13 @@ from vsrpp_cli.runs.cluster.seats import Seat
 from vsrpp_cli.runs.work.segment import Computed
 
 THREADS = 4
-"""Methods of a worker that may run at once: one computes, the others are short."""
+"""Methods of a worker that may run at the same time: one computes, the others are short."""
 
 
 class Colleague:
-    """One worker, from hiring to dismissal.
+    """One worker, from its start to its end.
 
-    Its methods raise Ray's errors when the worker is lost, and what the worker returned as error.
+    Methods raise Ray's errors if the worker is lost, and the errors that the worker returned.
     """
 
     def __init__(self, ray: Any, seat: Seat, carrier: Carrier) -> None:
@@ -32,16 +32,16 @@ class Colleague:
         )
         self._sees_folder: dict[str, bool] = {}
         self.job: Job | None = None
-        """Whose segment it computes."""
+        """The run whose segment it computes."""
         self.index = -1
-        """Of that segment."""
+        """Index of that segment."""
 
     async def introduce(self) -> None:
-        """Wait for it to be there, and ask what it is."""
+        """Wait until it has started, and ask for its facts."""
         self.facts: Facts = await self._ask("facts")
 
     async def accept(self, job: Job, order: Any) -> None:
-        """Let it make ready for a job, and have what it does not see.
+        """Make it accept a job; send what it lacks.
 
         Args:
             job: the run.
@@ -52,37 +52,37 @@ class Colleague:
             self._sees_folder[job.order.key] = seen
 
     async def fetch(self, job: Job, computed: Computed) -> Computed:
-        """Return a segment as it stands in the work folder, where it is brought if need be."""
+        """Return a segment in the work folder; copy it there if the worker does not see that."""
         if self._sees_folder[job.order.key]:
             return computed
         return await self._carrier.fetch(self._ask, computed, job.folder)
 
     def discard(self, computed: Computed) -> None:
-        """Let it remove a segment that nobody wants."""
+        """Make it remove a segment that is not needed."""
         self._actor.discard.remote(computed.partial)
 
     async def compute(self, job: Job, index: int) -> Computed | None:
-        """Let it compute a segment; None if it was told to leave off."""
+        """Make it compute a segment; None if it was told to stop (`leave_off`)."""
         computed: Computed | None = await self._ask("compute", job.order.key, index)
         return computed
 
     async def progress(self) -> float:
-        """Ask how many frames' worth of work are done of the segment under way."""
+        """Return how much of its segment is done, in units of frames."""
         return float(await self._ask("progress"))
 
     def leave_off(self) -> None:
-        """Tell it that what it computes is not needed any more."""
+        """Tell it that its segment is not needed any more."""
         if self.job is not None:
             self._actor.leave_off.remote(self.job.order.key, self.index)
 
     async def forget(self, job: Job) -> None:
-        """Let it remove what it has of a job that is over."""
+        """Make it remove what it holds of a job that has ended."""
         if self._sees_folder.pop(job.order.key, None) is not None:
             await self._ask("forget", job.order.key)
 
     def dismiss(self) -> None:
         """End it, whatever it is doing."""
-        with suppress(Exception):  # it may be gone, or Ray may
+        with suppress(Exception):  # the worker or Ray may have ended already
             self._ray.kill(self._actor)
 
     async def _ask(self, method: str, *args: Any) -> Any:

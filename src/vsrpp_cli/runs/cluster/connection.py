@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster for as long as a run needs it."""
+"""The connection to a Ray cluster while a run needs it."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from vsrpp_cli.errors import DeviceError, UsageError
 from vsrpp_cli.inference.machine.device import available_cores
 
 LOCAL = "ray"
-"""Means a cluster on this machine, for the run only."""
+"""The address that means a cluster on this machine, for this run only."""
 
 KNOCK = 10.0
 """Seconds to wait for an answer from an address."""
@@ -21,18 +21,18 @@ KNOCK = 10.0
 INSTALL = "Ray is not installed: pip install 'vsrpp-cli[ray]'"
 
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing about a run is told to anybody
+    "RAY_USAGE_STATS_ENABLED": "0",  # send no usage statistics
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray warns of a change to come unless it is set
 }
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Yield the module `ray`, connected; a connection of the caller's own is used and left.
+    """Yield the module `ray`, connected; an existing connection is used and left open.
 
     Args:
-        address: `ray` for a cluster on this machine for the time being, `auto` for the one that
-            runs on this machine or that `RAY_ADDRESS` names, `HOST:PORT`, or `ray://HOST:PORT`.
+        address: `ray` for a temporary cluster on this machine, `auto` for the one that runs on this
+            machine or that `RAY_ADDRESS` names, `HOST:PORT`, or `ray://HOST:PORT`.
 
     Raises:
         UsageError: Ray is not installed.
@@ -74,7 +74,7 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens at an address: Ray waits a minute, and may then end the process."""
+    """Check that an address accepts connections: Ray would wait a minute, then may exit."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=KNOCK).close()
@@ -82,9 +82,9 @@ def _knock(address: str) -> None:
 
 @contextmanager
 def _same_signal_handlers() -> Iterator[None]:
-    """Undo what importing and starting Ray does to signals, whose meaning is the caller's to give.
+    """Restore the caller's signal handlers, which importing and starting Ray replaces.
 
-    Handlers can be set in the main thread only, where Ray does it, too.
+    Handlers can only be set in the main thread; elsewhere Ray does not replace them either.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,8 +1,7 @@
 """Workers on all nodes of a cluster, for one run or for many at once.
 
-All that concerns them happens in one event loop in a thread of its own, in which each worker has a
-coroutine. Nothing there touches journals: results are told to the runs, which commit them in their
-own threads.
+They are managed by one event loop in its own thread, with a coroutine for each worker. That thread
+does not write journals: it passes results to the runs, which commit them in their own threads.
 """
 
 import asyncio
@@ -19,11 +18,11 @@ from vsrpp_cli.runs.cluster.job import Job
 from vsrpp_cli.runs.cluster.staff import Staff
 
 HARD_AT_WORK = 1
-"""Runs for which this process itself works at the same time: reads, joins, verifies.
+"""Number of runs that may read, join or verify in this process at the same time.
 
-Not more: probing a video turns FFmpeg's log on for the whole process, and PyAV's handler of it
-needs Python's lock, which PyAV holds while it closes a decoder and waits for its threads. A thread
-of that decoder that has something to say then waits for good."""
+More could deadlock: probing a video turns FFmpeg's log on for the whole process. PyAV's log handler
+needs the GIL, which PyAV holds while it closes a decoder and waits for the decoder's threads. A
+thread of that decoder that logs something would wait for ever."""
 
 
 class Crew:
@@ -31,8 +30,8 @@ class Crew:
 
     Args:
         ray: the module, connected.
-        workers: at most so many; None for all the cluster has room for.
-        mixed: whether workers are taken whose frames may differ from those of the plan's machine.
+        workers: the largest number; None for as many as the cluster has room for.
+        mixed: whether to accept workers whose frames may differ from those of the plan's machine.
     """
 
     def __init__(self, ray: Any, *, workers: int | None = None, mixed: bool = False) -> None:
@@ -55,7 +54,7 @@ class Crew:
         self._loop.close()
 
     def begin(self, job: Job) -> None:
-        """Have a run's segments computed; the first run decides what workers are to have."""
+        """Begin to compute a run's segments; the first run decides the resources of workers."""
         self._loop.call_soon_threadsafe(self._begin, job)
 
     def abandon(self, job: Job) -> None:
@@ -82,7 +81,7 @@ class Crew:
             self._dispatch.begin(job)
 
     def _keep(self, coroutine: Callable[[], Awaitable[None]]) -> None:
-        """Run what never ends by itself; if it fails, so do all runs."""
+        """Run a coroutine that never ends by itself; if it fails, all runs fail."""
 
         async def kept() -> None:
             try:
@@ -107,7 +106,7 @@ class Crew:
 
 @contextmanager
 def crew_for(options: UpscaleOptions) -> Iterator[Crew]:
-    """Have the workers of the cluster that the options name.
+    """Yield workers of the cluster that the options name.
 
     Raises:
         UsageError: Ray is not installed.

@@ -1,4 +1,4 @@
-"""The runs under way on a cluster, and which segment a worker computes next."""
+"""The current runs of a cluster, and which segment a worker computes next."""
 
 import asyncio
 import time
@@ -16,17 +16,17 @@ from vsrpp_cli.runs.cluster.order import differences
 from vsrpp_cli.runs.work.segment import Computed
 
 TICK = 1.0
-"""Seconds between looks at what nobody tells of: slow segments, a wish to stop, progress."""
+"""Seconds between polls for slow segments, requests to stop, and progress."""
 
 FAREWELL = 2.0
 """Seconds that a run waits at its end for workers to clean up."""
 
 ASKED = 10
-"""Workers asked at each tick how far they are: what that costs does not grow with the cluster."""
+"""Workers asked for progress at each tick; a constant, so that large clusters cost no more."""
 
 
 class RefusedError(Exception):
-    """What a worker computes would differ from what every run under way has."""
+    """A worker's frames would differ from those of all current runs."""
 
 
 class Dispatch:
@@ -45,18 +45,18 @@ class Dispatch:
         self._orders: dict[str, Any] = {}
         self._workers: dict[Colleague, None] = {}
         self._memory: Counter[str] = Counter()
-        """Bytes that segments under way on each node may use."""
+        """Bytes that the segments being computed on each node may use."""
         self._farewells: list[asyncio.Future[None]] = []
         self._changed = asyncio.Event()
 
     def begin(self, job: Job) -> None:
-        """Take on a run."""
+        """Add a run."""
         self._orders[job.order.key] = self._ray.put(job.order)
         self.jobs.append(job)
         self._changed.set()
 
     def abandon(self, job: Job) -> None:
-        """Let go of a run, whatever is left of it."""
+        """Remove a run, finished or not."""
         job.closed = True
         if job in self.jobs:
             self.jobs.remove(job)
@@ -68,7 +68,7 @@ class Dispatch:
         self._changed.set()
 
     async def settle(self) -> None:
-        """Give workers a moment to clean up after runs that are over."""
+        """Give workers a moment to clean up after runs that have ended."""
         farewells, self._farewells = self._farewells, []
         if farewells:
             _, late = await asyncio.wait(farewells, timeout=FAREWELL)
@@ -77,7 +77,7 @@ class Dispatch:
             await asyncio.gather(*farewells, return_exceptions=True)
 
     def remark(self, text: str) -> None:
-        """Tell all runs what their users should know."""
+        """Pass a sentence for the user to all runs."""
         for job in self.jobs:
             job.remark(text)
 
@@ -87,12 +87,12 @@ class Dispatch:
         self.abandon(job)
 
     def why_refused(self, node: str) -> str:
-        """Return what is wrong with a node that no run takes."""
+        """Return the reason why a node was refused."""
         reasons = (job.refused[node] for job in self.jobs if node in job.refused)
         return next(reasons, "")
 
     async def watch(self) -> None:
-        """Notice what nobody tells of, and ask some of the workers how far they are."""
+        """Poll for ended runs and slow segments, and ask some workers for progress."""
         while True:
             self._end_jobs()
             busy = [worker for worker in self._workers if worker.job is not None]
@@ -114,17 +114,17 @@ class Dispatch:
                 job.tell_progress(index, frames)
 
     def _to_the_end(self, asked: list[Colleague]) -> None:
-        """Let others be asked before these are asked again."""
+        """Move these workers to the end of the order in which workers are asked."""
         for worker in asked:
             if worker in self._workers:
                 self._workers[worker] = self._workers.pop(worker)
 
     async def work(self, worker: Colleague) -> None:
-        """Give a worker one segment after another, for as long as it lives.
+        """Give a worker one segment after another until it is lost.
 
         Raises:
-            RefusedError: there is no run that it may compute for.
-            RayError: it is lost; its segment is given out again.
+            RefusedError: all runs refuse it.
+            RayError: it is lost; its segment is given to another worker.
         """
         self._workers[worker] = None
         try:
@@ -153,7 +153,7 @@ class Dispatch:
         return not used or used + job.plan.geometry.memory <= worker.seat.node_memory
 
     def _is_refused(self, worker: Colleague, job: Job) -> bool:
-        """Look whether a worker would give other frames than the plan promises, and say so."""
+        """Return whether a worker's frames would differ from the plan's; tell the user if so."""
         differing = differences(job.plan, job.device, worker.facts)
         if not differing:
             return False
@@ -173,7 +173,7 @@ class Dispatch:
             await self._compute(worker, job, index)
         except VsrppError as error:
             await self._failed(worker, job, index, error)
-        except Exception as error:  # the worker is lost, or in no state to go on
+        except Exception as error:  # the worker is lost, or in an unknown state
             self._give_back(worker, job, index, error, failed=await self._is_alive(node))
             raise
         finally:
@@ -193,7 +193,7 @@ class Dispatch:
             await self._deliver(worker, job, computed)
 
     async def _deliver(self, worker: Colleague, job: Job, computed: Computed) -> None:
-        """Tell a run of a segment when it stands in the work folder."""
+        """Pass a segment to its run once it is in the work folder."""
         index = computed.record["index"]
         try:
             computed = await worker.fetch(job, computed)
@@ -210,7 +210,7 @@ class Dispatch:
                 other.leave_off()
 
     async def _failed(self, worker: Colleague, job: Job, index: int, error: VsrppError) -> None:
-        """Try again what a lack of room or memory on one machine has ended; fail for all else."""
+        """Retry a segment after a lack of disk or memory on one node; fail the run otherwise."""
         if not isinstance(error, ResourceError):
             self.fail(job, error)
             return
@@ -235,6 +235,6 @@ class Dispatch:
 
 
 def last_line(error: BaseException) -> str:
-    """Return what of an error of Ray's is most to the point."""
+    """Return the last line of an error's message: the cause, in errors of Ray."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""A run as the driver sees it: its segments, and the calls that report on them."""
+"""A run as the driver sees it: its segments, and messages about them."""
 
 import queue
 import secrets
@@ -18,24 +18,24 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 @dataclass(frozen=True)
 class Remark:
-    """What a user should know."""
+    """A sentence for the user."""
 
     text: str
 
 
 News = Computed | Remark | Exception | float
-"""What a job tells: a float is frames' worth of work done since the last one."""
+"""A message to the run; a float is work done since the last one, in units of frames."""
 
 AT_ONCE = 64
-"""News looked at together at most: a full disk loses the segments among them."""
+"""Most messages handled together: if the disk is full, the segments among them are lost."""
 
 
 class Job:
-    """One run. Its news are made in the crew's thread and read in the run's.
+    """One run. The crew's thread sends it messages, which the run's thread reads.
 
     Args:
         plan: the run.
-        folder: its work folder, held by the caller.
+        folder: its work folder, locked by the caller.
         indices: the segments to compute.
         stop: when set, no further segment is given out.
     """
@@ -52,20 +52,20 @@ class Job:
         self.device = _own_device(plan)
         self.closed = False
         self.refused: dict[str, str] = {}
-        """Nodes whose workers would give other frames, and why."""
+        """Nodes whose workers' frames would differ, and the reasons."""
         self._remarks: set[str] = set()
         self._told = dict.fromkeys(indices, 0.0)
         self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
 
     def _make_order(self) -> Order:
-        """Leave a marker that `remove_partial` removes, as it does what workers leave."""
+        """Return the order, after writing its marker file, which `remove_partial` removes."""
         token = secrets.token_hex(8)
         marker = f"driver.part-{token}"
         (self.folder.segments / marker).write_text(marker, encoding="utf-8")
         return Order(token, self.plan, str(self.folder.path.absolute()), marker)
 
     def needs(self, workers: int | None) -> Needs:
-        """Return what its workers are to have."""
+        """Return the resources that its workers need."""
         kind = self.plan.compute.device.partition(":")[0]
         return Needs(kind, self.plan.compute.threads, self.plan.geometry.memory, workers)
 
@@ -80,21 +80,21 @@ class Job:
         return self.board.empty or (self.board.idle and self._stop.requested)
 
     def tell(self, news: News) -> None:
-        """Tell the run something."""
+        """Send a message to the run."""
         self._news.put(news)
 
     def remark(self, text: str) -> None:
-        """Tell what a user should know, once."""
+        """Send a sentence for the user, unless it was sent before."""
         if text not in self._remarks:
             self._remarks.add(text)
             self.tell(Remark(text))
 
     def tell_progress(self, index: int, frames: float) -> None:
-        """Report progress on a segment; what was reported before a worker was lost still counts.
+        """Report progress on a segment; nothing is reported twice after a worker was lost.
 
         Args:
             index: of the segment.
-            frames: done of it, in frames' worth of work.
+            frames: how much of it is done, in units of frames.
         """
         more = min(frames, self._frames[index]) - self._told[index]
         if more > 0:
@@ -108,11 +108,11 @@ class Job:
         self.tell(computed)
 
     def end(self) -> None:
-        """Tell that there will be no more news."""
+        """End the messages."""
         self._news.put(None)
 
     def news(self) -> Iterator[Remark | float | list[Computed] | Exception]:
-        """Yield news until the end, waiting for them; segments that wait together come together."""
+        """Yield messages until the end; segments that are waiting are yielded as one list."""
         going_on = True
         while going_on:
             waiting = [self._news.get()]
@@ -124,12 +124,12 @@ class Job:
             yield from (news for news in waiting if isinstance(news, Exception))
 
     def clean_up(self) -> None:
-        """Remove the marker and what lost workers have left."""
+        """Remove the marker, and partial files of lost workers."""
         remove_partial(self.folder)
 
 
 def _own_device(plan: Plan) -> str:
-    """Return what the device that the plan names is called here; empty if it is not here."""
+    """Return the name of this machine's device that the plan uses; empty if it has none."""
     try:
         return device_name(resolve_device(plan.compute.device))
     except DeviceError:

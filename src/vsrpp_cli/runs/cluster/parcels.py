@@ -1,16 +1,16 @@
-"""Files as one stretch of bytes, cut into pieces: files of any size fit an object store."""
+"""Files as one sequence of bytes, cut into pieces of limited size for the object store."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PIECE = 8 << 20
-"""Bytes of a piece at most."""
+"""Largest size of a piece in bytes."""
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """Files below one folder, in the order in which their bytes follow each other."""
+    """Files below one folder, in the order in which their bytes are concatenated."""
 
     files: tuple[tuple[str, int], ...]
     """Names below the folder, with `/`, and sizes in bytes."""
@@ -21,7 +21,7 @@ class Parcel:
         return -(-sum(size for _, size in self.files) // PIECE)
 
     def part(self, number: int) -> Iterator[tuple[str, int, int]]:
-        """Yield what is in a piece: name of a file, where in the file it begins, how many bytes."""
+        """Yield the parts of a piece: name of a file, offset in it, number of bytes."""
         begin, end = number * PIECE, (number + 1) * PIECE
         position = 0
         for name, size in self.files:
@@ -60,7 +60,7 @@ def lay_out(root: Path, parcel: Parcel) -> None:
 
 
 def write_piece(root: Path, parcel: Parcel, number: int, data: bytes) -> None:
-    """Write piece `number` of a parcel that is laid out below `root`; any order will do."""
+    """Write piece `number` of a parcel that is laid out below `root`, in any order."""
     start = 0
     for name, offset, length in parcel.part(number):
         with (root / name).open("r+b") as file:

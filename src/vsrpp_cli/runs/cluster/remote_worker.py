@@ -1,10 +1,10 @@
-"""The worker on a node of a cluster: it computes what it is told and commits nothing.
+"""The worker on a node of a cluster: it computes segments and commits nothing.
 
-Files that stand here as the plan says, by their content, are used where they are; others are
-received, and segments handed over, piece by piece.
+Files of the plan that this node has, checked by their content, are used where they are; others are
+received in pieces, and segments are sent in pieces.
 
-Ray makes an actor of it. Its methods run in several threads, so that it can be asked how far it is,
-and told to leave off, while it computes.
+It is a Ray actor. Its methods run in several threads, so that it can report progress and be told to
+stop while it computes.
 """
 
 import json
@@ -40,7 +40,7 @@ class _LeftOff(Exception):  # noqa: N818 - not a failure
 
 @dataclass(frozen=True)
 class _Job:
-    """An accepted order, with the paths that hold here."""
+    """An accepted order, with the paths on this node."""
 
     plan: Plan
     folder: WorkFolder
@@ -54,7 +54,7 @@ class _Job:
 
 
 class RemoteWorker:
-    """One engine on one device, for whichever runs the driver has."""
+    """One worker on one device, for all runs of the driver."""
 
     def __init__(self, device: str, threads: int) -> None:
         self._device, self._threads = device, threads
@@ -65,16 +65,16 @@ class RemoteWorker:
         self._progress = 0.0
         self._wanted = True
         self._now = ("", -1)
-        """The run and the segment under way."""
+        """The run and the segment being computed."""
 
     def facts(self) -> Facts:
-        """Return what this worker is."""
+        """Return host, software and device of this worker."""
         return Facts(platform.node(), software(), device_name(torch.device(self._device)))
 
     def accept(self, order: Order) -> Accepted | VsrppError:
-        """Make ready to compute for a run, if all that it needs is here.
+        """Prepare to compute for a run, if all that it needs is on this node.
 
-        Weights are loaded once, also for several runs with the same.
+        Weights are loaded once, even for several runs that use them.
         """
         try:
             plan, lacking = self._with_paths_of_here(order.plan)
@@ -88,7 +88,7 @@ class RemoteWorker:
         return Accepted(lacking, sees_folder)
 
     def _with_paths_of_here(self, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
-        """Return the plan with paths that hold here, and those for which there is none."""
+        """Return the plan with this node's paths, and the paths that this node lacks."""
         lacking = []
         source = self._found(plan.source.path, source_key(plan), partial(_is_source, plan))
         if source is None:
@@ -103,46 +103,46 @@ class RemoteWorker:
         return replace(plan, source=there, models=tuple(models)), tuple(lacking)
 
     def _found(self, path: str, key: str, is_right: Callable[[Path], bool]) -> str | None:
-        """Return where a file of the plan is here: what counts is what is in it."""
+        """Return the path of a file of the plan on this node; only its content is compared."""
         places = Path(path), self._store.find(key, Path(path).name)
         return next((str(p) for p in places if p is not None and is_right(p)), None)
 
     def forget(self, key: str) -> None:
-        """Let go of what a run needed."""
+        """Free what a run needed."""
         job = self._jobs.pop(key, None)
         if job is not None and key != self._now[0]:
             job.clean_up()
 
     def expect(self, key: str, parcel: Parcel) -> VsrppError | None:
-        """Make room for something the driver sends."""
+        """Prepare to receive a parcel from the driver."""
         return _failure(self._store.expect, key, parcel)
 
     def take_in(self, key: str, number: int, data: bytes) -> VsrppError | None:
-        """Take a piece of it."""
+        """Receive a piece of the parcel."""
         return _failure(self._store.take_in, key, number, data)
 
     def keep(self, key: str) -> None:
-        """Record that all pieces are there."""
+        """Record that all pieces of a parcel were received."""
         self._store.keep(key)
 
     def pack(self, made: Path) -> Parcel:
-        """Make ready to hand over a segment."""
+        """Prepare to send a segment."""
         self._parcels[made] = pack_whole(made)
         return self._parcels[made]
 
     def piece(self, made: Path, number: int) -> bytes:
-        """Hand over a piece of it."""
+        """Return a piece of a packed segment."""
         return read_piece(made.parent, self._parcels[made], number)
 
     def discard(self, made: Path) -> None:
-        """Remove a segment that was handed over, or that nobody wants."""
+        """Remove a segment that was sent or is not needed."""
         self._parcels.pop(made, None)
         remove(made)
 
     def compute(self, key: str, index: int) -> Computed | VsrppError | None:
         """Compute segment `index` of an accepted run; None if it was cancelled.
 
-        What is wrong with the run is returned rather than raised: Ray would wrap it.
+        Errors of the run are returned, not raised: Ray would wrap them.
         """
         job = self._jobs[key]
         self._now, self._progress, self._wanted = (key, index), 0.0, True
@@ -159,11 +159,11 @@ class RemoteWorker:
                 job.clean_up()
 
     def progress(self) -> float:
-        """Return how many frames' worth of work are done of the segment under way."""
+        """Return how much of the current segment is done, in units of frames."""
         return self._progress
 
     def leave_off(self, key: str, index: int) -> None:
-        """Stop computing a segment, if that is what this worker does."""
+        """Stop computing a segment, if this worker is computing it."""
         if self._now == (key, index):
             self._wanted = False
 
@@ -181,7 +181,7 @@ def _work_folder(path: str | Path) -> WorkFolder:
 
 
 def _failure(function: Callable[..., None], *args: Any) -> VsrppError | None:
-    """Call a function and return what goes wrong, which Ray would wrap if it were raised."""
+    """Call a function; return its error, which Ray would wrap if it were raised."""
     try:
         function(*args)
     except VsrppError as error:

@@ -1,4 +1,4 @@
-"""Where on a cluster workers go: one a GPU, or one for each share of the cores."""
+"""The places for workers on a cluster: one for each GPU, or for each share of the cores."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Needs:
-    """What workers are to have."""
+    """The resources that each worker needs."""
 
     kind: str
-    """Of device: `cuda`, or anything that computes with the node's cores."""
+    """Kind of device: `cuda`, or one that uses the node's cores."""
     threads: int
-    """Cores for each worker, on nodes that have them."""
+    """Cores for each worker, on nodes that have so many."""
     memory: int
     """Bytes a worker may use."""
     workers: int | None = None
@@ -21,7 +21,7 @@ class Needs:
 
     @property
     def text(self) -> str:
-        """What a node must have to be of use, for messages."""
+        """What a node must have to run a worker, for messages."""
         return "a GPU" if self.kind == "cuda" else "a core"
 
 
@@ -30,9 +30,9 @@ class Seat:
     """A place for one worker."""
 
     node: str
-    """Ray's name of the node."""
+    """Ray's ID of the node."""
     number: int
-    """Among those of the node."""
+    """Number of the seat on its node."""
     device: str
     threads: int
     node_memory: int
@@ -40,14 +40,14 @@ class Seat:
 
     @property
     def resources(self) -> dict[str, float]:
-        """What Ray is asked to set aside."""
+        """The resources that Ray reserves for it."""
         if self.device.startswith("cuda"):
             return {"num_gpus": 1, "num_cpus": 0}
         return {"num_cpus": self.threads}
 
 
 def share_of_cores(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
-    """Return the threads of each worker, where a number of workers shares the cluster's cores."""
+    """Return the threads of each worker; a given number of workers shares the cluster's cores."""
     if needs.kind == "cuda" or needs.workers is None:
         return needs.threads
     cores = sum(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
@@ -55,18 +55,18 @@ def share_of_cores(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
 
 
 def idle_gpus(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> int:
-    """Return how many GPUs of the cluster such workers leave alone."""
+    """Return how many GPUs of the cluster the workers do not use."""
     if needs.kind == "cuda":
         return 0
     return sum(int(node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"])
 
 
 def seats(nodes: Iterable[Mapping[str, Any]], needs: Needs) -> list[Seat]:
-    """Return the seats of the nodes that are alive, first one of each node, then the second ones.
+    """Return the seats of all live nodes: the first of each node, then the second of each, ...
 
     Args:
-        nodes: as `ray.nodes()` describes them.
-        needs: what workers are to have.
+        nodes: as `ray.nodes()` returns them.
+        needs: the resources of each worker.
     """
     of_nodes = [_of_node(node, needs) for node in nodes if node["Alive"]]
     turns = chain.from_iterable(zip_longest(*of_nodes))

@@ -1,4 +1,4 @@
-"""Who works on a cluster: a worker for each seat, hired again when it is lost."""
+"""Keeps a worker at each seat of a cluster; lost workers are started again."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ from vsrpp_cli.runs.cluster.dispatch import Dispatch, RefusedError, last_line
 from vsrpp_cli.runs.cluster.seats import Needs, Seat, idle_gpus, seats, share_of_cores
 
 LOOK = 2.0
-"""Seconds between looks at which nodes there are."""
+"""Seconds between queries for the nodes of the cluster."""
 LONGEST_WAIT = 60.0
-"""Seconds at most before a lost worker is hired again; it begins with one and doubles."""
+"""Longest wait in seconds before a lost worker is started again; it begins at 1 and doubles."""
 PATIENCE = 600.0
-"""Seconds without any worker that end a run: a cluster may need minutes to start new nodes."""
+"""Seconds without any worker after which runs fail: starting new nodes may take minutes."""
 STARTS = 3
 """How often in a row a worker may fail to start before its node is given up."""
 
@@ -28,7 +28,7 @@ class Staff:
     Args:
         ray: the module, connected.
         dispatch: gives them work.
-        needs: what each is to have.
+        needs: the resources of each.
     """
 
     def __init__(self, ray: Any, dispatch: Dispatch, needs: Needs) -> None:
@@ -36,13 +36,13 @@ class Staff:
         self._carrier = Carrier()
         self._seated: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._given_up: dict[str, str] = {}
-        """Nodes that nobody is hired on any more, and why."""
+        """Nodes on which no worker is started any more, and the reasons."""
         self._failures: Counter[tuple[str, int]] = Counter()
         self._working = 0
         self._last_worked = time.monotonic()
 
     async def manage(self) -> None:
-        """Have a worker at each seat of the cluster, as nodes come and go."""
+        """Keep a worker at each seat of the cluster, as nodes come and go."""
         nodes = await asyncio.to_thread(self._ray.nodes)
         self._needs = replace(self._needs, threads=share_of_cores(nodes, self._needs))
         if not seats(nodes, self._needs) and self._needs.workers is None:
@@ -77,7 +77,7 @@ class Staff:
             self._dispatch.fail(job, error)
 
     async def _employ(self, seat: Seat) -> None:
-        """Hire a worker and let it work; leave its seat when it is lost, after a while."""
+        """Start a worker and let it work; when it is lost, wait, then free its seat."""
         place = seat.node, seat.number
         worker = Colleague(self._ray, seat, self._carrier)
         try:
@@ -86,7 +86,7 @@ class Staff:
             self._given_up[seat.node] = self._dispatch.why_refused(seat.node)
         except self._ray.exceptions.RayError as error:
             await self._lost(seat, place, error)
-        except Exception as error:  # a mistake of ours must end runs, not leave them waiting
+        except Exception as error:  # a bug must fail the runs, not leave them waiting
             self._end(error)
             raise
         finally:
@@ -109,7 +109,7 @@ class Staff:
         await asyncio.sleep(min(LONGEST_WAIT, 2.0 ** (self._failures[place] - 1)))
 
     async def close(self) -> None:
-        """Dismiss everybody."""
+        """End all workers."""
         for task in self._seated.values():
             task.cancel()
         await asyncio.gather(*self._seated.values(), return_exceptions=True)

@@ -1,7 +1,7 @@
-"""What a node has received of inputs and checkpoints, named by content; its workers share it.
+"""Inputs and checkpoints that a node has received, named by content and shared by its workers.
 
-It stays when a run ends, so that going on with a run sends nothing twice, and goes when nobody has
-used it for some days.
+They are kept after a run, so that a continued run sends nothing twice, and removed when they have
+not been used for some days.
 """
 
 import os
@@ -14,7 +14,7 @@ from vsrpp_cli.durable import disk_errors
 from vsrpp_cli.runs.cluster.parcels import Parcel, lay_out, write_piece
 
 KEPT = 3 * 24 * 3600.0
-"""Seconds for which something is kept that nobody uses."""
+"""Seconds for which unused files are kept."""
 
 
 class Store:
@@ -36,7 +36,7 @@ class Store:
         return path if (self.root / key).is_dir() else None
 
     def expect(self, key: str, parcel: Parcel) -> None:
-        """Make room for a parcel."""
+        """Prepare to receive a parcel."""
         self._expected[key] = parcel
         with disk_errors(self.root):
             shutil.rmtree(self._arriving(key), ignore_errors=True)
@@ -44,20 +44,20 @@ class Store:
             lay_out(self._arriving(key), parcel)
 
     def take_in(self, key: str, number: int, data: bytes) -> None:
-        """Take a piece of it."""
+        """Receive a piece of an expected parcel."""
         with disk_errors(self.root, len(data)):
             write_piece(self._arriving(key), self._expected[key], number, data)
 
     def keep(self, key: str) -> None:
-        """Record that all pieces are there."""
+        """Record that all pieces were received."""
         del self._expected[key]
         try:
             self._arriving(key).rename(self.root / key)
-        except OSError:  # another run has brought the same meanwhile
+        except OSError:  # another worker has received the same meanwhile
             shutil.rmtree(self._arriving(key), ignore_errors=True)
 
     def scratch(self, key: str) -> Path:
-        """Return a folder for what this process makes for a run, creating it where needed."""
+        """Return a folder for the segments of a run that this process computes; create it."""
         place = self.root / f"{key}.made-{os.getpid()}"
         with disk_errors(self.root):
             place.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Store:
         return self.root / f"{key}.part-{os.getpid()}"
 
     def tidy(self) -> None:
-        """Remove what nobody has used for long, and what lost workers have left."""
+        """Remove unused files, and those of lost workers."""
         with suppress(OSError):
             for path in self.root.iterdir():
                 if time.time() - path.stat().st_mtime > KEPT:

@@ -1,4 +1,4 @@
-"""Many films at once: while a cluster computes for some, others are planned or joined here."""
+"""Runs many items of a batch at once: some are planned or joined while others are computed."""
 
 import queue
 import threading
@@ -9,9 +9,9 @@ from vsrpp_cli.errors import VsrppError
 from vsrpp_cli.runs.stop import TEXT, StopToken
 
 OPEN = 128
-"""Films under way at most. Each has a thread, which mostly waits."""
+"""Most items at the same time. Each has a thread, which mostly waits."""
 GRACE = 10.0
-"""Seconds for threads to end when a batch is to stop at once."""
+"""Seconds that threads have to end when a batch is stopped at once."""
 
 
 def do_together(
@@ -24,14 +24,14 @@ def do_together(
     """Call `do(0)`, `do(1)`, ... from threads, many at the same time, begun in this order.
 
     Args:
-        count: of calls.
+        count: number of calls.
         do: does one item.
         stop: when set, no further item is begun.
-        abort: ends all calls under way soon.
+        abort: called to make all current calls end soon.
 
     Raises:
-        Exception: the first that a call has raised, when the others under way have ended.
-        Interrupted, Terminated: `stop` was set; all at once if it was set twice.
+        Exception: the first that a call raised, once the other current calls have ended.
+        Interrupted, Terminated: `stop` was set; if it was set twice, current calls are aborted.
     """
     crowd = _Crowd(count, do, stop)
     try:
@@ -56,7 +56,7 @@ class _Crowd:
         self._numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(count):
             self._numbers.put(number)
-        # They must not keep the process that is to end at once.
+        # Daemons, so that they do not keep a process alive that ends at once.
         self._threads = [
             threading.Thread(target=self._work, daemon=True) for _ in range(min(OPEN, count))
         ]
@@ -73,7 +73,7 @@ class _Crowd:
             self.errors.append(error)
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait for all threads to end, at most so long."""
+        """Wait for all threads to end, at most `seconds`."""
         end = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
             thread.join(None if end is None else max(0.0, end - time.monotonic()))

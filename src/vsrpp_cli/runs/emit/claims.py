@@ -1,4 +1,4 @@
-"""Volumes of Kubernetes that a plan's files are on."""
+"""Kubernetes volumes that contain a plan's files."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from vsrpp_cli.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A volume claim and the folder at which pods and the plan see it."""
+    """A volume claim, and the folder at which it is mounted for the planner and for pods."""
 
     name: str
     folder: Path

@@ -1,4 +1,4 @@
-"""The schedulers there are jobs for."""
+"""The supported schedulers."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What every scheduler needs to know about a plan."""
+"""A plan as tasks, for any scheduler."""
 
 import re
 import shlex
@@ -13,30 +13,30 @@ from vsrpp_cli.runs.plans.plan import Plan
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 MOST_TASKS = 1000
-"""Unless more are asked for: Slurm's arrays have no more as it comes."""
+"""Most tasks by default: Slurm's default limit for arrays."""
 
 GRACE = 25
-"""Seconds; Slurm and Kubernetes kill 30 s after SIGTERM as they come."""
+"""Seconds to finish after SIGTERM; by default Slurm and Kubernetes kill after 30 s."""
 
 SPARE = 1.25
-"""Memory asked for over what is predicted: a scheduler kills for a byte too many."""
+"""Memory requested, relative to the prediction: schedulers kill a task that exceeds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A plan to be carried out by tasks that start somewhere, sometime, perhaps twice."""
+    """A plan that is carried out by tasks on any nodes, in any order, perhaps repeatedly."""
 
     folder: Path
     """The work folder."""
     plan: Plan
     tasks: int
     image: str
-    """Of the containers, where there are any."""
+    """Image of the containers, for schedulers that use them."""
     claims: tuple[Claim, ...] = ()
 
     @property
     def name(self) -> str:
-        """What the job is called: made of the output's name as Kubernetes allows."""
+        """The name of the job: made from the output's name, as Kubernetes allows it."""
         stem = Path(self.plan.output.path).stem.lower()
         return f"vsrpp-{re.sub('[^a-z0-9]+', '-', stem).strip('-')[:32]}".strip("-")
 
@@ -52,17 +52,17 @@ class Job:
 
     @property
     def what(self) -> str:
-        """What is done, for people, on one line."""
+        """A description in one line."""
         segments = len(self.plan.segments)
         return f"{segments} segments of {Path(self.plan.source.path).name!r} in {self.tasks} tasks"
 
     def worker(self, *number: str) -> list[str]:
-        """Return the words of the command that does a task, whose number the scheduler tells."""
+        """Return the arguments of `vsrpp` for a task; without a number the scheduler sets it."""
         shared = [] if self.tasks == len(self.plan.segments) else ["--of", str(self.tasks)]
         return ["worker", str(self.folder), *number, *shared, "--grace", str(GRACE)]
 
     def join(self) -> list[str]:
-        """Return the words of the command that ends the run."""
+        """Return the arguments of `vsrpp` that end the run."""
         return ["join", str(self.folder)]
 
 
@@ -73,10 +73,10 @@ def make_job(
 
     Args:
         folder: the work folder.
-        plan: what stands in it.
-        tasks: how many to share the segments out to; None for one each, as far as usual.
-        image: of containers; None for one built from this project's `Dockerfile`.
-        claims: volumes.
+        plan: its plan.
+        tasks: the number of tasks; None for one a segment, at most `MOST_TASKS`.
+        image: of containers; None for the one built from this project's `Dockerfile`.
+        claims: Kubernetes volumes.
     """
     kind = plan.compute.device.partition(":")[0]
     return Job(
@@ -89,7 +89,7 @@ def make_job(
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return a line of shell that runs this installation's `vsrpp`, wherever it is found from."""
+    """Return a shell command that runs this installation's `vsrpp` with `words` as arguments."""
     beside = Path(sys.executable).with_name("vsrpp")
     program = str(beside) if beside.exists() else shutil.which("vsrpp") or "vsrpp"
     return shlex.join([program, *words])

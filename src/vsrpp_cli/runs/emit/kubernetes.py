@@ -1,4 +1,4 @@
-"""A plan as two jobs of Kubernetes: an indexed one for segments, and one that waits and joins."""
+"""A plan as two Kubernetes jobs: an indexed one for the segments, and one that waits and joins."""
 
 import math
 from pathlib import Path
@@ -12,20 +12,20 @@ from vsrpp_cli.runs.emit.claims import Claim
 from vsrpp_cli.runs.emit.job import GRACE, Job
 
 TRIES = 6
-"""How often a task is started again, if the cluster was not to blame."""
+"""How often a failed task is started again; losses of nodes do not count."""
 
 KILLED_AFTER = GRACE + 5
 """Seconds between SIGTERM and SIGKILL."""
 
 HOPELESS = sorted({error.exit_code for error in (UsageError, InputError, ModelError)})
-"""Exit codes after which another try would end the same."""
+"""Exit codes after which another try would fail in the same way."""
 
 
 def kubernetes(job: Job) -> str:
     """Return a manifest for `kubectl apply -f`.
 
     Raises:
-        UsageError: a folder is in no claim, while others are.
+        UsageError: claims are given, and a folder of the plan is in none of them.
     """
     told = (
         f"# vsrpp: {job.what}; the second job waits for all of them and joins.\n"
@@ -75,7 +75,7 @@ def _job(job: Job, name: str, how: dict[str, Any], container: dict[str, Any]) ->
 
 
 def _rules() -> list[dict[str, Any]]:
-    """Return what counts as a failure: not the loss of a node; and what ends the whole job."""
+    """Return the failure policy: losses of nodes do not count, hopeless exit codes end the job."""
     lost = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
     codes = {"containerName": "vsrpp", "operator": "In", "values": HOPELESS}
     return [lost, {"action": "FailJob", "onExitCodes": codes}]
@@ -98,7 +98,7 @@ def _resources(job: Job) -> dict[str, Any]:
 
 
 def _volumes(job: Job) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return volumes and where they are mounted: the claims, or folders that all nodes see."""
+    """Return volumes and their mounts: the claims, or folders that all nodes share."""
     folders = [claim.folder for claim in job.claims]
     outside = [path for path in _folders(job) if not any(map(path.is_relative_to, folders))]
     if job.claims and outside:
@@ -123,8 +123,8 @@ def _on_nodes(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def _folders(job: Job) -> list[Path]:
-    """Return the folders a task reads and writes in, none inside another."""
-    # Weights that come with the package are found in the image, whatever its place for them is.
+    """Return the folders that a task uses, none inside another."""
+    # Weights of the package are part of the image.
     weights = [m.path for m in job.plan.models if not Path(m.path).is_relative_to(weights_folder())]
     files = [job.plan.source.path, job.plan.output.path, *weights]
     found = {job.folder.parent, *(Path(file).absolute().parent for file in files)}

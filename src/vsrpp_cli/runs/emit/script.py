@@ -1,10 +1,10 @@
-"""A plan as a shell script: for any scheduler that runs a command with a number, or for none."""
+"""A plan as a shell script, for any scheduler that runs a command with a number, or for none."""
 
 from vsrpp_cli.runs.emit.job import Job, command_line
 
 
 def script(job: Job) -> str:
-    """Return a script that does one task, the join, or everything here."""
+    """Return a script that does one task, the join, or everything."""
     return f"""\
 #!/bin/sh
 # vsrpp: {job.what}, numbered 0 to {job.tasks - 1}.

@@ -1,4 +1,4 @@
-"""A plan as an array of Slurm and a join that depends on it."""
+"""A plan as a Slurm array and a join that depends on it."""
 
 import math
 import shlex
@@ -15,7 +15,7 @@ def slurm(job: Job) -> str:
         "--requeue",
         *_resources(job),
         *gpu,
-        # A sign of percent begins what Slurm fills in.
+        # Slurm substitutes `%` sequences.
         f"--output={str(job.folder).replace('%', '%%')}/slurm-%a.log",
         "--open-mode=append",
     ]

@@ -1,7 +1,7 @@
-"""The plan: everything a run decides, decided before the first frame is computed, and written down.
+"""The plan: all decisions of a run, made before the first frame is computed, and written to a file.
 
-A plan never changes once it stands in the work folder. Workers and the joiner read nothing else, so
-that a run gives the same frames wherever and however often it is interrupted.
+A plan never changes once it is in the work folder. Workers and `join` depend on it alone, so that a
+run gives the same frames wherever and however often it is interrupted.
 """
 
 import json
@@ -25,19 +25,19 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """One network of the chain, and the file it is loaded from."""
+    """One network of the chain, and its file."""
 
     name: str
     path: str
     sha256: str
     scale: int
     why: str = ""
-    """What about the source made the choice, where it was made by itself."""
+    """Why it was chosen automatically; empty if it was named."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How the source is opened, everywhere."""
+    """How the source is opened."""
 
     video_track: int | None
     fps: Fraction | None
@@ -56,23 +56,23 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsed:
-    """What trying out the run beforehand has shown."""
+    """The results of the rehearsal, see `rehearsal`."""
 
     findings: tuple[str, ...] = ()
-    """What cannot be kept, one sentence each."""
+    """Sentences on what cannot be kept."""
     seconds: float = 0.0
     """Wall time it took."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One run, decided."""
+    """All decisions of one run."""
 
     version: int
     software: dict[str, str]
-    """Versions and instruction set the promise of identical frames holds for."""
+    """Versions and instruction set with which frames are identical."""
     options: dict[str, str]
-    """The user's options that decide the content, as text, to name what changed."""
+    """The user's options that affect the content, as text, for messages about changes."""
     source: SourceInfo
     source_fingerprint: dict[str, Any]
     scan: Scan
@@ -83,13 +83,13 @@ class Plan:
     output: OutputPlan
     decoding: Decoding
     work: str = ""
-    """The work folder when the plan was made, to find the other paths if all have moved."""
+    """The work folder when the plan was made; paths relative to it are tried if files moved."""
     rehearsed: Rehearsed | None = None
-    """None for a plan that is only shown: nothing is written for that."""
+    """None for a plan that is only shown."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know: what was odd, guessed, or will be lost."""
+        """Sentences for the user on what was unusual or guessed, or will be lost."""
         encode = self.output.encode
         reasons = (choice.reason for choice in self.output.streams if choice.reason)
         losses = (loss.text for loss in (*self.source.losses, *encode.losses))
@@ -124,7 +124,7 @@ class Plan:
         """Read a plan.
 
         Raises:
-            ResumeRefusedError: the file is none, or of another version of this program.
+            ResumeRefusedError: the file is not a plan, or one of another format version.
         """
         try:
             data = json.loads(path.read_bytes())
@@ -141,7 +141,7 @@ class Plan:
 
 
 def software_changes(plan: Plan, now: dict[str, str]) -> list[str]:
-    """Return what of the software and the machine differs from the plan's, one phrase each."""
+    """Return the differences between the plan's software and machine and these, a phrase each."""
     return [
         f"{name} was {plan.software.get(name)}, is {value}"
         for name, value in now.items()
@@ -150,7 +150,7 @@ def software_changes(plan: Plan, now: dict[str, str]) -> list[str]:
 
 
 def changes(plan: Plan, options: dict[str, str], fingerprint: dict[str, Any]) -> list[str]:
-    """Return what differs between a plan and the command given now, one phrase each."""
+    """Return the differences between a plan and the current command, a phrase each."""
     found = [
         f"`{name}` was {plan.options.get(name)}, is {value}"
         for name, value in options.items()

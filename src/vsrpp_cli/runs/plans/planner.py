@@ -1,4 +1,4 @@
-"""From a command to a plan: look at input, models and machine, and decide everything."""
+"""Makes a plan from a command: looks at input, models and machine, and decides everything."""
 
 import platform
 from collections.abc import Callable, Iterable
@@ -170,7 +170,7 @@ def _product(numbers: Iterable[int]) -> int:
 
 
 def software() -> dict[str, str]:
-    """Return what the promise of identical frames depends on."""
+    """Return the versions and the machine that identical frames depend on."""
     packages = ("torch", "torchvision", "av", "numpy", "numba")
     return {
         "vsrpp": __version__,

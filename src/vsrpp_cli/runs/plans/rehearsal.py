@@ -1,12 +1,13 @@
-"""A rehearsal of the whole run, before the first frame is computed.
+"""The rehearsal: the whole run with a few frames, before the first frame is computed.
 
-Hours of computing are lost when only the end of a run shows that something cannot be done. So a few
-frames, merely resized, go the way of the real ones beforehand: through the writer, into segments,
-joined with everything that is to be kept of the source, verified, and given a name as long as the
-real one. What goes wrong is an error, or a note, while nothing has been spent yet.
+Without it, some problems would show only at the end of a run, after hours of computing. A few
+frames, resized instead of upscaled, take the way of the real ones: they are encoded into segments,
+joined with all that is kept of the source, verified, and given a name as long as the real one.
+Problems become errors or notes before any work is done.
 
-Both ends of the run are there: its first frames, and the first pictures again with the times of the
-last. Of other streams a portion is carried over, so that long files cost no more than short ones.
+The frames are the first ones of the run, and the same pictures again with the timestamps of the
+last ones. Of other streams only a portion is copied, so that long files cost no more than short
+ones.
 """
 
 import os
@@ -34,23 +35,24 @@ from vsrpp_cli.runs.work.segment import compute, reopen_source
 from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 FIRST, LAST = 3, 1
-"""Frames of the beginning and of the end, unless they are very large."""
+"""Frames from the beginning and the end; fewer where they are very large."""
 
 PIXELS = 25_000_000
-"""That all frames of the beginning may have together: encoding them takes about a second."""
+"""Most pixels of all frames from the beginning together; encoding so many takes about a second."""
 
 LEAST_SECONDS, SHARE = 0.7, 0.005
-"""How long to look for other streams' packets: that, or this part of what the run will take."""
+"""Time limit for copying other streams' packets: so many seconds, or this share of the run's time
+if that is more."""
 
 
 def rehearse(plan: Plan, folder: WorkFolder, *, strict: bool, seconds: float) -> Plan:
-    """Return the plan without what turns out not to be keepable, and with a note on each of that.
+    """Return the plan without what cannot be kept, with a finding on each such thing.
 
     Args:
         plan: the run.
-        folder: its work folder, in which all traces are removed again.
+        folder: its work folder; all temporary files are removed again.
         strict: whether a loss is an error.
-        seconds: that the run will take, roughly.
+        seconds: estimated time of the run.
 
     Raises:
         StrictError: something cannot be kept, and `strict` is set.
@@ -75,7 +77,7 @@ def rehearse(plan: Plan, folder: WorkFolder, *, strict: bool, seconds: float) ->
 
 
 class _Rehearsal:
-    """One rehearsal under way."""
+    """One rehearsal."""
 
     def __init__(self, plan: Plan, place: WorkFolder, seconds: float) -> None:
         self._plan, self._place = plan, place
@@ -83,7 +85,7 @@ class _Rehearsal:
         self._first, self._last = _ends(plan)
 
     def run(self) -> Assembled:
-        """Go through it."""
+        """Encode, join, verify and publish the few frames."""
         short = replace(
             self._plan,
             scan=_shortened(self._plan.scan, self._first, self._last),
@@ -111,7 +113,7 @@ class _Rehearsal:
         return found
 
     def _try_names(self, output: Path) -> None:
-        """Make a file of the longest name in a folder of frames, and one beside the real output."""
+        """Create a file with the longest name of a frame, and one next to the real output."""
         names = output_of(self._plan.output).names(self._plan.scan, self._plan.source)
         if output.is_dir():
             (output / max(names, key=lambda name: len(os.fsencode(name)))).touch()
@@ -123,10 +125,10 @@ class _Rehearsal:
 
 
 def _ends(plan: Plan) -> tuple[int, int]:
-    """Return how many frames of the beginning and of the end are tried."""
+    """Return how many frames from the beginning and from the end are used."""
     encode = plan.output.encode
     first = min(FIRST, plan.frames, max(1, PIXELS // (encode.width * encode.height)))
-    if plan.scan.jumps:  # the clock of what is left out in between would be missed
+    if plan.scan.jumps:  # the last frames would need the timestamps of those left out
         return first, 0
     return first, min(LAST, plan.frames - first)
 
@@ -147,7 +149,7 @@ def _segments(first: int, last: int) -> tuple[Segment, ...]:
 
 
 class _Pictures:
-    """The first pictures of the input, again and again."""
+    """The first pictures of the input, repeated."""
 
     def __init__(self, plan: Plan, count: int) -> None:
         self._frames = list(reopen_source(plan).read(plan.scan, 0, count))
@@ -159,7 +161,7 @@ class _Pictures:
 
 
 class Resizing:
-    """Stands in for the networks: the writer resizes what it is given to the output's size."""
+    """Replaces the networks: returns frames unchanged, which the writer resizes."""
 
     kernels = ""
 

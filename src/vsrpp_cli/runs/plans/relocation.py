@@ -1,8 +1,8 @@
-"""A plan whose files are elsewhere: another mount, another machine, a copy of the whole folder.
+"""Finds the files of a plan that have moved: another mount, another machine, a copied folder.
 
-A plan names files by where they were, and knows them by their content. Each is looked for where the
-user says, where it was, and at the same place as seen from the work folder; models also where this
-machine keeps its own. What is found counts if it is the same file.
+A plan has the path and the fingerprint of each file. A file is searched for where the user says, at
+its old path, and at the same path relative to the work folder; models also in this machine's cache.
+A file that was found must have the same content.
 """
 
 import json
@@ -22,12 +22,12 @@ HINT = "give `maps` OLD=NEW if it is elsewhere"
 
 
 def relocated(plan: Plan, folder: Path, maps: Sequence[PathMap] = ()) -> Plan:
-    """Return a plan whose paths hold on this machine, as far as its files can be found.
+    """Return a plan with this machine's paths, as far as its files are found.
 
     Args:
         plan: as it was read.
-        folder: the work folder it was read from.
-        maps: what folders are called here.
+        folder: the work folder from which it was read.
+        maps: where folders of the plan are on this machine.
     """
     places = _Places(plan.work, folder.absolute(), maps)
     output = Path(plan.output.path)
@@ -41,29 +41,29 @@ def relocated(plan: Plan, folder: Path, maps: Sequence[PathMap] = ()) -> Plan:
 
 
 class _Places:
-    """Where a file of a plan may be found."""
+    """The paths at which a file of a plan may be found."""
 
     def __init__(self, work: str, folder: Path, maps: Sequence[PathMap]) -> None:
         self._work, self._folder, self._maps = work, folder, maps
 
     def of(self, path: str) -> list[str]:
-        """Return them, the most likely first; where the user says counts alone."""
+        """Return them, the most likely first; only the mapped path if a map applies."""
         if (told := mapped(path, self._maps)) is not None:
             return [told]
         seen = self._seen(path)
         if seen is None or seen == path:
             return [path]
-        # What stood in one folder with the work folder has moved with it, or was copied with it.
+        # Files next to the work folder were probably moved or copied together with it.
         together = Path(seen).is_relative_to(self._folder.parent)
         return [seen, path] if together else [path, seen]
 
     def first(self, path: str) -> str:
-        """Return the first that is there; the plan's own or the user's if none is."""
+        """Return the first path that exists, or the one for messages if none does."""
         places = self.of(path)
         return next((place for place in places if Path(place).exists()), _named(path, places))
 
     def _seen(self, path: str) -> str | None:
-        """Return the place that has the plan's way from the work folder, where that is now."""
+        """Return the path with the same position relative to the work folder's current place."""
         if not self._work:
             return None
         try:
@@ -74,7 +74,7 @@ class _Places:
 
 
 def _named(path: str, places: list[str]) -> str:
-    """Return what to call a file that is nowhere."""
+    """Return the path to name in messages about a file that was not found."""
     return path if path in places else places[0]
 
 
@@ -87,7 +87,7 @@ def _source(plan: Plan, places: _Places) -> str:
 
 
 def _model(model: ModelRecord, places: _Places) -> str:
-    """Return where a model is; its SHA-256 is looked at when it is loaded."""
+    """Return the path of a model; its SHA-256 is checked when it is loaded."""
     path = places.first(model.path)
     row = find_by_digest(model.sha256)
     if Path(path).exists() or row is None:
@@ -97,11 +97,11 @@ def _model(model: ModelRecord, places: _Places) -> str:
 
 
 def check_source(plan: Plan) -> None:
-    """Make sure that the source is there and is what the plan was made for.
+    """Check that the source exists and is the file for which the plan was made.
 
     Raises:
-        InputError: it is not there or cannot be read.
-        ResumeRefusedError: it is another file.
+        InputError: it does not exist.
+        ResumeRefusedError: it is another file, or cannot be read.
     """
     path = plan.source.path
     if not Path(path).exists():
@@ -111,10 +111,10 @@ def check_source(plan: Plan) -> None:
 
 
 def check_models(plan: Plan) -> None:
-    """Make sure that the files of the models are there.
+    """Check that the files of the models exist.
 
     Raises:
-        ModelUnavailableError: one is not.
+        ModelUnavailableError: one does not.
     """
     for model in plan.models:
         if not Path(model.path).exists():

@@ -20,14 +20,14 @@ MACS_PER_SECOND = {
 
 
 def macs_per_pixel(config: AnyConfig) -> float:
-    """Return multiply-adds of one frame over the pixels the features have."""
+    """Return the multiply-adds of one frame for each pixel of its features."""
     if isinstance(config, BasicVSRConfig):
         return _basicvsr(config) + _upsampling(config)
     return _basicvsrpp(config) + _upsampling(config)
 
 
 def _basicvsrpp(config: NetworkConfig) -> float:
-    """Return those before upsampling (arXiv 2104.13371)."""
+    """Return the multiply-adds before upsampling (arXiv 2104.13371)."""
     c, square = config.channels, 9 * config.channels**2
     branches = sum(
         square * (config.blocks * 2 + extra + 2 + 2)  # blocks, first convolution, deformable
@@ -42,7 +42,7 @@ def _basicvsrpp(config: NetworkConfig) -> float:
 
 
 def _basicvsr(config: BasicVSRConfig) -> float:
-    """Return those before upsampling; most frames are cleaned once."""
+    """Return the multiply-adds before upsampling; each frame is taken as cleaned once."""
     c, square = config.channels, 9 * config.channels**2
     branches = 2 * (square * (1 + 2 * config.blocks) + 27 * c)
     cleaning = 2 * square * config.cleaning_blocks + 54 * c * bool(config.cleaning_blocks)

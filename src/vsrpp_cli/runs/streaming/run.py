@@ -1,8 +1,8 @@
-"""A run whose input or output is a pipe: frames go through as they come, and nothing is kept.
+"""A run whose input or output is a pipe: frames are processed as they arrive.
 
-Without a scan there is no plan, without a plan nothing to go on with. Memory is bounded by a chunk
-and short queues, however long the stream is. Whatever ends it, the frames before that were whole
-are in the output.
+The input cannot be scanned beforehand, so there is no plan, and the run cannot be resumed. Memory
+is bounded by a chunk and short queues, however long the stream is. If the run is interrupted, the
+output contains all frames that were finished.
 """
 
 from collections import deque
@@ -42,19 +42,19 @@ from vsrpp_cli.runs.work.threads import ReadAhead, WriteBehind
 
 NO_READER = "nobody reads the output"
 READ_AHEAD, WRITE_BEHIND = 4, 3
-"""Frames that are decoded and not computed, and computed and not written."""
+"""Most frames that are decoded but not computed, and computed but not written."""
 STDIN_NAME = "stdin"
-"""What a result in a folder is named after where the input has no name."""
+"""Stands for the input's name where an output in a folder is named after it."""
 
 
 def is_streamed(input: str, output: str, options: UpscaleOptions) -> bool:
-    """Return whether a run has to be of this kind."""
+    """Return whether the input or output is a pipe, or the input is raw video."""
     return bool(options.raw) or is_input_pipe(input) or is_output_pipe(output)
 
 
 @dataclass
 class _Stream:
-    """One run under way."""
+    """The state of one run."""
 
     input: str
     output: str
@@ -63,29 +63,30 @@ class _Stream:
     on_progress: OnProgress
     stop: StopToken
     pipe: OutputPipe | None = None
-    """Where the result goes, unless that is a file."""
+    """The output, if that is a pipe."""
     written: int = 0
+    """Frames written."""
     ended: bool = False
-    """Whether it is over, however it ended."""
+    """Whether the run has ended or failed."""
     deserted: bool = False
-    """Whether whoever read the output went away."""
+    """Whether the reader of the output has closed it."""
     _told: int = -1
     _events: int = 0
 
     def unwanted(self) -> bool:
-        """Return whether no more is to be read."""
+        """Return whether no more input should be read."""
         return self.ended or self.stop.requested or self._is_deserted()
 
     def _is_deserted(self) -> bool:
-        """Return whether nobody is left who could read the output."""
+        """Return whether the reader of the output has closed it."""
         self.deserted = self.deserted or (self.pipe is not None and self.pipe.gone)
         return self.deserted
 
     def look_up(self, _frames: float = 0) -> None:
-        """Tell how far it is, and end at once if nobody is left who could read.
+        """Report progress.
 
         Raises:
-            PipeClosed: nobody is.
+            PipeClosed: the reader of the output has closed it.
         """
         if self._is_deserted():
             raise PipeClosed(NO_READER)
@@ -94,20 +95,20 @@ class _Stream:
             self.on_progress(Progress(phase="compute", done=self.written, total=None))
 
     def end(self) -> None:
-        """Let go whoever waits for more to read or for room to write."""
+        """Release threads that wait for input or for room in the output."""
         self.ended = True
         if self.pipe is not None:
             self.pipe.abandon()
 
     def note(self, kind: NoteKind, text: str) -> None:
-        """Note something worth knowing, and tell of it."""
+        """Add a note to the report and show it, once."""
         notes = self.report.events if kind == "computing" else self.report.notes
         if text not in notes:
             notes.append(text)
             self.on_progress(Progress(phase="note", done=0, total=None, text=text, kind=kind))
 
     def note_events(self, events: Sequence[Event]) -> None:
-        """Note what has happened in computing since the last call."""
+        """Add the engine's events since the last call to the report."""
         for event in events[self._events :]:
             self.note("computing", event.text)
             self.report.chunks_recomputed += event.kind == "guard"
@@ -116,7 +117,7 @@ class _Stream:
 
 @dataclass
 class _Work:
-    """What a stream goes through."""
+    """What a stream passes through."""
 
     source: StreamSource
     engine: Engine
@@ -133,23 +134,24 @@ def stream(
     stop: StopToken | None = None,
     models: list[ResolvedModel] | None = None,
 ) -> Report:
-    """Upscale what comes, as it comes.
+    """Upscale a stream frame by frame.
 
     Args:
         input: `-`, a FIFO, or a file that is read like one.
-        output: `-`, a FIFO, or a file, which appears under its name when the stream has ended.
+        output: `-`, a FIFO, or a file, which gets its name when the stream has ended.
         options: see `UpscaleOptions`; those about resuming are refused.
-        on_progress: told of frames written, without a total.
-        stop: set it to end the stream after what has been read is written.
-        models: what `options.model` means, where the caller knows already.
+        on_progress: called with the number of frames written, without a total.
+        stop: set it to end the stream once the frames that were read are written.
+        models: the resolved `options.model`, if the caller has it already.
 
     Returns:
-        The account of the run.
+        The report of the run.
 
     Raises:
-        PipeClosed: whoever read the output went away.
-        InputError: the input is none, or ended amid a frame; what was whole is written.
-        VsrppError: the run could not be done.
+        PipeClosed: the reader of the output has closed it.
+        InputError: the input cannot be read, or ended within a frame; the frames before are
+            written.
+        VsrppError: the run failed.
     """
     report = Report(input=input, output=output)
     run = _Stream(input, output, options, report, on_progress, stop or StopToken())
@@ -165,7 +167,7 @@ def stream(
 
 
 def _failed(run: _Stream, error: VsrppError) -> VsrppError:
-    """Return the error to raise: an input cut off on purpose looks like one that ended too soon."""
+    """Return the error to raise: an input that was cut off on purpose raises InputError, too."""
     if isinstance(error, InputError) and run.deserted:
         error = PipeClosed(NO_READER)
     elif isinstance(error, InputError) and run.stop.requested:
@@ -176,10 +178,10 @@ def _failed(run: _Stream, error: VsrppError) -> VsrppError:
 
 
 def _refuse(run: _Stream) -> None:
-    """Refuse what a stream cannot do.
+    """Refuse options that have no meaning for streams.
 
     Raises:
-        UsageError: some option means nothing here.
+        UsageError: such an option is given.
     """
     options = run.options
     pointless = {
@@ -198,7 +200,7 @@ def _refuse(run: _Stream) -> None:
 
 
 def _connected(run: _Stream, models: list[ResolvedModel] | None) -> None:
-    """Open both ends and let the stream go from one to the other."""
+    """Open input and output, and run the stream."""
     target: Path | OutputPipe
     if is_output_pipe(run.output):
         target = run.pipe = OutputPipe(run.output)
@@ -215,10 +217,11 @@ def _connected(run: _Stream, models: list[ResolvedModel] | None) -> None:
 
 
 def _file_target(run: _Stream) -> Path:
-    """Return the path of an output that is a file, which may be created.
+    """Return the path of an output that is a file.
 
     Raises:
-        UsageError: it is there already, or of no kind that can be written so.
+        OutputExistsError: it exists and may not be replaced.
+        UsageError: it is a folder, or not a video file.
     """
     named = Path(STDIN_NAME if is_input_pipe(run.input) else run.input)
     path = resolve_output(run.output, named)
@@ -276,10 +279,10 @@ def _session(run: _Stream, source: StreamSource, models: list[ResolvedModel] | N
 def _settings(
     run: _Stream, source: StreamSource, target: Path | OutputPipe, session: Session
 ) -> EncodeSettings:
-    """Decide how to encode, and say beforehand what will be lost.
+    """Return the settings of the encoder, after notes on what will be lost.
 
     Raises:
-        StrictError: something will, and `strict` forbids it.
+        StrictError: something would be lost, and `strict` is set.
     """
     info, options, threads = source.info, run.options, session.compute.threads
     if isinstance(target, OutputPipe):
@@ -304,7 +307,7 @@ def _describe(run: _Stream, session: Session, settings: EncodeSettings, geometry
 
 
 def _write_file(run: _Stream, work: _Work, path: Path) -> None:
-    """Write beside the output, and give it its name when it is whole."""
+    """Write to a temporary file next to the output, and rename it when it is complete."""
     temporary = temporary_output(path)
     try:
         _write(run, work, temporary)
@@ -317,10 +320,10 @@ def _write_file(run: _Stream, work: _Work, path: Path) -> None:
 
 
 def _write(run: _Stream, work: _Work, target: Path | OutputPipe) -> None:
-    """Let frames through the network until no more come; then the output is whole.
+    """Upscale and write all frames, then complete the output.
 
     Raises:
-        UsageError, Interrupted: there was none.
+        UsageError, Interrupted: there was no frame.
     """
     with ReadAhead(work.source.frames(), READ_AHEAD) as frames:
         try:
@@ -360,7 +363,7 @@ def _refuse_nothing(run: _Stream) -> None:
 
 
 def _upscaled(run: _Stream, work: _Work, frames: ReadAhead[Streamed]) -> Iterator[Frame]:
-    """Yield the frames of a stream, upscaled, with what goes past the network."""
+    """Yield the upscaled frames of a stream with their timestamps and alpha."""
     scenes = LiveScenes(frames, detect=run.options.scenes == "auto")
     beside: deque[tuple[int, NDArray[np.float32] | None]] = deque()
 
@@ -376,11 +379,11 @@ def _upscaled(run: _Stream, work: _Work, frames: ReadAhead[Streamed]) -> Iterato
 
 
 def _end(run: _Stream, source: StreamSource) -> None:
-    """Say how it went.
+    """Note what was damaged or repaired.
 
     Raises:
-        Interrupted, Terminated: it was stopped.
-        InputError: the input ended amid a frame.
+        Interrupted, Terminated: the run was stopped.
+        InputError: the input ended within a frame.
     """
     if source.damaged:
         run.note("result", f"{source.damaged} damaged places skipped")

@@ -1,4 +1,4 @@
-"""Scenes and chunks of a stream, found while its frames come."""
+"""Finds scenes and chunks of a stream while its frames arrive."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,11 @@ from vsrpp_cli.planning.chunks import Chunk, open_chunks
 
 
 class LiveScenes(Iterator[Frame]):
-    """Frames of a stream, which are read on as far as chunks need to know what comes.
+    """The frames of a stream, read ahead as far as needed to know the next chunk.
 
     Args:
         source: the frames.
-        detect: whether to look for cuts; else all is one scene.
+        detect: whether to look for cuts; otherwise the stream is one scene.
     """
 
     def __init__(self, source: Iterable[Streamed], *, detect: bool) -> None:
@@ -43,9 +43,9 @@ class LiveScenes(Iterator[Frame]):
                 start = part.keep_stop
 
     def _within(self, start: int, stop: int) -> int:
-        """Read on until frames before `stop` are there and cuts before it known.
+        """Read until frames and cuts before `stop` are known.
 
-        Returns `stop`, or where the scene that begins at `start` ends if sooner.
+        Returns `stop`, or the end of the scene that begins at `start` if that is earlier.
         """
         self._read_on(stop + AROUND if self._detector else stop)
         while self._cuts and self._cuts[0] <= start:

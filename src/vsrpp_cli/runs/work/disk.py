@@ -1,4 +1,4 @@
-"""Estimating the room a run needs before it starts, and watching it while it goes."""
+"""Estimates the disk space that a run needs, and checks it while the run continues."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from vsrpp_cli.media.types import EncodeSettings
 from vsrpp_cli.runs.plans.plan import Plan
 
 MARGIN = 64 << 20
-"""Bytes that stay free for the journal, the plan, and other users of the disk."""
+"""Bytes left free for the journal, the plan, and other users of the disk."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ def output_bytes(settings: EncodeSettings, frames: int) -> int:
 def needed(
     plan: Plan, *, work: Path, output: Path, done: Done = Done(), workers: int = 1
 ) -> dict[Path, int]:
-    """Return bytes the run will still need at each existing place, by the place.
+    """Return the bytes that the run will still need, by folder: one for each file system.
 
-    Segments stand in the work folder until the joined file beside the output has been verified, so
-    where both are on one file system it holds the video twice. Files that workers keep frames in
-    are gone by then.
+    Segments stay in the work folder until the joined file next to the output has been verified. So
+    if both are on one file system, it holds the video twice. The scratch files of workers are gone
+    by then.
 
     Args:
         plan: the run.
         work: the work folder, existing or not.
         output: the output, existing or not.
         done: the finished segments, whose size is known.
-        workers: that compute at the same time, each with files of its own.
+        workers: number of workers, each with scratch files of its own.
     """
     scratch = plan.geometry.scratch * min(workers, len(plan.segments))
     if done.frames >= plan.frames:
@@ -62,10 +62,10 @@ def needed(
 
 
 def check(plan: Plan, *, work: Path, output: Path, done: Done = Done(), workers: int = 1) -> None:
-    """Make sure that there is room for what is still to come.
+    """Check that there is room for the rest of the run.
 
     Raises:
-        DiskFullError: there is not; the message names the bytes.
+        DiskFullError: there is not; the message has the numbers of bytes.
     """
     room = needed(plan, work=work, output=output, done=done, workers=workers)
     for place, wanted in room.items():
@@ -81,16 +81,16 @@ def check(plan: Plan, *, work: Path, output: Path, done: Done = Done(), workers:
 def naming_bytes(
     plan: Plan, *, work: Path, output: Path, done: Callable[[], Done]
 ) -> Iterator[None]:
-    """Let errors about a full disk say how much room the rest of the run needs.
+    """Extend errors about a full disk by how much room the rest of the run needs.
 
     Args:
         plan: the run.
         work: the work folder.
         output: the output.
-        done: called when it has happened.
+        done: called when such an error was raised; returns what is finished.
 
     Raises:
-        DiskFullError: what was raised inside, with the bytes needed and free at each full place.
+        DiskFullError: as raised inside, with the bytes needed and free in each full place.
     """
     try:
         yield
@@ -105,10 +105,10 @@ def naming_bytes(
 
 
 def watch(folder: Path, wanted: int) -> None:
-    """Make sure that the next segment, of about `wanted` bytes, will find room in `folder`.
+    """Check that `folder` has room for the next segment of about `wanted` bytes.
 
     Raises:
-        DiskFullError: it will not; better to say so before it is computed.
+        DiskFullError: it has not; reported before the segment is computed.
     """
     free = shutil.disk_usage(folder).free
     if free < wanted:

@@ -1,7 +1,7 @@
-"""The journal of a run: what is done of its plan, one JSON object a line.
+"""The journal of a run: a record of the finished parts of its plan, one JSON object a line.
 
-Append-only and fsynced. A crash can only tear the last line; whatever follows the last whole line
-is dropped when the journal is next written to, and ignored when it is read.
+Append-only and fsynced. A crash can only leave an incomplete last line; whatever follows the last
+complete line is ignored when the journal is read, and overwritten when it is next written.
 """
 
 import json
@@ -18,25 +18,25 @@ from vsrpp_cli.runs.work.locks import short_lock
 class Journal:
     """The file `journal.jsonl` of a work folder.
 
-    Remembers what it has read, so that neither reading nor appending costs more the longer the
-    journal is; what other processes append is read when it is there.
+    Keeps what it has read, so that the time of reading and appending does not grow with the
+    journal; lines appended by other processes are read at the next call.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = path.with_suffix(".lock")
-        """Several batches may note their items in one journal."""
+        """The lock file: several batches may write to one journal."""
         self._forget()
 
     def _forget(self) -> None:
         self._records: list[dict[str, Any]] = []
         self._end = 0
-        """Where the last whole line ends."""
+        """Offset of the end of the last complete line."""
         self._last = b""
-        """That line: as long as it stands where it stood, so does all before it."""
+        """That line: if it is unchanged, so is everything before it."""
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all whole records, oldest first."""
+        """Return all complete records, oldest first."""
         try:
             with self.path.open("rb", buffering=0) as file:
                 self._catch_up(file)
@@ -48,15 +48,15 @@ class Journal:
         """Add one record and make it durable before returning.
 
         Raises:
-            DiskFullError: there is no room; the journal is as it was before.
+            DiskFullError: there is no room; the journal is unchanged.
         """
         self.append_all([record])
 
     def append_all(self, records: Iterable[dict[str, Any]]) -> None:
-        """Add records, all made durable at once; a crash may keep the first few of them.
+        """Add records with one fsync; after a crash only the first of them may be there.
 
         Raises:
-            DiskFullError: there is no room; the journal is as it was before.
+            DiskFullError: there is no room; the journal is unchanged.
         """
         lines = b"".join(map(to_bytes, records))
         with disk_errors(self.path, len(lines)):
@@ -72,7 +72,7 @@ class Journal:
                 fsync_path(self.path.parent)
 
     def _catch_up(self, file: IO[bytes]) -> None:
-        """Read what has been added since the last time; all of it if that is no longer there."""
+        """Read the lines added since the last call; everything if earlier lines have changed."""
         size = os.fstat(file.fileno()).st_size
         if _read(file, self._end - len(self._last), self._end) != self._last:
             self._forget()
@@ -84,7 +84,7 @@ class Journal:
 
 
 def _write(file: IO[bytes], lines: bytes, end: int) -> None:
-    """Write lines at `end`, in the place of anything torn, and make it durable."""
+    """Write lines at `end`, replacing an incomplete line, and make them durable."""
     file.truncate(end)
     try:
         file.seek(end)
@@ -98,7 +98,7 @@ def _write(file: IO[bytes], lines: bytes, end: int) -> None:
 
 
 def _read(file: IO[bytes], start: int, stop: int) -> bytes:
-    """Return the bytes `start:stop`, as far as they are there."""
+    """Return the bytes `start:stop`, as far as they exist."""
     file.seek(start)
     blocks = []
     while start < stop and (block := file.read(stop - start)):
@@ -108,7 +108,7 @@ def _read(file: IO[bytes], start: int, stop: int) -> bytes:
 
 
 def _parse(data: bytes) -> tuple[list[dict[str, Any]], bytes, int]:
-    """Return the whole records at the beginning of `data`, the last one's line, and its end."""
+    """Return the complete records in `data`, the line of the last one, and its end."""
     records: list[dict[str, Any]] = []
     start, end = 0, 0
     while (stop := data.find(b"\n", end)) >= 0:

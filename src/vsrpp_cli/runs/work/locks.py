@@ -1,9 +1,9 @@
-"""Locks on work folders, on disks of this machine and on those that machines share.
+"""Locks on work folders, on local and on shared disks.
 
-On a disk of its own the kernel keeps the lock and lets go of it with the process that held it. Over
-a network that may do nothing, fail or hang (`flock` and POSIX locks on NFS, SMB, FUSE), so there a
-file that is renewed every few seconds stands for the lock. Workers take none over a network: what
-they write needs none (see `marks`).
+On a local disk the kernel holds the lock, and releases it when the process ends. On network file
+systems kernel locks may have no effect, fail or hang (`flock` and POSIX locks on NFS, SMB, FUSE);
+there the lock is a file that is renewed every few seconds. Workers take no lock on such disks: they
+do not need one (see `marks`).
 """
 
 import os
@@ -21,20 +21,20 @@ NETWORK = (
     "nfs", "cifs", "smb", "afs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "orangefs",
     "panfs", "9p", "virtiofs", "ocfs2", "gfs2", "davfs", "webdav", "fuse.", "osxfuse", "macfuse",
 )  # fmt: skip
-"""How the types of file systems begin that several machines may see. With FUSE anybody may, and
-some (s3fs, sshfs, JuiceFS) have no locks that reach beyond the machine."""
+"""Beginnings of the names of file systems that several machines may share. All FUSE file systems
+count, since some of them (s3fs, sshfs, JuiceFS) have no locks beyond the machine."""
 
 LEASE = 20.0
-"""Seconds after which the lock of another machine that has died is no longer heeded."""
+"""Seconds without renewal after which the lock of another machine is void."""
 
 
 def is_shared(path: Path) -> bool:
-    """Whether other machines may see the file system that `path`, existing or not, is on."""
+    """Return whether other machines may share the file system of `path`, existing or not."""
     place = os.path.realpath(path)
     if place.startswith("\\\\"):  # Windows: \\server\share
         return True
     mounts = [m for m in psutil.disk_partitions(all=True) if _is_below(place, m.mountpoint)]
-    # Of several at one place the last one mounted is seen.
+    # Of several mounts at one place, the last one is visible.
     mount = max(reversed(mounts), key=lambda m: len(m.mountpoint), default=None)
     return mount is not None and (
         mount.fstype.lower().startswith(NETWORK) or "remote" in mount.opts.split(",")
@@ -46,7 +46,7 @@ def _is_below(place: str, mountpoint: str) -> bool:
 
 
 def short_lock(path: Path) -> AbstractContextManager[object]:
-    """Return a lock for as long as it takes to write something, which waits for its turn."""
+    """Return a context manager that waits for a lock: for short writes to a shared file."""
     if is_shared(path.parent):
         return SoftFileLease(_lease_path(path), lease_duration=LEASE)
     return FileLock(path)
@@ -54,11 +54,11 @@ def short_lock(path: Path) -> AbstractContextManager[object]:
 
 @contextmanager
 def held(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`, or raise.
+    """Hold the lock file `path`, without waiting for it.
 
     Args:
         path: the file.
-        shared: whether others may hold it, too, if they share it.
+        shared: whether others may hold it at the same time, if they share it too.
 
     Raises:
         WorkFolderBusyError: another process holds it.
@@ -92,7 +92,7 @@ def _kernel_lock(path: Path, *, shared: bool) -> Iterator[None]:
 
 @contextmanager
 def _lease(path: Path) -> Iterator[None]:
-    # A process that died here is known to be dead at once; of one elsewhere only time can tell.
+    # A dead process on this machine is detected at once, one on another machine after LEASE.
     lease = SoftFileLease(_lease_path(path), lease_duration=LEASE, timeout=1.5 * LEASE)
     try:
         lease.acquire()
@@ -105,7 +105,7 @@ def _lease(path: Path) -> Iterator[None]:
 
 
 def _lease_path(path: Path) -> Path:
-    """Return the path of a lease's file; it is removed at the end, unlike those of kernel locks."""
+    """Return the path of a lease's file, which is removed at the end (kernel locks' are not)."""
     return path.with_name(f"{path.name}.lease")
 
 

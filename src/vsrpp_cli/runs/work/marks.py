@@ -1,9 +1,9 @@
-"""Records of what workers have done, one file per segment: `segments/K.done`.
+"""Marks of finished segments, one file each: `segments/K.done`.
 
-Any number of workers on any machines write to one work folder without a lock. Each names its
-segment's file as no other does, makes it durable, and only then renames its mark into place: that
-rename alone decides which file is segment K. Where two have computed the same one the later mark
-counts, and either file is whole.
+Any number of workers on any machines write to one work folder without a lock. Each writes its
+segment to a file with a unique name, makes it durable, and then renames its mark to `K.done`. The
+mark names the file of segment K. If two workers compute the same segment, the later mark is valid;
+both files are complete.
 """
 
 import json
@@ -17,19 +17,19 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 
 def mark_path(folder: WorkFolder, index: int) -> Path:
-    """Return the path of the mark that segment `index` is done."""
+    """Return the path of the mark of segment `index`."""
     return folder.segments / f"{index:06d}.done"
 
 
 def write_mark(folder: WorkFolder, record: dict[str, Any]) -> None:
-    """Make it durable that a segment is done.
+    """Write the mark of a finished segment durably.
 
     Args:
         folder: the work folder.
-        record: as a line of the journal has it; the segment's name is in no other.
+        record: as in the journal; the name of the segment's file is unique.
 
     Raises:
-        DiskFullError: there is no room; the mark is as it was before.
+        DiskFullError: there is no room; an older mark is unchanged.
     """
     path = mark_path(folder, record["index"])
     temporary = path.with_name(f"{record['name']}.done.part")
@@ -37,12 +37,12 @@ def write_mark(folder: WorkFolder, record: dict[str, Any]) -> None:
 
 
 def marked(folder: WorkFolder) -> set[int]:
-    """Return which segments there are marks of, without reading them."""
+    """Return the segments that have marks, without reading these."""
     return {int(path.stem) for path in folder.segments.glob("*.done")}
 
 
 def read_marks(folder: WorkFolder, only: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the records of the segments that workers have done, or that of one."""
+    """Yield the records of all marks, or that of one segment."""
     if only is not None:
         paths = [mark_path(folder, only)]
     else:
@@ -53,7 +53,7 @@ def read_marks(folder: WorkFolder, only: int | None = None) -> Iterator[dict[str
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a mark says; None if there is none, or a machine died before it was durable."""
+    """Return the record of a mark; None if there is none, or it was torn by a crash."""
     try:
         record = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):

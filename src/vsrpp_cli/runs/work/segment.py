@@ -1,7 +1,7 @@
-"""Computing one segment of a plan and committing it: the unit of resume.
+"""Computes and commits one segment of a plan, the unit of resume.
 
-`worker(plan, folder, k)` may run anywhere and any number of times: it depends on the plan alone,
-and a segment that stands in the journal and on disk is left as it is.
+`worker(plan, folder, k)` may run on any machine and any number of times: it depends on the plan
+alone, and does nothing for a segment that is in the journal and on disk.
 """
 
 import hashlib
@@ -39,39 +39,45 @@ from vsrpp_cli.runs.work.workfolder import WorkFolder
 
 @dataclass(frozen=True)
 class Finished:
-    """A committed segment, as the journal or a worker's mark has it."""
+    """A committed segment, as recorded in the journal or in a worker's mark."""
 
     index: int
     name: str
-    """Of the file, or the folder of frames, in the folder of segments."""
+    """Name of the file, or of the folder of frames, in the folder of segments."""
     frames: int
     size: int
+    """Bytes."""
     digest: str
+    """As `measure` returns it."""
     events: tuple[dict[str, Any], ...]
+    """The engine's events, as JSON values."""
     seconds: float
+    """Wall time to compute and encode it."""
     kernels: str = ""
-    """Which way the networks were computed."""
+    """The kernels that computed the networks."""
 
 
 @dataclass(frozen=True)
 class Computed:
-    """A segment that is encoded but not committed: only the run that asked for it may do that."""
+    """A segment that is encoded but not committed; only the run that asked for it commits it."""
 
     partial: Path
+    """Its temporary file or folder."""
     record: dict[str, Any]
+    """Its line of the journal, without name, size and digest."""
     measured: tuple[int, str] | None = None
-    """Size and digest where it was computed, if that was elsewhere."""
+    """Size and digest on the machine that computed it, if that is another one."""
 
 
 class Upscaling(Protocol):
-    """What turns the frames of a segment into larger ones, such as `inference.engine.Engine`."""
+    """What upscales the frames of a segment, such as `inference.engine.Engine`."""
 
     events: list[Event]
-    """What happened so far that a user should know."""
+    """What the user should know about the computation so far."""
 
     @property
     def kernels(self) -> str:
-        """Which way is taken, for the report."""
+        """The kernels in use, for the report."""
 
     def land(
         self,
@@ -84,7 +90,7 @@ class Upscaling(Protocol):
 
 
 class Readable(Protocol):
-    """Where the frames of a segment come from: a `FrameSource`, or what stands in for one."""
+    """The source of a segment's frames: a `FrameSource`, or a substitute."""
 
     def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
         """Yield frames `start:stop` of a scan."""
@@ -103,14 +109,15 @@ def worker(
 
     Args:
         plan: the run.
-        folder: where the segments stand.
+        folder: its work folder.
         index: of the segment.
-        engine: gives the frames.
-        on_frames: told how far it is.
-        alone: whether this process holds the folder; else others, anywhere, may do the same.
+        engine: upscales the frames.
+        on_frames: called with work done, in units of frames.
+        alone: whether this process holds the folder; otherwise other workers, on any machine, may
+            commit the same segment.
 
     Raises:
-        VsrppError: reading, computing or writing failed; nothing of the segment is left.
+        VsrppError: reading, computing or writing failed; no file of the segment is left.
     """
     done = finished_segments(plan, folder, only=index)
     if index in done:
@@ -128,18 +135,18 @@ def compute(
     *,
     source: Readable | None = None,
 ) -> Computed:
-    """Compute and encode segment `index` into a partial file of this process.
+    """Compute and encode segment `index` into a temporary file.
 
     Args:
         plan: the run.
-        folder: where the segments stand.
+        folder: its work folder.
         index: of the segment.
-        engine: gives the frames.
-        on_frames: told how far it is.
-        source: where frames come from; None for the plan's input.
+        engine: upscales the frames.
+        on_frames: called with work done, in units of frames.
+        source: of the frames; None for the plan's input.
 
     Raises:
-        VsrppError: reading, computing or writing failed; nothing of the segment is left.
+        VsrppError: reading, computing or writing failed; no file of the segment is left.
     """
     target = segment_path(plan, folder, index)
     partial = target.with_name(f"{target.stem}.part-{_unique()}{target.suffix}")
@@ -164,42 +171,42 @@ def compute(
 
 
 def _unique() -> str:
-    """Return what no other worker has, on any machine or in any container of a shared folder."""
+    """Return a name that is unique among all workers, on all machines and in all containers."""
     host = re.sub("[^A-Za-z0-9-]", "-", platform.node())[:32]
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _events(engine: Upscaling, before: int) -> list[Event]:
-    """Return what happened after the first `before` events, and what holds for all segments."""
+    """Return the events after the first `before`, and those that concern all segments."""
     return [e for i, e in enumerate(engine.events) if i >= before or e.chunk is None]
 
 
 def commit(plan: Plan, folder: WorkFolder, computed: Computed) -> Finished:
-    """Make a segment durable, give it its name, and note it: in that order.
+    """Make a segment durable, rename it, and record it in the journal, in that order.
 
     Raises:
-        DiskFullError: there is no room; nothing of the segment is left to take up more.
-        WorkerError: what stands here is not what was computed elsewhere.
+        DiskFullError: there is no room; the segment's files are removed.
+        WorkerError: its content is not what was computed on another machine.
     """
     return commit_together(plan, folder, [computed])[0]
 
 
 def commit_together(plan: Plan, folder: WorkFolder, batch: Sequence[Computed]) -> list[Finished]:
-    """Do what `commit` does, for several segments at once.
+    """Do the same as `commit` for several segments at once.
 
-    Names and notes are made durable once for all: where segments are short, that is what takes the
-    time.
+    Renames and records are made durable once for all of them, which takes most of the time where
+    segments are short.
     """
     targets = [segment_path(plan, folder, computed.record["index"]) for computed in batch]
     return _commit(targets, batch, folder.journal.append_all)
 
 
 def commit_among(folder: WorkFolder, computed: Computed) -> Finished:
-    """Do what `commit` does, while others may commit the same segment from other machines.
+    """Commit a segment while others may commit the same one from other machines.
 
     Raises:
-        DiskFullError: there is no room; nothing of the segment is left to take up more.
-        WorkerError: a run has come that takes the folder for its own.
+        DiskFullError: there is no room; the segment's files are removed.
+        WorkerError: a run or a join has taken the folder over.
     """
     partial = computed.partial
     if not partial.exists():
@@ -211,7 +218,7 @@ def commit_among(folder: WorkFolder, computed: Computed) -> Finished:
 def _commit(
     targets: Sequence[Path], batch: Sequence[Computed], note: Callable[[list[dict[str, Any]]], None]
 ) -> list[Finished]:
-    """Commit segments of one folder: contents first, then names, then notes."""
+    """Commit segments of one folder: contents first, then names, then records."""
     folder = targets[0].parent
     try:
         with disk_errors(targets[0]):
@@ -229,7 +236,7 @@ def _commit(
 
 
 def _durable(computed: Computed, target: Path) -> dict[str, Any]:
-    """Make a segment's content durable, and return what is noted of it under its name."""
+    """Make a segment's content durable, and return its complete record."""
     fsync_tree(computed.partial)
     size, digest = measure(computed.partial)
     if computed.measured not in (None, (size, digest)):
@@ -238,7 +245,7 @@ def _durable(computed: Computed, target: Path) -> dict[str, Any]:
 
 
 def remove_partial(folder: WorkFolder) -> None:
-    """Remove what workers that were killed have left; the caller holds the folder alone."""
+    """Remove temporary files of workers that were killed; the caller holds the folder alone."""
     for path in folder.segments.glob("*.part*"):
         remove(path)
 
@@ -249,7 +256,7 @@ def segment_path(plan: Plan, folder: WorkFolder, index: int) -> Path:
 
 
 def reopen_source(plan: Plan) -> FrameSource:
-    """Open the plan's input the way it was opened for planning."""
+    """Open the plan's input with the settings it was planned with."""
     return plan.decoding.open(Path(plan.source.path))
 
 
@@ -263,7 +270,7 @@ def _encode(
 ) -> int:
     passing = _Passing(segment.keep_start, segment.keep_stop)
     encode, geometry = plan.output.encode, plan.geometry
-    # Beside the segment: there is room for it, too.
+    # Scratch files are next to the segment, where `disk.check` has looked for room.
     landing = Landing(encode.width, encode.height, target.parent if geometry.scratch else None)
     ahead, behind = geometry.thrift.queues
     with (
@@ -279,7 +286,7 @@ def _encode(
 
 
 class _Passing:
-    """What goes past the network: timestamps, and alpha until its frame comes out."""
+    """What bypasses the network: the timestamps and alpha of frames being computed."""
 
     def __init__(self, keep_start: int, keep_stop: int) -> None:
         self._keep = range(keep_start, keep_stop)
@@ -287,7 +294,7 @@ class _Passing:
         self._next = keep_start
 
     def note(self, frames: ReadAhead[Frame], start: int) -> Iterator[NDArray[np.float32]]:
-        """Yield the pictures of `frames`, the first of which is frame `start` of the run."""
+        """Yield the pictures of `frames`; the first one is frame `start` of the run."""
         for index, frame in enumerate(frames, start):
             if index in self._keep:
                 self._beside[index] = frame.pts, frame.alpha
@@ -318,7 +325,7 @@ def _finished(record: dict[str, Any]) -> Finished:
 def finished_segments(
     plan: Plan, folder: WorkFolder, *, only: int | None = None
 ) -> dict[int, Finished]:
-    """Return the segments that the journal or a mark names and that are whole and unchanged."""
+    """Return the segments in the journal or with a mark whose files are complete and unchanged."""
     done: dict[int, Finished] = {}
     for source in (_journaled(folder, only), read_marks(folder, only)):
         for segment in _last(source):
@@ -329,24 +336,24 @@ def finished_segments(
 
 
 def _journaled(folder: WorkFolder, only: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the journal that name segments, or that one."""
+    """Yield the journal's records of segments, or of one segment."""
     for record in folder.journal.read():
         if record.get("event") == "segment" and only in (None, record["index"]):
             yield record
 
 
 def _last(records: Iterable[dict[str, Any]]) -> Iterable[Finished]:
-    """Return what is said last of each segment."""
+    """Return the last record of each segment."""
     return {record["index"]: _finished(record) for record in records}.values()
 
 
 def named_segments(folder: WorkFolder) -> set[int]:
-    """Return which segments are said to be done, without looking at them."""
+    """Return the segments that are recorded as done, without checking their files."""
     return marked(folder) | {record["index"] for record in _journaled(folder)}
 
 
 def noted(folder: WorkFolder) -> Done:
-    """Return what is said to be done, without looking at the segments themselves."""
+    """Return how much is recorded as done, without checking the files of segments."""
     found = _last([*_journaled(folder), *read_marks(folder)])
     return Done(sum(segment.frames for segment in found), sum(segment.size for segment in found))
 
@@ -357,7 +364,7 @@ def _is_whole(folder: WorkFolder, segment: Finished) -> bool:
 
 
 def measure(path: Path) -> tuple[int, str]:
-    """Return size in bytes and BLAKE2b digest of a file, or of a folder's names and files."""
+    """Return size in bytes and BLAKE2b digest of a file, or of a folder's files and their names."""
     digest = hashlib.blake2b(digest_size=16)
     if path.is_dir():
         size = 0

@@ -15,14 +15,14 @@ Result_co = TypeVar("Result_co", covariant=True)
 _END = object()
 
 BEHIND = 10
-"""How much less urgent these threads are than the network's, and those codecs start from them."""
+"""Increase of the nice value of these threads and of those that codecs start from them."""
 
 
 def step_back() -> None:
-    """Let this thread take what processor time the network leaves, or waits for it.
+    """Lower the priority of this thread below that of the network's threads.
 
-    The network's threads work on parts of the same picture: one that has to make room for an
-    encoder keeps all the others waiting.
+    The network's threads work on parts of the same picture: if one of them has to wait for an
+    encoder, all the others wait too.
     """
     if sys.platform == "linux" and hasattr(os, "setpriority"):  # elsewhere: of the whole process
         thread = threading.get_native_id()
@@ -30,10 +30,10 @@ def step_back() -> None:
 
 
 class ReadAhead(Generic[T]):
-    """Iterates over `source` in a thread of its own, at most `depth` items ahead.
+    """Iterates over `source` in its own thread, at most `depth` items ahead.
 
     An error of the source is raised where the items are consumed. Leaving the `with` block stops
-    the thread and waits for it, wherever it is.
+    the thread and waits until it has ended.
     """
 
     def __init__(self, source: Iterable[T], depth: int) -> None:
@@ -92,7 +92,7 @@ class Sink(Protocol[Item_contra, Result_co]):
 
 
 class WriteBehind(Generic[T, U]):
-    """Feeds `sink` in a thread of its own, at most `depth` items behind.
+    """Feeds `sink` in its own thread, at most `depth` items behind.
 
     An error of the sink is raised at the next `write` or at `close`. Leaving the `with` block
     without `close`, or by an error, aborts the sink.
@@ -115,7 +115,7 @@ class WriteBehind(Generic[T, U]):
                     self._error = error
 
     def write(self, item: T) -> None:
-        """Hand over one item; waits while the queue is full."""
+        """Add one item; wait while the queue is full."""
         if self._error is not None:
             raise self._error
         self._queue.put(item)

@@ -16,7 +16,7 @@ LOCK = "lock"
 
 
 class WorkFolder:
-    """`OUTPUT.vsrpp/`, or a folder of that run's own under `--work-dir`."""
+    """`OUTPUT.vsrpp/`, or a folder of the run inside `UpscaleOptions.work_dir`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,20 +28,20 @@ class WorkFolder:
 
     @classmethod
     def of(cls, output: Path, work_dir: str | Path | None) -> "WorkFolder":
-        """Return the folder a run that makes `output` works in; nothing is created."""
+        """Return the work folder of the run that makes `output`; nothing is created."""
         if work_dir is None:
             return cls(beside(output, "", output.name, ".vsrpp"))
-        # Outputs of one name in different places may share a --work-dir.
+        # Outputs with the same name in different folders may share a `work_dir`.
         place = hashlib.sha256(os.fsencode(output.absolute())).hexdigest()[:8]
         return cls(beside(Path(work_dir) / output.name, "", output.name, f"-{place}.vsrpp"))
 
     @contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the folder for this process, creating it where needed; a crash lets go of it.
+        """Create the folder if necessary and lock it; a crash releases the lock.
 
         Args:
-            shared: for one of several `vsrpp worker` processes; the run itself holds it alone, as
-                far as the file system lets one machine know of another.
+            shared: for one of several `vsrpp worker` processes. A run locks the folder exclusively,
+                as far as the file system supports locks between machines.
 
         Raises:
             WorkFolderBusyError: another process holds it.
@@ -54,14 +54,14 @@ class WorkFolder:
             with held(self.path / LOCK, shared=shared):
                 yield
         finally:
-            if self._removed:  # Windows keeps what is open, as the lock was until now
+            if self._removed:  # Windows does not remove open files, as the lock was until now
                 shutil.rmtree(self.path, ignore_errors=True)
             if self._made_parent:
                 with suppress(OSError):  # others work in it, too
                     self.path.parent.rmdir()
 
     def _make_parent(self) -> None:
-        """Make the folder that work folders stand in, as `--work-dir` may name a new one."""
+        """Create the folder that contains work folders: `work_dir` may name a new one."""
         parent = self.path.absolute().parent
         if not parent.parent.is_dir():
             raise UsageError(f"{parent.parent} is no folder: create it for {parent}")
@@ -74,7 +74,7 @@ class WorkFolder:
         return self.segments / f"{index:06d}{suffix}"
 
     def clear(self) -> None:
-        """Remove everything but the lock, which this process holds."""
+        """Remove everything but the lock file, which this process holds."""
         with disk_errors(self.path):
             for child in self.path.iterdir():
                 if child.name != LOCK:
@@ -82,14 +82,14 @@ class WorkFolder:
             self.segments.mkdir()
 
     def remove(self) -> None:
-        """Remove the folder; the journal goes last, so that a crash in between is understood."""
+        """Remove the folder; the journal last, so that a crash in between can be recognised."""
         for child in (self.segments, self.plan, self.journal.path):
             remove(child)
         self._removed = True
         shutil.rmtree(self.path, ignore_errors=True)
 
     def discard_if_empty(self) -> None:
-        """Remove what a run leaves that dies at the very end of `remove`: a folder and its lock."""
+        """Remove a folder with only a lock file, as a crash at the end of `remove` leaves it."""
         if not self.path.is_dir():
             return
         with suppress(WorkFolderBusyError), self.locked():

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: they compute, this process commits, as with processes."""
+"""Runs segments on the workers of a Ray cluster; this process commits the results."""
 
 from collections.abc import Callable, Generator, Sequence
 
@@ -31,12 +31,12 @@ def run(
         indices: the segments.
         crew: the workers.
         stop: ends the run early.
-        on_frames: told of progress.
-        on_remark: told what a user should know of workers: one sentence each.
+        on_frames: called with work done, in units of frames.
+        on_remark: called with sentences for the user about workers.
 
     Raises:
-        WorkerError: a segment ended its worker again and again, or there are no workers.
-        ResumeRefusedError: all workers would give other frames.
+        WorkerError: a segment repeatedly crashed its worker, or there are no workers.
+        ResumeRefusedError: the frames of all workers would differ.
         VsrppError: what a worker raised.
     """
     job = Job(plan, folder, indices, stop)

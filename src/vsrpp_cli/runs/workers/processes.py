@@ -1,7 +1,7 @@
 """Several worker processes on this machine, each with its own engine.
 
-Workers compute, the driver commits: a worker whose driver is gone can commit nothing, and notices
-at once, because the pipe that is its lifeline ends.
+Workers compute, the driver commits. A worker whose driver has died commits nothing, and exits at
+once because its pipe to the driver ends.
 """
 
 import multiprocessing
@@ -54,10 +54,10 @@ def crew(devices: Sequence[torch.device], workers: int, threads: int) -> list[Pl
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the main module, which a process that is started would import under another name.
+    """Hide the main module, which a spawned process would import.
 
-    Workers need nothing of it, and a script that calls `upscale()` would call it again in each of
-    them, unless it had the guard `if __name__ == "__main__"`.
+    Workers do not need it, and a script that calls `upscale()` without the guard
+    `if __name__ == "__main__"` would call it again in each of them.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -82,7 +82,7 @@ class _Worker:
         theirs.close()
 
     def give(self, index: int) -> None:
-        """Let it compute a segment."""
+        """Make it compute a segment."""
         self.index = index
         self.connection.send(index)
 
@@ -190,8 +190,8 @@ def _receive(worker: _Worker, on_frames: OnFrames) -> Computed | None:
 
 
 def _serve(connection: Connection, plan: Plan, folder: WorkFolder, place: Place) -> None:
-    """Compute what is asked for until the driver closes the connection; runs in the worker."""
-    # Ctrl-C reaches the whole process group; the driver decides what it means.
+    """Compute requested segments until the driver closes the connection; runs in the worker."""
+    # Ctrl-C reaches the whole process group; only the driver handles it.
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     asked: deque[int] = deque()
@@ -208,7 +208,7 @@ def _serve(connection: Connection, plan: Plan, folder: WorkFolder, place: Place)
 
 
 def _listen(connection: Connection, asked: deque[int], news: threading.Semaphore) -> None:
-    """Take orders; when the driver is gone, die at once."""
+    """Receive requests; exit at once when the driver has died."""
     try:
         while True:
             asked.append(connection.recv())

@@ -1,4 +1,4 @@
-"""One worker in this process: the segments one after another on one device."""
+"""One worker in this process: computes the segments one after another on one device."""
 
 from collections.abc import Generator, Iterable
 from dataclasses import replace
@@ -23,11 +23,11 @@ def load_engine(plan: Plan, device: str | None = None, threads: int | None = Non
 
     Args:
         plan: the run.
-        device: another one than the plan names.
-        threads: another number than the plan's.
+        device: replaces the plan's.
+        threads: replaces the plan's.
 
     Raises:
-        ResumeRefusedError: a checkpoint is not the one the plan was made with.
+        ResumeRefusedError: a checkpoint is not the one with which the plan was made.
         CheckpointError: it cannot be loaded.
     """
     for model in plan.models:
@@ -46,7 +46,7 @@ def load_engine(plan: Plan, device: str | None = None, threads: int | None = Non
 def _network(path: str, _sha256: str) -> VideoNetwork:
     """Return the network of a file; several runs in one process (a batch) load it once.
 
-    Engines leave the networks they are given as they are.
+    Engines do not modify the networks that they are given.
     """
     return load_network(Path(path))
 
