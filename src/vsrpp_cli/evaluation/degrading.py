@@ -25,7 +25,7 @@ from vsrpp_cli.media.output.publish import publish
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import EncodeSettings, Frame, OutputPlan, Scan, SourceInfo
 from vsrpp_cli.options import UpscaleOptions
-from vsrpp_cli.runs.destination import check_free
+from vsrpp_cli.runs.destination import check_free, check_place
 from vsrpp_cli.runs.names import check_name
 
 OnFrame = Callable[[int, int], None]
@@ -76,7 +76,9 @@ def degrade_input(
     web = _web(kind, options, blur, noise)
     if web is not None:
         options = replace(options, crf=None)
-    _refuse_nonsense(path, output, options)
+    check_name(output)
+    check_place(output, path)
+    check_free(output, overwrite=options.overwrite)
     source = open_source(
         path, video_track=options.video_track, fps=options.fps, deinterlace=options.deinterlace
     )
@@ -109,15 +111,6 @@ def degrade_input(
     said = (*info.notes, *scan.notes, *settings.notes, *losses, *made.notes, *made.deviations)
     notes = tuple(dict.fromkeys((*said, *reasons)))
     return Degraded(str(output), scan.frames, settings.width, settings.height, notes)
-
-
-def _refuse_nonsense(path: Path, output: Path, options: UpscaleOptions) -> None:
-    check_name(output)
-    if path.exists() and output.exists() and output.samefile(path):
-        raise UsageError(f"{output} is the input itself: give another name")
-    check_free(output, overwrite=options.overwrite)
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"{output.absolute().parent} is no folder: create it first")
 
 
 def _sized(info: SourceInfo, options: UpscaleOptions, factor: int) -> UpscaleOptions:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -36,9 +37,7 @@ class Chain:
         self._compiled = compiled
         self._device = device
         self._ready: dict[str, list[Stages]] = {}
-        self.scale = 1
-        for network in networks:
-            self.scale *= network.config.scale
+        self.scale = prod(network.config.scale for network in networks)
 
     def start(self) -> States:
         """Return the states of a chunk that nothing precedes."""

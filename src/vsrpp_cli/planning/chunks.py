@@ -43,6 +43,11 @@ class Segment:
         return self.chunks[-1].keep_stop
 
     @property
+    def frames(self) -> int:
+        """Number of frames in its file."""
+        return self.keep_stop - self.keep_start
+
+    @property
     def start(self) -> int:
         """First frame to be read."""
         return self.chunks[0].start
@@ -121,7 +126,7 @@ def _edges(start: int, stop: int, seen: tuple[int, int], chunk: int, overlap: in
 def computed_per_kept(segments: Sequence[Segment]) -> float:
     """Return the number of computed frames for each kept frame."""
     computed = sum(c.stop - c.start for s in segments for c in s.chunks)
-    return computed / sum(s.keep_stop - s.keep_start for s in segments)
+    return computed / sum(s.frames for s in segments)
 
 
 def shorten(chunk: Chunk, most: int, overlap: int) -> tuple[Chunk, ...]:

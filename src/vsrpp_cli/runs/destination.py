@@ -96,6 +96,18 @@ def _takes_frames(folder: Path, source: Path) -> bool:
     return bool(held) and all(_NUMBERED.fullmatch(p.name) or p.name == TIMESTAMPS for p in held)
 
 
+def check_place(output: Path, source: Path | None = None) -> None:
+    """Check that the folder of an output exists, and that the output is not the input itself.
+
+    Raises:
+        UsageError: one of these is not so.
+    """
+    if source is not None and source.exists() and output.exists() and output.samefile(source):
+        raise UsageError(f"{output} is the input itself: give another name")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"{output.absolute().parent} is no folder: create it first")
+
+
 def is_taken(output: Path) -> bool:
     """Return whether the name exists and is not an empty folder."""
     return os.path.lexists(output) and not (output.is_dir() and not any(output.iterdir()))

@@ -147,7 +147,7 @@ def _compute(
     if not missing:
         return
     plan = mine.plan
-    frames = {k: plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing}
+    frames = {k: plan.segments[k].frames for k in missing}
     count = Counter(on_progress, sum(frames.values()), frames)
     with stop.foreseeing(count.outlook):
         engine = load_engine(plan, device)

@@ -39,7 +39,13 @@ from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import workers_that_fit
 from vsrpp_cli.runs.cluster.crew import Crew, crew_for
 from vsrpp_cli.runs.counter import Counter
-from vsrpp_cli.runs.destination import check_free, check_input, is_taken, resolve_output
+from vsrpp_cli.runs.destination import (
+    check_free,
+    check_input,
+    check_place,
+    is_taken,
+    resolve_output,
+)
 from vsrpp_cli.runs.names import temporary_output, unverified_output
 from vsrpp_cli.runs.plans.plan import Plan, changes, software_changes
 from vsrpp_cli.runs.plans.planner import make_plan, open_input, resolve_models, software
@@ -148,7 +154,7 @@ def upscale(
         source, target, options, folder, Report(input=str(source), output=str(target)),
         on_progress, stop or StopToken(), models, crew,
     )  # fmt: skip
-    _refuse_nonsense(run)
+    check_place(target, source)
     if options.skip_existing and is_taken(target) and not folder.path.exists():
         run.report.status = "skipped"
         return run.report
@@ -162,13 +168,6 @@ def upscale(
         raise
     run.report.status = "done"
     return run.report
-
-
-def _refuse_nonsense(run: Run) -> None:
-    if run.input.exists() and run.output.exists() and run.input.samefile(run.output):
-        raise UsageError(f"{run.output} is the input itself: give another name")
-    if not run.output.absolute().parent.is_dir():
-        raise UsageError(f"{run.output.absolute().parent} is no folder: create it first")
 
 
 def _refuse_taken(run: Run) -> None:
@@ -222,7 +221,7 @@ def write_plan(
     target = resolve_output(str(output), source)
     folder = WorkFolder.of(target, options.work_dir)
     run = Run(source, target, options, folder, Report(input=str(source), output=str(target)))
-    _refuse_nonsense(run)
+    check_place(target, source)
     _refuse_taken(run)
     with folder.locked():
         if folder.plan.exists() and options.resume != "restart":
@@ -339,7 +338,7 @@ def _compute(run: Run, plan: Plan, done: dict[int, Finished]) -> dict[int, Finis
     new: dict[int, Finished] = {}
     if not missing:
         return new
-    frames = {k: plan.segments[k].keep_stop - plan.segments[k].keep_start for k in missing}
+    frames = {k: plan.segments[k].frames for k in missing}
     count = Counter(run.on_progress, plan.frames, frames)
     with (
         run.stop.foreseeing(count.outlook),

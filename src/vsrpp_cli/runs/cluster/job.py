@@ -44,9 +44,7 @@ class Job:
         self, plan: Plan, folder: WorkFolder, indices: Sequence[int], stop: StopToken
     ) -> None:
         self.plan, self.folder, self._stop = plan, folder, stop
-        self._frames = {
-            k: plan.segments[k].keep_stop - plan.segments[k].keep_start for k in indices
-        }
+        self._frames = {k: plan.segments[k].frames for k in indices}
         self.board = Board(self._frames)
         self.order = self._make_order()
         self.device = _own_device(plan)

@@ -7,7 +7,6 @@ It is a Ray actor. Its methods run in several threads, so that it can report pro
 stop while it computes.
 """
 
-import json
 import os
 import platform
 from collections.abc import Callable
@@ -23,7 +22,6 @@ from vsrpp_cli.durable import disk_errors, remove
 from vsrpp_cli.errors import VsrppError
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.inference.machine.device import device_name
-from vsrpp_cli.records import to_json
 from vsrpp_cli.runs.cluster.order import Accepted, Facts, Order, source_key
 from vsrpp_cli.runs.cluster.parcels import Parcel, pack_whole, read_piece
 from vsrpp_cli.runs.cluster.store import Store
@@ -90,7 +88,7 @@ class RemoteWorker:
     def _with_paths_of_here(self, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
         """Return the plan with this node's paths, and the paths that this node lacks."""
         lacking = []
-        source = self._found(plan.source.path, source_key(plan), partial(_is_source, plan))
+        source = self._found(plan.source.path, source_key(plan), plan.was_made_for)
         if source is None:
             lacking.append(plan.source.path)
         models = []
@@ -196,16 +194,6 @@ def _sees_folder(order: Order) -> bool:
         return seen and os.access(marker.parent, os.W_OK)
     except OSError:
         return False
-
-
-def _is_source(plan: Plan, path: Path) -> bool:
-    """Whether the file at `path` is the plan's input."""
-    try:
-        found = plan.decoding.open(path).fingerprint()
-    except (VsrppError, OSError):
-        return False
-    # Through JSON, as the plan's own copy went: tuples become lists.
-    return bool(json.loads(json.dumps(to_json(found))) == plan.source_fingerprint)
 
 
 def _is_model(sha256: str, path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp_cli.durable import write_durably
-from vsrpp_cli.errors import ResumeRefusedError
+from vsrpp_cli.errors import ResumeRefusedError, VsrppError
 from vsrpp_cli.inference.session import ComputeSpec
 from vsrpp_cli.media.source import FrameSource, open_source
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
@@ -107,13 +107,13 @@ class Plan:
         """Frames of the output."""
         return self.scan.frames
 
-    @property
-    def scale(self) -> int:
-        """What the chain of networks multiplies width and height by."""
-        scale = 1
-        for model in self.models:
-            scale *= model.scale
-        return scale
+    def was_made_for(self, path: Path) -> bool:
+        """Return whether the file or folder at `path` has the content of the plan's source."""
+        try:
+            found = self.decoding.open(path).fingerprint()
+        except (VsrppError, OSError):
+            return False
+        return _as_read(found) == self.source_fingerprint
 
     def write(self, path: Path) -> None:
         """Write the plan atomically."""
@@ -140,6 +140,12 @@ class Plan:
             ) from error
 
 
+def _as_read(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """Return a fingerprint as it is read from a plan's file: JSON turns tuples into lists."""
+    read: dict[str, Any] = json.loads(json.dumps(to_json(fingerprint)))
+    return read
+
+
 def software_changes(plan: Plan, now: dict[str, str]) -> list[str]:
     """Return the differences between the plan's software and machine and these, a phrase each."""
     return [
@@ -156,8 +162,7 @@ def changes(plan: Plan, options: dict[str, str], fingerprint: dict[str, Any]) ->
         for name, value in options.items()
         if plan.options.get(name) != value
     ]
-    # Through JSON, as the plan's own copy went: tuples become lists.
-    now = json.loads(json.dumps(to_json(fingerprint)))
+    now = _as_read(fingerprint)
     if now != plan.source_fingerprint:
         differing = [k for k in now if now[k] != plan.source_fingerprint.get(k)]
         found.append(f"the input is another one ({', '.join(differing) or 'fewer facts'})")

@@ -1,12 +1,11 @@
 """Makes a plan from a command: looks at input, models and machine, and decides everything."""
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import reduce
 from importlib.metadata import version as installed
 from itertools import pairwise
-from operator import mul
+from math import prod
 from pathlib import Path
 
 from vsrpp_cli.checkpoints.download import AUTO, ResolvedModel, asks_for_auto, resolve_chain
@@ -62,7 +61,7 @@ def make_plan(
     compute = compute_spec(options)
     models = models if models is not None else resolve_models(options, compute.device, source.info)
     configs = [read_config(model.path) for model in models]
-    scale = _product(config.scale for config in configs)
+    scale = prod(config.scale for config in configs)
     settings = resolve(source.info, options, output, scale=scale, threads=compute.threads)
     scan, streams = scan_and_plan_streams(
         source, settings, options, scenes=options.scenes == "auto", on_progress=on_scan
@@ -163,10 +162,6 @@ def _record(model: ResolvedModel, config: AnyConfig) -> ModelRecord:
         scale=config.scale,
         why=model.why,
     )
-
-
-def _product(numbers: Iterable[int]) -> int:
-    return reduce(mul, numbers, 1)
 
 
 def software() -> dict[str, str]:

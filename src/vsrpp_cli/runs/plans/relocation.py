@@ -5,7 +5,6 @@ its old path, and at the same path relative to the work folder; models also in t
 A file that was found must have the same content.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,8 +12,7 @@ from pathlib import Path
 
 from vsrpp_cli.checkpoints.cache import place_of
 from vsrpp_cli.checkpoints.registry import find_by_digest
-from vsrpp_cli.errors import InputError, ModelUnavailableError, ResumeRefusedError, VsrppError
-from vsrpp_cli.records import to_json
+from vsrpp_cli.errors import InputError, ModelUnavailableError, ResumeRefusedError
 from vsrpp_cli.runs.path_map import PathMap, mapped
 from vsrpp_cli.runs.plans.plan import ModelRecord, Plan
 
@@ -83,7 +81,7 @@ def _source(plan: Plan, places: _Places) -> str:
     there = [place for place in places.of(path) if Path(place).exists()]
     if len(there) < 2:
         return places.first(path)
-    return next((place for place in there if _is_source(plan, place)), there[0])
+    return next((place for place in there if plan.was_made_for(Path(place))), there[0])
 
 
 def _model(model: ModelRecord, places: _Places) -> str:
@@ -106,7 +104,7 @@ def check_source(plan: Plan) -> None:
     path = plan.source.path
     if not Path(path).exists():
         raise InputError(f"{path}: no such file or folder; {HINT}")
-    if not _is_source(plan, path):
+    if not plan.was_made_for(Path(path)):
         raise ResumeRefusedError(f"{path} is not the file that the plan was made for; {HINT}")
 
 
@@ -122,12 +120,3 @@ def check_models(plan: Plan) -> None:
                 f"{model.path}: the weights of {model.name} are not here; {HINT}, or fetch them "
                 f"with vsrpp models download {model.name}"
             )
-
-
-def _is_source(plan: Plan, path: str) -> bool:
-    try:
-        fingerprint = plan.decoding.open(Path(path)).fingerprint()
-    except VsrppError:
-        return False
-    # Through JSON, as the plan's own copy went: tuples become lists.
-    return bool(json.loads(json.dumps(to_json(fingerprint))) == plan.source_fingerprint)

@@ -31,7 +31,7 @@ from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, SegmentStat
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.records import to_json
-from vsrpp_cli.runs.destination import check_free, check_input, resolve_output
+from vsrpp_cli.runs.destination import check_free, check_input, check_place, resolve_output
 from vsrpp_cli.runs.names import temporary_output
 from vsrpp_cli.runs.plans.planner import resolve_models
 from vsrpp_cli.runs.progress import NoteKind, OnProgress, Progress, ignore
@@ -228,8 +228,7 @@ def _file_target(run: _Stream) -> Path:
     if path.is_dir() or not path.suffix:
         raise UsageError(f"{path}: a stream becomes a video file or goes into a pipe, not a folder")
     find_container(path)
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path.absolute().parent} is no folder: create it first")
+    check_place(path)
     check_free(path, overwrite=run.options.overwrite)
     run.report.output = str(path)
     return path
