@@ -31,7 +31,7 @@ def through_text(record):
 
 @pytest.mark.parametrize(
     "record",
-    [ENCODE, OutputPlan(path="a b.mp4", encode=ENCODE, options={"x": [1, {"y": None}]}),
+    [ENCODE, OutputPlan(path="a b.mp4", encode=ENCODE),
      Scan(pts=(0, 1001, 2002), last_duration=1001)],
 )  # fmt: skip
 def test_a_record_comes_back_equal(record):

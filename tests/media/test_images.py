@@ -478,10 +478,9 @@ def test_a_segment_appears_only_when_complete(tmp_path):
     for frame in source.read(source.scan(scenes=False), 0, 2):
         writer.write(enlarged(frame))
     assert not (tmp_path / "segment").exists()
-    stats = writer.close()
+    assert writer.close() == 2
     files = sorted((tmp_path / "segment").iterdir())
     assert [p.name for p in files] == ["00000007.png", "00000008.png"]
-    assert stats == (2, sum(p.stat().st_size for p in files))
 
 
 def test_an_aborted_segment_leaves_nothing(tmp_path):

@@ -146,7 +146,6 @@ def test_a_part_is_chosen_by_the_same_rule_as_of_a_file(tmp_path):
 def test_interlaced_y4m_is_deinterlaced_by_its_header():
     data = y4m("yuv420p", "interlace", size="64x48").replace(b" Ip ", b" It ", 1)
     stream, frames = read_stream(data)
-    assert stream.info.filters[0].startswith("bwdif")
     assert "bwdif" in " ".join(stream.info.notes)
     combed = read_stream(data, UpscaleOptions(deinterlace="off"))[1]
     assert len(frames) == len(combed) == 3
@@ -195,7 +194,7 @@ def test_y4m_is_written_as_ffmpeg_reads_it(tmp_path, pix_fmt):
     frames = [Frame(i, picture(i).astype(np.float32)) for i in range(2)]
     for frame in frames:
         writer.write(frame)
-    assert writer.close().frames == 2
+    assert writer.close() == 2
     (tmp_path / "out.y4m").write_bytes(out.data)
     again, read = probe(str(tmp_path / "out.y4m")), by_file(tmp_path / "out.y4m")[1]
     assert (again.pix_fmt, again.frame_rate) == (pix_fmt, info.frame_rate)
@@ -225,7 +224,7 @@ def test_containers_have_the_frames_own_times(tmp_path, suffix, piped):
         writer = open_stream_writer(path, settings)
     for index, when in enumerate(pts):
         writer.write(Frame(when, picture(index, (64, 64)).astype(np.float32)))
-    assert writer.close().frames == 10
+    assert writer.close() == 10
     if piped:
         path.write_bytes(out.data)
     shown = ffprobe(path, "-show_frames", "-show_entries", "frame=pts_time")["frames"]

@@ -4,9 +4,9 @@ All but `Frame` go into the plan file (see `vsrpp_cli.records`), so their fields
 values, `Fraction`s, tuples and each other.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +180,6 @@ class SourceInfo:
     timing: Timing = "stream"
     """Where pts come from: the `stream`; for frames `file` (timestamps.txt), `fps` (told by the
     user) or `assumed`."""
-    filters: tuple[str, ...] = ()
-    """Decode-side filters in force, e.g. `bwdif`; set by the reader's `prepare`."""
 
     @property
     def decoded_size(self) -> tuple[int, int]:
@@ -289,13 +287,6 @@ class EncodeSettings:
     """What of the source's pictures the output cannot keep; strict runs refuse these."""
 
 
-class SegmentStats(NamedTuple):
-    """What a finished segment holds."""
-
-    frames: int
-    bytes: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class StreamChoice:
     """What becomes of one source stream (or chapters, metadata, ...) in the output."""
@@ -318,5 +309,3 @@ class OutputPlan:
     path: str
     encode: EncodeSettings
     streams: tuple[StreamChoice, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
-    """Further facts the joiner needs, JSON values only."""

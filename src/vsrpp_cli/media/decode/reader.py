@@ -198,7 +198,6 @@ class VideoSource:
         self.info = replace(
             self.info,
             interlaced=verdict.kind,
-            filters=verdict.filters,
             frame_rate=self.info.frame_rate or usual_rate(1 / (step * self.info.time_base)),
         )
         return scan

@@ -56,7 +56,6 @@ class StreamSource:
     """
 
     def __init__(self, pipe: InputPipe, name: str, options: UpscaleOptions) -> None:
-        self._name = name
         self._options = options
         self._decoder = _decoder(pipe, name, options)
         self._pictures = self._decoder.frames()
@@ -70,7 +69,6 @@ class StreamSource:
         self._filters = _filters(info, options.deinterlace)
         self.info: SourceInfo = replace(
             info,
-            filters=self._filters,
             notes=(*info.notes, *_notes(info, options)),
             losses=(*info.losses, *_losses(info, options)),
         )

@@ -22,7 +22,7 @@ from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.encode.pixel_formats import describe
 from vsrpp_cli.media.encode.writer import Writer, picture_of
 from vsrpp_cli.media.opening import open_output
-from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, SegmentStats
+from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame
 
 FRAGMENTED = {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
 """MP4 and MOV otherwise go back to their beginning in the end, which a pipe cannot. The header
@@ -119,8 +119,8 @@ class ContainerWriter:
             return self._first + counted * self._step
         return self._times[counted]
 
-    def close(self) -> SegmentStats:
-        """Flush the encoder and finish the file.
+    def close(self) -> int:
+        """Flush the encoder, finish the file and return the number of frames.
 
         Raises:
             EncoderError: frames are missing from what the encoder gave back.
@@ -135,7 +135,7 @@ class ContainerWriter:
                 f"{self._settings.codec} gave {self._packets} pictures for {self._frames}"
             )
         self._whole = True
-        return SegmentStats(self._frames, 0)
+        return self._frames
 
     def abort(self) -> None:
         """Give up and remove the file, where it is one; harmless after `close`."""
@@ -173,9 +173,9 @@ class Y4mWriter:
         with output_errors(self._name, "writing"):
             self._target.write(data)
 
-    def close(self) -> SegmentStats:
-        """Do nothing more: each frame has been written."""
-        return SegmentStats(self._frames, 0)
+    def close(self) -> int:
+        """Return the number of frames, all of which have been written."""
+        return self._frames
 
     def abort(self) -> None:
         """Do nothing: what was written is with the reader."""

@@ -9,7 +9,6 @@ so whatever the source's timestamps do, it cannot stumble over them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, Self, cast
@@ -26,7 +25,7 @@ from vsrpp_cli.media.color.convert import rgb_to_frame, tag
 from vsrpp_cli.media.encode.codec import configure, open_codec
 from vsrpp_cli.media.encode.output_errors import output_errors
 from vsrpp_cli.media.opening import open_output
-from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb, SegmentStats
+from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb
 from vsrpp_cli.resample import fit
 
 SEGMENT_SUFFIX = ".mkv"
@@ -43,8 +42,8 @@ class Writer(Protocol):
     def write(self, frame: Frame | FinalFrame) -> None:
         """Take the next frame."""
 
-    def close(self) -> SegmentStats:
-        """Finish the segment, which is now complete on disk (but not yet fsynced)."""
+    def close(self) -> int:
+        """Finish the segment, which is then complete but not fsynced; return its frames."""
 
     def abort(self) -> None:
         """Give up and remove what was written."""
@@ -56,19 +55,15 @@ class SegmentWriter:
     Args:
         path: of the file, replaced where it exists.
         settings: from the plan.
-        on_note: called with sentences for the user.
 
     Raises:
         EncoderError: the encoder refuses its settings or an option.
         DiskFullError: at any time.
     """
 
-    def __init__(
-        self, path: Path, settings: EncodeSettings, on_note: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, path: Path, settings: EncodeSettings) -> None:
         self.path = path
         self._settings = settings
-        self._note = on_note or (lambda _: None)
         self._frames = 0
         self._packets = 0
         self._open = True
@@ -114,8 +109,8 @@ class SegmentWriter:
             self._packets += 1
             self._container.mux(packet)
 
-    def close(self) -> SegmentStats:
-        """Flush the encoder and finish the file.
+    def close(self) -> int:
+        """Flush the encoder, finish the file and return the number of frames.
 
         Raises:
             EncoderError: frames are missing from what the encoder gave back.
@@ -126,7 +121,7 @@ class SegmentWriter:
             self.abort()
             raise
         self._open = False
-        return SegmentStats(self._frames, self.path.stat().st_size)
+        return self._frames
 
     def _finish(self) -> None:
         with output_errors(self.path, "encoding"):

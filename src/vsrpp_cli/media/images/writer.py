@@ -18,7 +18,7 @@ from vsrpp_cli.media.images.pixels import (
     ImageEncoder,
     rgb_to_image_frame,
 )
-from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb, SegmentStats
+from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, Rgb
 from vsrpp_cli.resample import resize
 
 
@@ -74,9 +74,8 @@ class ImageSegmentWriter:
         self._path = path
         self._partial = path.with_name(f"{path.name}.writing")
         self._settings = settings
-        self._next = first
-        self._sizes: list[int] = []
-        self._pending: list[Future[int]] = []
+        self._first = self._next = first
+        self._pending: list[Future[None]] = []
         self._encoders: list[ImageEncoder] = []
         self._threads = max(1, settings.threads)
         self._encoders = [self._new_encoder()]  # refused settings show at once
@@ -98,9 +97,9 @@ class ImageSegmentWriter:
         self._next += 1
         self._pending.append(self._pool.submit(self._write_file, frame, self._partial / name))
         if len(self._pending) > self._threads:
-            self._sizes.append(self._pending.pop(0).result())
+            self._pending.pop(0).result()
 
-    def _write_file(self, frame: Frame | FinalFrame, path: Path) -> int:
+    def _write_file(self, frame: Frame | FinalFrame, path: Path) -> None:
         s = self._settings
         rgb: Rgb = frame.rgb
         if isinstance(frame, Frame):
@@ -117,19 +116,19 @@ class ImageSegmentWriter:
         data = encoder.encode(picture)
         self._encoders.append(encoder)
         path.write_bytes(data)
-        return len(data)
 
-    def close(self) -> SegmentStats:
-        """Finish all files, give the folder its name, and return what was written."""
+    def close(self) -> int:
+        """Finish all files, give the folder its name, and return the number of frames."""
         try:
-            self._sizes += [future.result() for future in self._pending]
+            for future in self._pending:
+                future.result()
         except BaseException:
             self.abort()
             raise
         self._pending = []
         self._pool.shutdown()
         self._partial.rename(self._path)
-        return SegmentStats(len(self._sizes), sum(self._sizes))
+        return self._next - self._first
 
     def abort(self) -> None:
         """Give up and remove what was written."""

@@ -27,7 +27,7 @@ from vsrpp_cli.media.encode.selection import find_container, resolve, resolve_pi
 from vsrpp_cli.media.encode.streamed import open_stream_writer
 from vsrpp_cli.media.output.publish import publish
 from vsrpp_cli.media.pipes import InputPipe, OutputPipe, is_input_pipe, is_output_pipe
-from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame, SegmentStats
+from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame
 from vsrpp_cli.options import UpscaleOptions
 from vsrpp_cli.planning.budget import Geometry
 from vsrpp_cli.records import to_json
@@ -337,7 +337,7 @@ def _pass_on(
     run: _Stream,
     work: _Work,
     frames: ReadAhead[Streamed],
-    output: WriteBehind[Frame | FinalFrame, SegmentStats],
+    output: WriteBehind[Frame | FinalFrame, int],
 ) -> None:
     run.look_up()
     try:

@@ -282,7 +282,7 @@ def _encode(
             given = passing.note(frames, segment.start)
             for rgb in engine.land(given, segment.chunks, landing, on_frames):
                 output.write(passing.frame(rgb))
-            return int(output.close().frames)
+            return output.close()
 
 
 class _Passing:
