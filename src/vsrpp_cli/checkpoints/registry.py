@@ -55,7 +55,7 @@ class ModelRow:
     digest: str
     """First hex digits of the file's SHA-256."""
     parameters: int
-    """Number of learned values; a float32 file has 4 bytes for each."""
+    """Number of learned values."""
     mirrors: tuple[str, ...] = ()
     """URLs of folders that hold the file, tried in this order; none for the embedded model."""
     config: AnyConfig
@@ -104,8 +104,8 @@ class ModelRow:
 
     @property
     def approximate_bytes(self) -> int:
-        """Size of the file, within a percent or two."""
-        return 4 * self.parameters
+        """Size of the file, within a percent or two; embedded files have half precision."""
+        return (2 if self.embedded else 4) * self.parameters
 
     @property
     def long_names(self) -> tuple[str, ...]:

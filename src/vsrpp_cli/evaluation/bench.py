@@ -1,7 +1,7 @@
-"""Measure a machine's speed: models and sizes in turn, each in its own process.
+"""Measures a machine's speed: each model at each size, in its own process.
 
-Speed does not depend on weights: a model whose file is not here runs with random ones. Frames are
-noise. Only the networks are measured, not decoding and encoding.
+Speed does not depend on weights, so a model that is not in the cache runs with random ones. Frames
+are noise. Only the networks are measured, not decoding and encoding.
 """
 
 import multiprocessing
@@ -37,10 +37,12 @@ if sys.platform != "win32":
 Size = tuple[int, int]
 
 FIRST_FRAMES = 4
-"""Frames of the pass that compiles what is compiled, and of the pass that tells how many fit."""
+"""Frames of the first pass, in which kernels are compiled, and of the second, which estimates how
+many frames fit into the time."""
 MOST_FRAMES = 60
+"""Most frames of the last pass."""
 DIFFERENT = 4
-"""Frames that repeat, to keep memory out of the measurement."""
+"""Different frames, which are repeated, so that the input takes little memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +58,13 @@ class Result:
     random_weights: bool = False
     frames: int = 0
     seconds: float = 0.0
-    """For `frames`."""
+    """Time to compute `frames`."""
     memory: int = 0
-    """Bytes, the peak of the process."""
+    """Peak of the process's resident memory in bytes."""
     device_memory: int = 0
-    """Bytes, the peak on a GPU."""
+    """Peak of memory allocated on a GPU in bytes."""
     skipped: str = ""
-    """Why it was not measured, if it was not."""
+    """Why it was not measured; empty if it was."""
 
     @property
     def fps(self) -> float:
@@ -73,13 +75,13 @@ class Result:
 def run_bench(
     models: Sequence[str], sizes: Sequence[Size], options: UpscaleOptions, seconds: float
 ) -> Iterator[Result]:
-    """Yield a result for each model and size, as soon as it is there.
+    """Yield a result for each model and size as soon as it is measured.
 
     Args:
-        models: names of the registry.
-        sizes: width and height in pixels, the smallest first.
-        options: device, precision, threads and what else decides how networks run.
-        seconds: the time that all should take. What would take too long is skipped.
+        models: names in the registry.
+        sizes: widths and heights in pixels, the smallest first.
+        options: device, precision, threads and other options of computing.
+        seconds: the time for all measurements. Those that would take too long are skipped.
 
     Raises:
         UsageError: no such model or device, or an option is wrong.
@@ -106,7 +108,7 @@ def _skipped(row: ModelRow, size: Size, why: str) -> Result:
 
 
 def _in_a_process(row: ModelRow, size: Size, options: UpscaleOptions, budget: float) -> Result:
-    """Measure in a new process, whose peak of memory then is this measurement's."""
+    """Measure in a new process, so that the peak of memory is that of this measurement."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(measure, row.name, size, options, budget).result()
@@ -178,7 +180,7 @@ def peak_memory() -> int:
 
 
 def processor_name(device: str) -> str:
-    """Return what the processor or GPU is called, as its maker does where that can be found."""
+    """Return the name of the processor or GPU, by its maker if that is known."""
     if device.startswith("cuda"):
         return device_name(torch.device(device))
     lines = Path("/proc/cpuinfo")

@@ -1,14 +1,14 @@
-"""Temporal consistency: how much a result changes where the truth only moves.
+"""Temporal consistency: how much a result changes where the ground truth only moves.
 
 The warping error of Lai et al. (Learning Blind Video Temporal Consistency, ECCV 2018) is the mean
-squared difference between a frame and the next one brought back along the motion, over the pixels
-visible in both. Taken alone it rewards blur: on Vid4 it is several times smaller for bicubic than
-for the ground truth itself, as no flow is exact and sharp detail shows every hundredth of a pixel.
-So it is set against the detail that is there: the root of error over mean squared gradient says by
-how many pixels details miss the place where the motion puts them, be they strong or faint.
+squared difference between a frame and the next one warped back along the motion, over the pixels
+visible in both. Alone it favours blur: on Vid4 it is several times smaller for bicubic
+interpolation than for the ground truth, since no flow is exact, and errors of a hundredth of a
+pixel show in sharp detail. It is therefore divided by the mean squared gradient. The root of this
+ratio is the distance in pixels by which details miss the place to which the motion moves them.
 
-The motion is the ground truth's, so that all methods are judged alike. It is found by iterative
-Lucas-Kanade on a pyramid, not by a model's flow network.
+The motion is that of the ground truth, so that all methods are treated alike. It is found by
+iterative Lucas-Kanade on a pyramid, not by a model's flow network.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from torch import Tensor
 from vsrpp_cli.network.warp import sampling_grid, warp
 
 ITERATIONS = 4
-"""Lucas-Kanade steps a level."""
+"""Lucas-Kanade steps on each level."""
 WINDOW = 9
-"""Pixels on each side of a window whose pixels are taken to move alike."""
+"""Side in pixels of the window whose pixels are assumed to have the same motion."""
 COARSEST = 24
-"""Pixels the shorter side of the coarsest level has at least."""
+"""Least length in pixels of the shorter side of the coarsest level."""
 NOISE = 1e-4
-"""Added to the structure tensor's diagonal: squared gradients of that size carry no motion."""
+"""Added to the diagonal of the structure tensor; squared gradients below it are noise."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Motion:
     """Motion of the truth between one frame and the next."""
 
     flow: Tensor
-    """Shape (1, 2, h, w), float32, pixels of half resolution, x and y: where the next frame has
-    what this one shows."""
+    """Shape (1, 2, h, w), float32, x and y in pixels at half resolution: from each pixel to the
+    same content in the next frame."""
     visible: Tensor
-    """Shape (1, 1, h, w), bool: whether the way there and back agree."""
+    """Shape (1, 1, h, w), bool: whether the flows forward and back agree."""
 
 
 def motion(frame: Tensor, following: Tensor) -> Motion:
@@ -55,16 +55,16 @@ def motion(frame: Tensor, following: Tensor) -> Motion:
 
 @dataclass(frozen=True)
 class WarpingError:
-    """How far a frame and the one after it are from being the same, moved."""
+    """The difference of a frame and the next one warped back."""
 
     pixels: float
-    """Root of mean squared difference over mean squared gradient."""
+    """Root of mean squared difference over mean squared gradient, pixels."""
     squared: float
-    """Mean squared difference of values in [0, 1], as the literature has it."""
+    """Mean squared difference of values in [0, 1], as in the literature."""
 
 
 def warping_error(frame: Tensor, following: Tensor, moved: Motion) -> WarpingError | None:
-    """Compare `frame` with `following` brought back along `moved`.
+    """Compare `frame` with `following` warped back along `moved`.
 
     Args:
         frame: shape (3, H, W), RGB in [0, 1], float32.
@@ -72,7 +72,7 @@ def warping_error(frame: Tensor, following: Tensor, moved: Motion) -> WarpingErr
         moved: the truth's motion between these frames.
 
     Returns:
-        Means over visible pixels and channels; None where there are none, or no detail.
+        Means over visible pixels and channels; None if there are none, or no detail.
     """
     size = frame.shape[-2:]
     scale = torch.tensor([size[1] / moved.flow.shape[3], size[0] / moved.flow.shape[2]])
@@ -91,7 +91,7 @@ def warping_error(frame: Tensor, following: Tensor, moved: Motion) -> WarpingErr
 
 
 def _brought_back(image: Tensor, flow: Tensor) -> Tensor:
-    """Return `image` sampled bicubically: the blur of bilinear sampling would count as an error."""
+    """Return `image` warped bicubically: the blur of bilinear sampling would count as an error."""
     return F.grid_sample(
         image, sampling_grid(flow), mode="bicubic", padding_mode="border", align_corners=True
     )
@@ -105,7 +105,7 @@ def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lucas_kanade(first: Tensor, second: Tensor) -> Tensor:
-    """Return the flow (N, 2, H, W) by which `second` has what `first` (N, 1, H, W) shows."""
+    """Return the flow (N, 2, H, W), pixels, from `first` (N, 1, H, W) to `second`."""
     pyramid = [(first, second)]
     while min(pyramid[-1][0].shape[-2:]) >= 2 * COARSEST:
         smaller = [F.avg_pool2d(_smooth(x, 3), 2) for x in pyramid[-1]]
@@ -120,7 +120,7 @@ def lucas_kanade(first: Tensor, second: Tensor) -> Tensor:
 def _refined(template: Tensor, image: Tensor, flow: Tensor) -> Tensor:
     """Return `flow` after a few steps of least squares on one level.
 
-    The gradient is the template's, so that the structure tensor is the same in all steps.
+    Gradients are those of the template, so that the structure tensor is the same in all steps.
     """
     gx, gy = _slopes(template)
     xx, xy, yy = (_smooth(product, WINDOW) for product in (gx * gx, gx * gy, gy * gy))
@@ -130,13 +130,13 @@ def _refined(template: Tensor, image: Tensor, flow: Tensor) -> Tensor:
         residue = template - warp(image, flow, padding="border")
         bx, by = (_smooth(slope * residue, WINDOW) for slope in (gx, gy))
         step = torch.cat([yy * bx - xy * by, xx * by - xy * bx], 1) / determinant
-        # A step beyond a pixel leaves the range in which the image is nearly linear.
+        # Within a pixel the image is nearly linear; larger steps would not be valid.
         flow = _smooth(flow + step.clamp(-1, 1), 3)
     return flow
 
 
 def _agree(there: Tensor, back: Tensor) -> Tensor:
-    """Return where going there and back ends near the start (Sundaram et al., ECCV 2010)."""
+    """Return where the flows forward and back end near the start (Sundaram et al., ECCV 2010)."""
     returned = warp(back, there, padding="border")
     gap = (there + returned).square().sum(1, keepdim=True)
     length = there.square().sum(1, keepdim=True) + returned.square().sum(1, keepdim=True)
@@ -145,7 +145,7 @@ def _agree(there: Tensor, back: Tensor) -> Tensor:
 
 
 def _smooth(x: Tensor, size: int) -> Tensor:
-    """Return the mean of `x` (N, C, H, W) over windows of size x size, cut off at the borders."""
+    """Return the mean of `x` (N, C, H, W) over windows of size x size, cropped at the borders."""
     return F.avg_pool2d(x, size, stride=1, padding=size // 2, count_include_pad=False)
 
 

@@ -1,4 +1,4 @@
-"""Whole videos and folders of frames made small, all else kept as `upscale` keeps it."""
+"""Downscales whole videos and folders of frames; sound and the rest are kept as by `upscale`."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,12 +29,12 @@ from vsrpp_cli.runs.destination import check_free, check_place
 from vsrpp_cli.runs.names import check_name
 
 OnFrame = Callable[[int, int], None]
-"""Called with frames done and all of them."""
+"""Called with the number of frames done and the number of all frames."""
 
 
 @dataclass(frozen=True)
 class Degraded:
-    """What was written."""
+    """Facts about the written output."""
 
     output: str
     frames: int
@@ -56,22 +56,23 @@ def degrade_input(
 ) -> Degraded:
     """Make a video or folder of frames `factor` times smaller.
 
-    Frames from images are rounded to their code values as the benchmarks' PNGs were. Frames of a
-    video are not: they go through its colour conversion and its encoder.
+    Frames from images are rounded to code values, as the PNG files of the benchmarks are. Frames of
+    a video are not; they are converted and encoded for the output.
 
     Args:
         path: the input.
-        output: the result, of any kind `upscale` writes; it appears when complete and verified.
-        kind: `bi` or `bd`; `web` for BI and x264 at CRF `options.crf`. A video is then that
-            encoder's own output, in BT.601; a folder holds its decoded frames.
-        options: what to take of the input, and how to encode; all about networks is ignored.
-        factor: how many times smaller; rows and columns beyond a multiple are left off.
+        output: the result, of any kind that `upscale` writes; it gets its name when it is complete
+            and verified.
+        kind: `bi` or `bd`; `web` for BI and x264 at CRF `options.crf`. A video output then is what
+            that encoder writes, in BT.601; a folder has the decoded frames.
+        options: the part of the input to use, and how to encode; options of networks are ignored.
+        factor: the factor of downscaling; rows and columns beyond a multiple of it are cropped.
         blur: of `web`, see `Web`.
-        noise: likewise.
-        on_frame: told about each frame.
+        noise: of `web`, see `Web`.
+        on_frame: called after each frame.
 
     Raises:
-        VsrppError: input or output do not allow what the options ask.
+        VsrppError: the input, the output or the options do not allow this.
     """
     web = _web(kind, options, blur, noise)
     if web is not None:
@@ -114,7 +115,7 @@ def degrade_input(
 
 
 def _sized(info: SourceInfo, options: UpscaleOptions, factor: int) -> UpscaleOptions:
-    """Return the options with the displayed size of the result."""
+    """Return the options with the size of the output as it is displayed."""
     width, height = info.width // factor, info.height // factor
     if not width or not height:
         raise InputError(
@@ -131,7 +132,7 @@ def _web(kind: Degradation, options: UpscaleOptions, blur: float, noise: float) 
 
     Raises:
         UnknownNameError: there is no such degradation.
-        UsageError: an option does not go with it.
+        UsageError: an option contradicts it, or a strength is out of range.
     """
     if kind != WEB:
         downsampler(kind)
@@ -151,7 +152,7 @@ def _web(kind: Degradation, options: UpscaleOptions, blur: float, noise: float) 
 
 
 def _compressed(settings: EncodeSettings, web: Web) -> EncodeSettings:
-    """Return the settings of a video with all that decides its pixels replaced by those of `web`.
+    """Return the settings of a video with everything that affects pixels replaced by `web`'s.
 
     Raises:
         UsageError: the output's container cannot hold H.264.
@@ -176,7 +177,7 @@ def _compressed(settings: EncodeSettings, web: Web) -> EncodeSettings:
 
 @dataclass(frozen=True)
 class _Small:
-    """Makes one frame small."""
+    """Downscales one frame."""
 
     info: SourceInfo
     kind: Degradation
@@ -209,7 +210,7 @@ def _small_frames(
 def _through_x264(
     frames: Iterator[Frame], scan: Scan, settings: EncodeSettings, web: Web, path: Path
 ) -> Iterator[Frame]:
-    """Yield frames as the encoder leaves them, with their own times."""
+    """Yield the frames after x264, with their original timestamps."""
     width, height = (side + side % 2 for side in (settings.width, settings.height))
     encoding = web.encoding.settings(width, height, settings.time_base)
     _write_segment(frames, SegmentWriter(path, encoding))

@@ -1,4 +1,4 @@
-"""Measuring models on a data set as the papers do."""
+"""Measures models on a data set as the papers do."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from vsrpp_cli.options import PrecisionWish, UpscaleOptions
 TRUTH = "truth"
 
 OnProgress = Callable[[str, str, int, int], None]
-"""Called with method, sequence, frames of it measured so far and all of them."""
+"""Called with the method, the sequence, its frames measured so far and its number of frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +37,31 @@ class EvaluateOptions:
     """What to measure, and how."""
 
     models: tuple[str, ...] = ("compact",)
-    """As `upscale --model` takes them; each may be a chain with commas."""
+    """As in `UpscaleOptions.model`; each may be a chain, with commas."""
     protocol: str | None = None
+    """A name in `PROTOCOLS`; None for none."""
     degradation: Degradation | None = None
     """None for the protocol's usual one, or `bi`."""
     crf: float | None = None
     blur: float | None = None
     noise: float | None = None
-    """Of `web`, see `Web`; None for its defaults."""
+    """Strengths of `web`, see `Web`; None for its defaults."""
     low: Path | None = None
-    """Folder with ready-made small sequences of the same names, instead of a degradation."""
+    """Folder with low-resolution sequences of the same names, instead of a degradation."""
     channels: Channels | None = None
     """None for the protocol's, or `y`."""
     border: int = 0
-    """Pixels left out on each side."""
+    """Pixels ignored on each side."""
     ordinary: bool = False
-    """Whether to measure the chunks and tiles of `upscale` instead of whole sequences."""
+    """Whether to compute in the chunks and tiles of `upscale` instead of whole sequences."""
     only: tuple[str, ...] = ()
-    """Names of sequences to restrict the evaluation to."""
+    """Names of sequences to restrict the evaluation to; empty for all."""
     frames: int | None = None
     """The largest number of frames of each sequence."""
     temporal: bool = True
     """Whether to measure temporal consistency."""
     save_frames: Path | None = None
+    """Folder for PNG files of all results; None for none."""
     device: str = "auto"
     precision: PrecisionWish = "auto"
     threads: int | None = None
@@ -70,7 +72,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Setting:
-    """What the options come to for all sequences."""
+    """The resolved options, the same for all sequences."""
 
     protocol: Protocol | None
     kind: Degradation
@@ -93,15 +95,15 @@ class _Setting:
 def evaluate(
     dataset: Path, options: EvaluateOptions, *, on_progress: OnProgress | None = None
 ) -> Evaluation:
-    """Measure models, and bicubic enlargement beside them, against ground truth.
+    """Measure models, and bicubic interpolation for comparison, against ground truth.
 
     Args:
         dataset: see `find_sequences`.
         options: what to measure.
-        on_progress: told about each frame.
+        on_progress: called after each frame.
 
     Raises:
-        VsrppError: data set, models or device do not allow what the options ask.
+        VsrppError: the data set, the models or the device do not allow this.
     """
     protocol = find_protocol(options.protocol) if options.protocol else None
     kind = options.degradation or (protocol.kinds[0] if protocol else "bi")
@@ -175,7 +177,7 @@ def _computing(options: EvaluateOptions) -> UpscaleOptions:
 def _networks(
     options: EvaluateOptions, computing: UpscaleOptions, compute: ComputeSpec
 ) -> list[Network]:
-    """Load the models; of two with the same name the later ones are numbered."""
+    """Return the models; numbers are added to repeated names."""
     kind = compute.device.partition(":")[0]
     names: Counter[str] = Counter()
     networks = []
@@ -228,7 +230,7 @@ def _measure_sequence(
     setting: _Setting,
     on_progress: OnProgress | None,
 ) -> Iterator[tuple[str, SequenceResult]]:
-    """Yield each method's result on one sequence, the truth's own consistency first."""
+    """Yield each method's result on one sequence; first the consistency of the truth itself."""
     truth = read_8bit(footage.path, setting.frames)
     low, truth = _low_frames(footage, truth, setting)
     wanted = [truth[len(truth) // 2]] if setting.centre_only else truth
@@ -254,7 +256,7 @@ def _measure_sequence(
 def _low_frames(
     footage: Footage, truth: list[Picture], setting: _Setting
 ) -> tuple[list[Picture], list[Picture]]:
-    """Return the small frames, and the truth cut to their size times the scale."""
+    """Return the low-resolution frames, and the truth cropped to their size times the scale."""
     if setting.low is None and setting.web is not None:
         low = degrade_web(truth, setting.web, setting.scale)
     elif setting.low is None:
@@ -279,7 +281,7 @@ def _outputs(method: Method, low: list[Picture], setting: _Setting) -> Iterator[
     if not setting.centre_only:
         yield from map(to_8bit, method.run(low))
         return
-    # Both passages of the middle frame are averaged, at t // 4 from each end of the t frames.
+    # The middle frame occurs twice, at t // 4 from each end of the t frames: average both.
     results = list(method.run([*low, *reversed(low)]))
     quarter = len(results) // 4
     yield to_8bit((results[quarter] + results[-1 - quarter]) * np.float32(0.5))
@@ -292,7 +294,7 @@ def _judge(
     motions: Sequence[Motion],
     setting: _Setting,
 ) -> SequenceResult:
-    """Compare pictures with the truth, and each with the one before it."""
+    """Measure pictures against the truth, and the consistency of consecutive pictures."""
     signal, similarity, warping, squared = [], [], [], []
     before: Tensor | None = None
     count = 0
@@ -343,7 +345,7 @@ def _method_result(
 
 
 def _notes(sequences: Sequence[SequenceResult], setting: _Setting) -> list[str]:
-    """Return what makes the figures differ from the published ones' conditions."""
+    """Return sentences on how the conditions differ from those of published results."""
     protocol = setting.protocol
     if protocol is None:
         return []

@@ -1,4 +1,4 @@
-"""What is measured: bicubic enlargement and networks, behind one interface."""
+"""The methods that are measured: bicubic interpolation and networks, with one interface."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ Rgb = NDArray[np.float32]
 
 
 class Method(Protocol):
-    """Something that makes large frames of small ones."""
+    """A way to upscale frames."""
 
     name: str
 
@@ -32,18 +32,18 @@ class Method(Protocol):
 
     @property
     def fps(self) -> float | None:
-        """Frames a second of computing so far; None for what is not worth timing."""
+        """Frames per second of computing so far; None for methods that are not timed."""
 
     @property
     def events(self) -> tuple[str, ...]:
-        """What happened that a user should know."""
+        """Sentences for the user about the computation."""
 
     def run(self, frames: Sequence[Picture]) -> Iterator[Rgb]:
         """Yield a frame (3, scale * H, scale * W) in [0, 1] for each of `frames` (3, H, W)."""
 
 
 class Bicubic:
-    """Bicubic enlargement as the tables' first line has it; at scale 1 the input itself."""
+    """Bicubic interpolation; at scale 1 the input itself."""
 
     fps = None
     events: tuple[str, ...] = ()
@@ -66,8 +66,8 @@ class Network:
     Args:
         name: for the table.
         session: the models on their device.
-        ordinary: whether to cut sequences into the chunks and tiles that `upscale` would use, at
-            scene cuts too, instead of computing each as a whole as the paper does.
+        ordinary: whether to cut sequences at scene cuts and into the chunks and tiles of `upscale`,
+            instead of computing each as a whole as in the paper.
 
     Raises:
         CheckpointError: a file cannot be loaded.
@@ -96,16 +96,16 @@ class Network:
 
     @property
     def fps(self) -> float | None:
-        """Frames a second, reading and measuring left out."""
+        """Frames per second of computing, without reading and measuring."""
         return self._frames / self._seconds if self._seconds else None
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The engines' sentences, each once."""
+        """The texts of the engines' events, without repetition."""
         return tuple(dict.fromkeys(event.text for event in self._session.events))
 
     def run(self, frames: Sequence[Picture]) -> Iterator[Rgb]:
-        """Yield the frames upscaled; the time it takes is counted."""
+        """Yield the upscaled frames, and measure the time."""
         geometry, segments = self._cut(frames)
         engine = self._session.engine(geometry)
         self._warm_up(engine)
@@ -124,7 +124,7 @@ class Network:
             yield frame
 
     def _warm_up(self, engine: Engine) -> None:
-        """Let kernels be compiled and libraries choose theirs before time is counted."""
+        """Compute a few frames, so that compiling and tuning of kernels is not timed."""
         if not self._warm:
             self._warm = True
             grey = [np.full((3, 64, 64), 0.5, np.float32)] * 3
@@ -132,7 +132,7 @@ class Network:
                 pass
 
     def _cut(self, frames: Sequence[Picture]) -> tuple[Geometry | None, Sequence[Segment]]:
-        """Return how a sequence is computed, whole frames and no geometry by default."""
+        """Return geometry and segments for a sequence; without `ordinary`, none and one chunk."""
         if not self._ordinary:
             return None, [Segment(0, (Chunk(0, len(frames), 0, len(frames)),))]
         cuts = find_cuts(frames)
@@ -150,7 +150,7 @@ class Network:
 
 
 def find_cuts(frames: Sequence[Picture]) -> list[int]:
-    """Return the indices at which scenes begin, the first one's left out."""
+    """Return the indices at which scenes begin, without the 0 of the first."""
     detector = CutDetector()
     cuts: list[int] = []
     for frame in frames:

@@ -1,4 +1,4 @@
-"""How each benchmark is measured, as in the reference configurations of BasicVSR++: a table."""
+"""A table of benchmarks and how they are measured in the reference configurations of BasicVSR++."""
 
 from dataclasses import dataclass
 
@@ -14,21 +14,21 @@ class Protocol:
 
     name: str
     title: str
-    """As the published tables call it."""
+    """Its name in published tables."""
     channels: Channels
     kinds: tuple[Kind, ...]
     """Degradations with published results, the usual one first."""
     border: int = 0
     sequences: tuple[str, ...] = ()
-    """Names of the folders that count; empty where all do."""
+    """Names of the folders that are measured; empty for all."""
     listing: str | None = None
-    """File beside or above the sequences that names those of the test set, one a line."""
+    """File next to or above the sequences with the names of those in the test set, one a line."""
     sequence_count: int
     frame_count: int
-    """Sequences and measured frames of the whole set."""
+    """Number of sequences and measured frames of the whole set."""
     centre_only: bool = False
-    """Whether only the middle frame counts. The sequence is then followed by its mirror image, and
-    the two results for the middle frame are averaged, as the reference code does."""
+    """Whether only the middle frame is measured. The sequence is then followed by itself reversed,
+    and the two results for the middle frame are averaged, as in the reference code."""
 
 
 PROTOCOLS = {

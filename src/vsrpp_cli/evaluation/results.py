@@ -1,4 +1,4 @@
-"""What an evaluation found: records, and their forms as table, JSON and CSV."""
+"""The results of an evaluation, and their forms as table, JSON and CSV."""
 
 import csv
 import io
@@ -22,9 +22,9 @@ class SequenceResult:
     """dB; None for the truth itself."""
     ssim: float | None
     warping: float | None
-    """Warping error in pixels; None where a single frame is measured."""
+    """Warping error in pixels; None if a single frame is measured."""
     warping_squared: float | None
-    """The same as mean squared difference of values in [0, 1]."""
+    """Mean squared warping error of values in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +34,20 @@ class MethodResult:
     method: str
     sequences: tuple[SequenceResult, ...]
     fps: float | None = None
-    """Frames a second, of computing alone; None where nothing was computed."""
+    """Frames per second of computing alone; None for methods that are not timed."""
     published_psnr: float | None = None
     published_ssim: float | None = None
     events: tuple[str, ...] = ()
-    """Slow paths taken, recomputed chunks: one sentence each."""
+    """Sentences on slow settings and recomputed frames."""
 
     def mean(self, figure: str) -> float | None:
-        """Return the mean of a figure over the sequences, each counting alike."""
+        """Return the mean of a figure over the sequences, each with the same weight."""
         return mean([getattr(result, figure) for result in self.sequences])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All there is to say about one evaluation."""
+    """One evaluation."""
 
     dataset: str
     protocol: str | None
@@ -105,7 +105,7 @@ class Evaluation:
         return [f"note: {note}" for note in self.notes]
 
     def _truth(self) -> list[str]:
-        """Return the warping error of the truth itself, which no method has to beat."""
+        """Return a line with the warping error of the truth itself, for comparison."""
         errors = [m.mean("warping") for m in self.methods if m.mean("psnr") is None]
         return [f"warp is in pixels; the truth's own: {e:.3f}" for e in errors if e is not None]
 
@@ -123,7 +123,7 @@ FIGURES = ("psnr", "ssim", "warping", "warping_squared")
 SHOWN = ("psnr", "ssim", "warping")
 DIGITS = {"psnr": 4, "ssim": 4, "warping": 3}
 METHODS_ACROSS = 3
-"""Methods beside each other before the table starts a new block."""
+"""Most methods side by side before the table starts a new block."""
 
 
 def mean(values: Sequence[float | None]) -> float | None:

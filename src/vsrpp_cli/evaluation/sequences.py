@@ -1,4 +1,4 @@
-"""Finding and reading the sequences of a data set: folders of frames, and videos."""
+"""Finds and reads the sequences of a data set: folders of frames, and videos."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp_cli.metrics import to_8bit
 
 TRUTH_FOLDERS = ("GT", "gt", "sequences")
-"""Below a data set's folder, where its ground truth usually lies."""
+"""Subfolders of a data set that usually contain the ground truth."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Sequence:
     """One sequence of ground truth."""
 
     name: str
-    """Its place below the data set, with slashes; a video's without the suffix."""
+    """Its path below the data set, with slashes and without the suffix of a video."""
     path: Path
 
 
@@ -32,13 +32,13 @@ def find_sequences(
     """Return the sequences of a data set in the order of their names.
 
     Args:
-        dataset: a folder that holds folders of frames (at any depth) or videos, or frames itself,
-            or a single video.
-        protocol: which of them count.
-        only: names to restrict them to further.
+        dataset: a folder of folders of frames or videos (at any depth), a folder of frames, or a
+            single video.
+        protocol: restricts the sequences to those of a benchmark.
+        only: names of the sequences to use instead of the protocol's.
 
     Raises:
-        InputError: there are none, or one that counts is missing.
+        InputError: there are none, or one of those named is missing.
     """
     if not dataset.exists():
         raise InputError(f"{dataset}: no such folder")

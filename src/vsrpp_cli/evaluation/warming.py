@@ -1,9 +1,8 @@
-"""Compile ahead what a run on the CPU would compile at first use, by small runs of each kind.
+"""Compiles in advance what a run on the CPU would compile at first use, by small runs of each kind.
 
-Numba compiles a loop for the types it is given: the precision the network computes in, and the bit
-depth of what is read and written. It keeps the results on disk, until the loops' sources, numba or
-the processor are others. What each loop is compiled for does not depend on the model, nor on the
-size of the frames.
+Numba compiles a loop for the types of its arguments: the precision of the network, and the bit
+depth of input and output. It caches the results on disk until the sources of the loops, numba or
+the processor change. They do not depend on the model or on the size of frames.
 """
 
 import tempfile
@@ -21,10 +20,10 @@ from vsrpp_cli.runs.run import upscale
 
 SIZE = (128, 64)
 TILE = "96"
-"""Smaller than the frame: frames put together from tiles go to the encoder as integers."""
+"""Smaller than the frame: frames from tiles are passed to the encoder as integers."""
 FRAMES = 3
 DEPTHS = {"420mpeg2": 8, "420p10": 10}
-"""Bits of Y4M's colour spaces; one byte and two bytes a value have code of their own, both ways."""
+"""Bits of Y4M's colour spaces; loops are compiled separately for values of one and of two bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +31,15 @@ class Warmed:
     """What was compiled."""
 
     functions: tuple[str, ...]
-    """Names, in order; one for each combination of types. Empty if everything was there."""
+    """Names in order, once for each combination of types; empty if everything was in the cache."""
     folders: tuple[Path, ...]
-    """Where the results are kept; empty if no folder for them can be written to."""
+    """Where the results are cached; empty if there is no writable folder."""
     seconds: float
+    """Time it took."""
 
 
 def warm() -> Warmed:
-    """Compile what is not compiled yet for the model inside, 8 and 10 bits, on this processor.
+    """Compile what is not in the cache for the included model, 8 and 10 bits, on this processor.
 
     Raises:
         VsrppError: a run failed.
@@ -65,14 +65,14 @@ def warm() -> Warmed:
 
 
 def _ways() -> list[tuple[Precision, str]]:
-    """Return precisions and tiles: what runs here take by themselves or are often told to."""
+    """Return precisions and tiles: those that runs here choose or are often given."""
     usual = resolve_precision("auto", torch.device("cpu"))
     whole: list[tuple[Precision, str]] = [(usual, "off"), (usual, TILE)]
     return whole if usual == "fp32" else [*whole, ("fp32", "off")]
 
 
 def _clip(path: Path, colours: str, depth: int) -> Path:
-    """Write moving noise as Y4M; a still of its own in each frame would be a scene each."""
+    """Write moving noise as Y4M; independent noise in each frame would be a scene each."""
     width, height = SIZE
     rng = np.random.default_rng(0)
     planes = [

@@ -1,4 +1,4 @@
-"""Footage as it is on the web: made smaller, perhaps blurred and noisy, then compressed by x264."""
+"""The degradation `web`: downscaled, optionally blurred and noisy, then compressed by x264."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ KIND: Final = "web"
 
 @dataclass(frozen=True, kw_only=True)
 class Web:
-    """How strong it is.
+    """Strength of the degradation.
 
     Raises:
         UsageError: a value is out of its range.
     """
 
     crf: float = 23.0
-    """Of x264: 0 (lossless) to 51."""
+    """CRF of x264: 0 (lossless) to 51."""
     blur: float = 0.0
-    """Sigma of a Gaussian before the frames are made smaller, in pixels of the small frame."""
+    """Sigma of a Gaussian blur before downscaling, in low-resolution pixels, 0 to 8."""
     noise: float = 0.0
-    """Standard deviation of Gaussian noise on the small frames, in levels of 255."""
+    """Standard deviation of Gaussian noise after downscaling, in levels of 255, 0 to 64."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -44,16 +44,16 @@ class Web:
 
     @property
     def encoding(self) -> Encoding:
-        """What the frames go through."""
+        """The encoder and its settings."""
         return Encoding(quality=self.crf)
 
     def small(self, frame: NDArray[np.uint8], index: int, factor: int = SCALE) -> NDArray[np.uint8]:
-        """Return one frame (3, H, W) as it goes to the encoder.
+        """Return one frame (3, h, w) before compression.
 
         Args:
-            frame: at its full size.
-            index: its number in the clip, which decides its noise.
-            factor: how many times smaller.
+            frame: shape (3, H, W), at full size.
+            index: its number in the clip, the seed of its noise.
+            factor: of downscaling.
         """
         if self.blur:
             soft = gaussian_blur(torch.from_numpy(frame).double(), self.blur * factor)
@@ -68,7 +68,7 @@ class Web:
 def degrade_web(
     frames: Sequence[Picture], web: Web, factor: int = SCALE
 ) -> list[NDArray[np.uint8]]:
-    """Return a clip's frames (3, H, W) of 8 bits made `factor` times smaller and compressed."""
+    """Return frames (3, H, W) of a clip, 8 bits, downscaled by `factor` and compressed."""
     low = np.stack([web.small(frame, i, factor) for i, frame in enumerate(frames)])
     coded = recompress(low.transpose(0, 2, 3, 1), web.encoding)
     return list(np.ascontiguousarray(coded.transpose(0, 3, 1, 2)))

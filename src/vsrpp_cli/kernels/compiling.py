@@ -1,4 +1,4 @@
-"""Compiling loops, with results kept on disk until a source of the kernels changes."""
+"""Compiles loops with numba; results are cached on disk until a source of the kernels changes."""
 
 # Numba has hardly any type hints, and none of its cache.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, attr-defined"
@@ -24,13 +24,13 @@ def sources_digest() -> str:
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache of a function, out of date when any kernel's source is another.
+    """Numba's cache of a function, invalidated when the source of any kernel changes.
 
-    Numba looks at the file of the function alone, while most of what is compiled is inlined from
-    other files.
+    Numba itself checks only the file of the function, but much of its code is inlined from other
+    files.
 
     Raises:
-        RuntimeError: no folder to keep it in can be written to.
+        RuntimeError: there is no writable folder for the cache.
     """
 
     def __init__(self, function) -> None:
@@ -40,7 +40,7 @@ class _KernelCache(FunctionCache):
 
 
 def compiled(function):
-    """Compile on first use; keep the result on disk where there is a place for it."""
+    """Return a function that numba compiles on first use, cached on disk if possible."""
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # neither the package's folder nor the user's can be written to
         dispatcher._cache = _KernelCache(function)  # noqa: SLF001 - as `enable_caching` does

@@ -1,4 +1,4 @@
-"""Python's side of the kernels: packing weights, sharing work among threads.
+"""Calls the kernels from Python: packs weights, allocates images, divides work among threads.
 
 Tensors are (1, C, H, W) in channels-last memory, float32 or bfloat16, C a multiple of 16.
 """
@@ -22,7 +22,7 @@ _KINDS = {torch.float32: np.zeros(0, np.float32), torch.bfloat16: np.zeros(0, np
 
 
 def rounded_up(count: int, multiple: int = LANES) -> int:
-    """Return the next multiple."""
+    """Return the smallest multiple that is not less than `count`."""
     return -(-count // multiple) * multiple
 
 
@@ -34,9 +34,9 @@ def empty_image(like: Tensor, channels: int, *, scale: int = 1) -> Tensor:
 
 
 class Scratch(threading.local):
-    """Large temporary images, one of each role and thread, whose memory is used again.
+    """Large temporary images, one for each role and thread, whose memory is reused.
 
-    Fresh memory costs a page fault every 4 KiB: a fifth of the time of a frame, without this.
+    New memory would cost a page fault every 4 KiB: a fifth of the time of a frame.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Scratch(threading.local):
 
 
 def is_packed(image: Tensor) -> bool:
-    """Whether an image is laid out as the kernels want it."""
+    """Return whether an image has the memory layout of the kernels."""
     _, channels, _, width = image.shape
     return image.stride()[1:] == (1, width * channels, channels)
 
@@ -96,14 +96,14 @@ def pack_alignment(weight: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
 
 
 class WinogradConv:
-    """A 3x3 convolution with what follows it, by Winograd's F(4, 3): a quarter of the products.
+    """A 3x3 convolution and what follows it, by Winograd's F(4, 3): a quarter of the products.
 
     Args:
         weight: shape (C_out, C_in, 3, 3), float32.
         bias: shape (C_out,), float32.
-        inputs: channels of each image the input consists of, before rounding up to 16.
+        inputs: channels of each image of which the input consists, before rounding up to 16.
         dtype: of images and products.
-        slope: of the leaky ReLU behind it; 1 for none.
+        slope: of the leaky ReLU that follows; 1 for none.
         shuffled: whether a pixel shuffle by two follows.
     """
 
@@ -148,8 +148,8 @@ class WinogradConv:
 
         Args:
             inputs: images, channels rounded up to 16.
-            residual: added at last, of the result's shape.
-            scratch: where to put the result, as `role`; fresh memory if None.
+            residual: added after the activation; has the shape of the result.
+            scratch: holds the result under `role`; None for new memory.
             role: see `Scratch`.
         """
         image = inputs[0]
@@ -188,10 +188,10 @@ class WinogradConv:
 
 
 def offset_order(groups: int) -> Tensor:
-    """Return which of the 27 * groups outputs of `conv_offset` goes where for `FusedAlignment`.
+    """Return for each channel that `FusedAlignment` reads the output of `conv_offset` it is.
 
-    Published are y and x in turns for all samples, then the masks. The kernel wants planes of y, of
-    x and of masks, each of a multiple of 16; padding is marked by -1.
+    Published networks output y and x alternating for all samples, then the masks: 27 * groups. The
+    kernel reads planes of y, of x and of masks, each padded to a multiple of 16; padding is -1.
     """
     samples = kernels.TAPS * groups
     order = torch.full((3, rounded_up(samples)), -1)
@@ -229,7 +229,7 @@ class FusedAlignment:
         Args:
             last: features to sample, (1, C, H, W).
             before: the same, of the frame before that.
-            raw: what `conv_offset` says, its channels in `offset_order`.
+            raw: the output of `conv_offset`, its channels in `offset_order`.
             flows: shape (2, 2, H, W), float32, pixels: to `last` and to `before`.
         """
         _, channels, height, width = last.shape

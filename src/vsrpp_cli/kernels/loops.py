@@ -1,8 +1,8 @@
 """The loops of the fast CPU path, compiled once and cached on disk.
 
-Images are rows of pixels of channels (channels last) without gaps. As in `simd`, memory is
-addressed by integers and the element type follows from the dtype of `kind`. Each function does a
-part of the work, `first` to `last`, so that threads can share it; none takes Python's lock.
+Images are channels-last and contiguous. As in `simd`, memory is addressed by integers, and the
+element type is given by the dtype of `kind`. Each function does a part of the work, `first` to
+`last`, so that threads can share it; none holds the GIL.
 """
 
 # Kernels take addresses and sizes one by one: numba has no cheap record to put them in.
@@ -18,43 +18,44 @@ from vsrpp_cli.kernels.compiling import compiled
 LANES = simd.LANES
 
 TILE = 4
-"""Side of the square of outputs that one Winograd transform yields."""
+"""Side of the square of output pixels of one Winograd transform."""
 
 ROWS = simd.TILE_ROWS
 COLUMNS = simd.TILE_COLUMNS
-"""Sums that one call of `simd.matrix_tile` computes."""
+"""Rows and columns of sums that one call of `simd.matrix_tile` computes."""
 
 BLOCK = simd.BLOCK
-"""Pixels or tiles that are worked on at once: weights are read once for all of them."""
+"""Pixels or tiles that are processed together: weights are read once for all of them."""
 
 GAP = 64
-"""Bytes between the 36 points of transforms and products. Blocks are of such sizes that without it
-the same place in all would compete for a few lines of the first cache."""
+"""Bytes between the 36 points of transforms and products. Without them the sizes of blocks would
+map the same place of all points to a few lines of the first-level cache."""
 
 TAPS = 9
-"""Of a 3x3 convolution, and samples of an alignment."""
+"""Taps of a 3x3 convolution, and samples of an alignment for each group."""
 WIDTH = simd.WIDTH
 MAX_RESIDUE = np.float32(10.0)
+"""Largest offset beside the flow, pixels."""
 
 LINE = 64
-"""Bytes of a cache line. Scratch begins on one: vectors that lie across two cost twice."""
+"""Bytes of a cache line. Scratch memory is aligned to it: vectors across two lines cost twice."""
 
 
 @numba.njit(inline="always", error_model="numpy")
 def aligned(address):
-    """Return the first address from this one on that begins a cache line."""
+    """Return `address` rounded up to the beginning of a cache line."""
     return (address + LINE - 1) // LINE * LINE
 
 
 @numba.njit
 def keep(array):
-    """Mention an array whose address is in use: numba frees it after its last mention."""
+    """Use an array whose address is in use, since numba frees an array after its last use."""
     return array.size
 
 
 @numba.njit(inline="always", error_model="numpy")
 def _read_tile(kind, image, channels, height, width, y, x, scratch, target, stride):
-    """Transform the 6x6 pixels from y, x on, zeros outside, to 36 places `stride` apart."""
+    """Transform the 6x6 pixels from (y, x) on, zeros outside; write 36 results `stride` apart."""
     pixel = channels * kind.itemsize
     source = image + (y * width + x) * pixel
     row = width * pixel
@@ -83,7 +84,7 @@ def _place(y, x, width, c, c_out, shuffled):
 
 @numba.njit(inline="always", error_model="numpy")
 def _read_tiles(kind, inputs, channels, height, width, start, count, scratch, target, row, stride):
-    """Transform `count` tiles from `start` on, all inputs, to rows of `row` bytes of 36 places."""
+    """Transform `count` tiles of all inputs from `start` on, to rows of `row` bytes a point."""
     tiles_x = (width + TILE - 1) // TILE
     for t in range(count):
         tile = start + t
@@ -116,7 +117,7 @@ def _multiply_tiles(kind, v, row, weight, weight_stride, m, count):
 def _write_tile(
     kind, products, done, height, width, y, x, c, c_out, bias, residual, slope, out, shuffled
 ):
-    """Transform 16 channels of a tile from c on back to pixels, y and x on; finish those inside."""
+    """Transform 16 channels (c on) of a tile back to pixels; finish those inside the image."""
     for k in range(0, LANES * 4, WIDTH * 4):
         simd.winograd_output(products + k, BLOCK * COLUMNS * 4 + GAP, done + k)
     for i in range(min(TILE, height - y)):
@@ -153,15 +154,15 @@ def winograd(
 
     Args:
         kind: array whose dtype chooses the element type.
-        inputs: int64, addresses of the images that together are the input.
+        inputs: int64, addresses of the images whose channels together are the input.
         channels: int64, channels of each, multiples of 16.
         height: of the images, in pixels.
         width: of the images, in pixels.
         weight: address of transformed weights, packed by `fused.pack_winograd`.
         bias: address of float32, `c_out` of them.
         c_out: output channels, a multiple of 16.
-        residual: address of an image to add at last, or 0.
-        slope: of the leaky ReLU before that; 1 for none.
+        residual: address of an image to add after the activation, or 0.
+        slope: of the leaky ReLU; 1 for none.
         out: address of the result, c_out channels; or of an image of twice the size if `shuffled`.
         shuffled: whether to shuffle pixels: the c_out channels are four runs for the pixels of each
             2x2 square of the result.
@@ -172,7 +173,7 @@ def winograd(
     tiles_x = (width + TILE - 1) // TILE
     tiles = tiles_x * ((height + TILE - 1) // TILE)
     c_in = widest = 0
-    for count in channels:  # numpy's sum and max would take longer to compile than to read
+    for count in channels:  # numpy's sum and max would take long to compile
         c_in += count
         widest = max(widest, count)
     transformed = np.empty(36 * (BLOCK * c_in * size + GAP) + LINE, np.uint8)
@@ -207,7 +208,7 @@ def winograd(
 
 @numba.njit(inline="always", error_model="numpy")
 def _table(half, plane, group):
-    """Return what `simd.locate` needs to know of each sample; `group` is a group's bytes."""
+    """Return the table of samples for `simd.locate`; `group` is a group's size in bytes."""
     table = np.zeros((4, plane), np.int32)
     taps = table.view(np.float32)
     for s in range(2 * half):
@@ -237,7 +238,7 @@ def _gather(
     kind, past, raw, flows, start, count, height, width, pixel,
     table, plane, half, lanes, size, corners, target,
 ):  # fmt: skip
-    """Sample both images for `count` pixels from `start` on, to rows of all samples' groups."""
+    """Sample both images for `count` pixels from `start` on; write a row of samples each."""
     for t in range(count):
         p = start + t
         y = p // width
@@ -276,7 +277,7 @@ def _multiply_pixels(kind, a, row, panel, sums, count):
 
 @numba.njit(inline="always", error_model="numpy")
 def _finish_pixels(kind, sums, count, bias, columns, out, pixel):
-    """Store `columns` sums plus bias of each of `count` pixels, which are `pixel` bytes apart."""
+    """Store `columns` sums plus bias for each of `count` pixels, `pixel` bytes apart."""
     for t in range(count):
         for c in range(0, columns, LANES):
             simd.finish(
@@ -310,13 +311,13 @@ def align(
     Args:
         kind: array whose dtype chooses the element type.
         past: int64, addresses of the two images to sample, `channels` each (a multiple of 16).
-        raw: address of an image of what `conv_offset` says, in the order of
+        raw: address of the output of `conv_offset`, channels in the order of
             `fused.offset_order`.
-        flows: float32, shape (2, 2, height, width): to either of them, x before y.
+        flows: float32, shape (2, 2, height, width): to the first and second image, x before y.
         height: of the images, in pixels.
         width: of the images, in pixels.
         channels: of one image.
-        groups: of both together; even.
+        groups: of both images together; even.
         weight: address of weights, packed by `fused.pack_alignment`.
         bias: address of float32, `channels` of them.
         out: address of the result, `channels`.

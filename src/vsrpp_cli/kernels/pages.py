@@ -1,8 +1,8 @@
-"""Memory for images, used again when an image of the same size is wanted.
+"""Memory for images, reused for images of the same size.
 
-The C library gives back a block of so many megabytes only to requests that are a little smaller,
-for the alignment torch asks for needs room: a network that makes and drops images of one size all
-the time grew to twice what it held. And fresh pages cost a page fault every 4 KiB.
+The C library reuses a large block only for slightly smaller requests, because torch asks for an
+alignment. A process that allocates and frees images of one size all the time would grow to twice
+the memory it needs. New pages also cost a page fault every 4 KiB.
 """
 
 import mmap
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 LEAST = 1 << 20
-"""Smaller images are left to torch."""
+"""Bytes; smaller images are allocated by torch."""
 
 _free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
 
@@ -29,11 +29,11 @@ def empty(count: int, dtype: torch.dtype) -> Tensor:
     except IndexError:
         pages = mmap.mmap(-1, size)
     array = np.frombuffer(pages, np.uint8)
-    # The tensor keeps the array; when the last tensor on it is gone, so is the array.
+    # The array lives as long as the last tensor that uses it.
     weakref.finalize(array, _free[size].append, pages).atexit = False
     return torch.from_numpy(array).view(dtype)
 
 
 def release() -> None:
-    """Give back to the system what no image uses."""
+    """Return unused memory to the system."""
     _free.clear()

@@ -1,4 +1,4 @@
-"""What numba compiles for: the processor's vectors, and how many sums its registers hold."""
+"""The processor for which numba compiles: its features, and how to use its vector registers."""
 
 # mypy: disable-error-code="no-untyped-call, attr-defined"
 
@@ -12,22 +12,22 @@ from numba.core.codegen import get_host_cpu_features
 
 @cache
 def features() -> frozenset[str]:
-    """Return LLVM's names of the features of this processor, or of the one numba is set to."""
+    """Return LLVM's names of the features of this processor, or of NUMBA_CPU_FEATURES."""
     text = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return frozenset(name[1:] for name in str(text).split(",") if name.startswith("+"))
 
 
 class Vectors(NamedTuple):
-    """How matrix products use a processor's vector registers."""
+    """How matrix products use the processor's vector registers."""
 
     width: int
-    """float32 values that one holds."""
+    """float32 values of one register."""
     rows: int
-    """Rows of sums that are kept in registers at once."""
+    """Rows of sums that are kept in registers."""
     columns: int
-    """Columns of them; a multiple of 16."""
+    """Columns of these sums; a multiple of 16."""
     unrolled: int
-    """Steps of a sum in one turn of the loop; at most 4."""
+    """Steps of a sum in one iteration of the loop; at most 4."""
     block: int
     """Rows that are multiplied by the same columns one after another; a multiple of `rows`."""
 
@@ -35,7 +35,7 @@ class Vectors(NamedTuple):
 def vectors() -> Vectors:
     """Return what suits the processor: sums, a row of factors and a splat fill its registers.
 
-    Of instruction sets not known here vectors of four are taken, which LLVM has for any.
+    For other instruction sets vectors have four values, which LLVM supports everywhere.
     """
     if "avx512f" in features():
         return Vectors(16, 12, 32, 1, 12)  # 24 vectors of sums in 32 registers

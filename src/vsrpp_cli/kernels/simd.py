@@ -1,13 +1,13 @@
-"""Vector instructions for numba kernels: what LLVM's own vectoriser does not find.
+"""Vector instructions for numba kernels that LLVM's own vectoriser does not find.
 
-Every function here is an intrinsic for use inside `numba.njit`. Memory is addressed by integers,
-the address of its first byte, as `Tensor.data_ptr()` gives it; strides are in bytes. Elements are
-float32 or bfloat16, chosen at compile time by the dtype of `kind`, an array that is never read:
-float32 or uint16 (numba has no bfloat16). Arithmetic is float32 in any case, except that matrix
-products of bfloat16 use the processor's own instruction for them where it has one.
+The public functions are intrinsics for use inside `numba.njit`. Memory is given by its address, an
+integer as `Tensor.data_ptr()` returns it; strides are in bytes. Elements are float32 or bfloat16,
+chosen at compile time by the dtype of `kind`, an array that is never read: float32, or uint16 for
+bfloat16, which numba lacks. Arithmetic is in float32, except that matrix products of bfloat16 use
+the processor's instruction for them if it has one.
 """
 
-# An intrinsic's arguments are types, which it need not look at; llvmlite and numba have no hints.
+# Intrinsics get types as arguments and may ignore them; llvmlite and numba have no type hints.
 # ruff: noqa: ARG001, D417, PLR0913, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
@@ -44,14 +44,14 @@ TANH_BELOW = (
     2.26843463243900e-03,
     4.89352518554385e-03,
 )
-"""Eigen's rational function for the hyperbolic tangent: of squares, the highest power first."""
+"""Eigen's rational function for tanh: coefficients of powers of x^2, the highest first."""
 
 POINT_A = 2.0 / 3.0
 POINT_B = 4.0 / 3.0
 """Interpolation points of Winograd's F(4, 3) are 0, +-A, +-B and infinity.
 
-These lose 6 dB less in bfloat16 than the usual 1 and 2 (53 dB for one convolution done directly, 40
-with these points, 33 with those); in float32 both lose nothing that matters.
+In bfloat16 they lose 6 dB less than the usual 1 and 2: one convolution has 53 dB computed directly,
+40 dB with these points and 33 dB with those. In float32 the losses are negligible.
 """
 
 _F32 = ir.FloatType()
@@ -86,7 +86,7 @@ def _is_bf16(kind: Any) -> bool:
 
 
 def _has_bf16_product() -> bool:
-    """Whether the code is compiled for a processor that multiplies bfloat16 pairs itself."""
+    """Return whether the processor has an instruction for products of bfloat16 pairs."""
     return "avx512bf16" in features()
 
 
@@ -113,7 +113,7 @@ def _store(builder: Builder, value: Value, address: Value, lanes: int, *, bf16: 
 
 
 def _rounded(builder: Builder, value: Value, lanes: int) -> Value:
-    """Return the bits of float32 as bfloat16, rounded to nearest even; not a number stays so."""
+    """Return the bits of float32 values as bfloat16, rounded to nearest even; NaN stays NaN."""
     narrow = ir.VectorType(_I16, lanes)
     if _has_bf16_product():
         return builder.bitcast(builder.fptrunc(value, ir.VectorType(_BF16, lanes)), narrow)
@@ -180,9 +180,9 @@ def _repeated(
     advance: Callable[[Value, list[Value]], list[Value]],
     unrolled: int = 1,
 ) -> list[Value]:
-    """Return what `advance(step, values)` makes of `starts` in a loop of `steps`, at least one.
+    """Build a loop: return `starts` after `steps` applications of `advance(step, values)`.
 
-    `steps` is a multiple of `unrolled`, the steps of one turn.
+    `steps` is at least one and a multiple of `unrolled`, the steps of one iteration.
     """
     entry = builder.block
     body, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
@@ -208,8 +208,8 @@ def _multiplier(rows: int, count: int, *, more: bool, lanes: int = LANES, unroll
 
     Args:
         rows: of the result.
-        count: vectors of each of them.
-        more: whether the sums are added to what is there.
+        count: vectors in each row.
+        more: whether the sums are added to the values in memory.
         lanes: values of a vector.
         unrolled: see `_repeated`.
     """
@@ -217,9 +217,9 @@ def _multiplier(rows: int, count: int, *, more: bool, lanes: int = LANES, unroll
 
     @intrinsic
     def multiply(typingctx, kind, a, a_row, a_step, b, b_step, c, c_row, steps):
-        """Write, or add, `c[i, j] = sum_k a[i, k] * b[k, j]`; a step is 4 bytes of each.
+        """Write, or add, `c[i, j] = sum_k a[i, k] * b[k, j]`, float32.
 
-        That is one float32, or a pair of bfloat16. `c` is float32.
+        A step of the sum takes 4 bytes of each: one float32, or a pair of bfloat16.
         """
         bf16 = _is_bf16(kind)
         signature = types.void(kind, *[types.int64] * 8)
@@ -265,8 +265,8 @@ def _multiplier(rows: int, count: int, *, more: bool, lanes: int = LANES, unroll
 matrix_tile = _multiplier(
     TILE_ROWS, TILE_COLUMNS // WIDTH, more=False, lanes=WIDTH, unrolled=_UNROLLED
 )
-"""`TILE_ROWS` x `TILE_COLUMNS` sums. `b` is packed: for each step 4 bytes of each column, that is
-one float32 or two neighbouring bfloat16. Steps are a multiple of 4."""
+"""Computes `TILE_ROWS` x `TILE_COLUMNS` sums. `b` is packed: for each step 4 bytes of each column,
+one float32 or two neighbouring bfloat16. The number of steps is a multiple of 4."""
 
 
 # --- Winograd's transforms ----------------------------------------------------------------------
@@ -323,7 +323,7 @@ def _both_ways(
 def _read_square(
     builder: Builder, source: Value, stride: Value, side: int, lanes: int = LANES
 ) -> list[list[Value]]:
-    """Load `side` rows of as many vectors of float32, all `stride` apart."""
+    """Load `side` x `side` vectors of float32, all `stride` apart, as rows."""
     places = [_offset(builder, source, stride, i) for i in range(side * side)]
     values = [_load(builder, place, lanes, bf16=False) for place in places]
     return [values[i : i + side] for i in range(0, side * side, side)]
@@ -332,7 +332,7 @@ def _read_square(
 def _with_places(
     builder: Builder, rows: list[list[Value]], target: Value, stride: Value
 ) -> Iterator[tuple[Value, Value]]:
-    """Yield the values of all rows, each with its address; those are `stride` apart."""
+    """Yield the values of all rows, each with its address; addresses are `stride` apart."""
     for index, value in enumerate(value for row in rows for value in row):
         yield value, _offset(builder, target, stride, index)
 
@@ -362,7 +362,7 @@ def winograd_input(typingctx, kind, source, row_stride, pixel_stride, target, ta
 def winograd_output(typingctx, source, source_stride, target):
     """Transform 36 products of `WIDTH` channels, float32, back to 4 x 4 pixels.
 
-    Those are 16 values apart.
+    Pixels are written 16 values apart.
     """
     signature = types.void(*[types.int64] * 3)
 
@@ -379,10 +379,10 @@ def winograd_output(typingctx, source, source_stride, target):
 
 @intrinsic
 def finish(typingctx, kind, source, bias, residual, slope, target):
-    """Store 16 float32 sums plus bias, through a leaky ReLU, plus a residual.
+    """Store leaky_relu(sums + bias) + residual for 16 channels.
 
-    There is no residual if its address is 0.
-    `bias` is the address of 16 float32; a slope of 1 leaves the values alone.
+    `source` and `bias` are addresses of 16 float32. An address of 0 means no residual, a slope of 1
+    no activation.
     """
     bf16 = _is_bf16(kind)
     signature = types.void(kind, types.int64, types.int64, types.int64, types.float32, types.int64)
@@ -443,7 +443,7 @@ def _tanh(builder: Builder, x: Value) -> Value:
 def _axis(builder: Builder, position: Value, size: Value) -> tuple[Value, Value, Value, Value]:
     """Return the two neighbouring indices of float positions, clamped, and their weights.
 
-    What lies outside 0...size-1 weighs nothing.
+    Indices outside 0...size-1 have the weight 0.
     """
     vector, integers, lanes = position.type, size.type, size.type.count
     constant = partial(_constant, lanes=lanes)
@@ -471,26 +471,25 @@ def _axis(builder: Builder, position: Value, size: Value) -> tuple[Value, Value,
 def locate(
     typingctx, kind, raw, table, plane, y, x, second_y, second_x, height, width, pixel, reach, out
 ):
-    """Turn what the offset network says of samples into places and weights of their corners.
+    """Turn the raw offsets and masks of `WIDTH` samples into addresses and weights of corners.
 
-    There are `WIDTH` of them. Everything lies in planes, `plane` samples apart: `raw` holds y, x
-    and mask; `table` the taps' y and x (float32), the bytes to the group's channels and whether the
-    sample is of the second image (int32); to `out` go four offsets in bytes (int32) and four
-    weights (float32).
+    All arrays consist of planes of `plane` values. `raw` has y, x and mask; `table` has y and x of
+    the taps (float32), the offset of the group's channels in bytes and whether the sample is of the
+    second image (int32); `out` gets four offsets in bytes (int32) and four weights (float32).
 
     Args:
-        kind: of `raw`.
+        kind: array whose dtype is the element type of `raw`.
         raw: address of the first sample's y.
         table: address of the first sample's entry.
         plane: samples in a plane.
-        y: float32, the pixel's position moved by the flow to the first image.
-        x: the same.
-        second_y: float32, the same for the second image.
-        second_x: the same.
+        y: float32, the pixel's position plus the flow to the first image.
+        x: likewise.
+        second_y: float32, the pixel's position plus the flow to the second image.
+        second_x: likewise.
         height: of the images, in pixels.
         width: of the images, in pixels.
         pixel: bytes of a pixel.
-        reach: float32, greatest offset beside the flow, in pixels.
+        reach: float32, largest offset beside the flow, in pixels.
         out: address of the first sample's first offset.
     """
     bf16 = _is_bf16(kind)
@@ -541,11 +540,11 @@ def locate(
 
 
 def _sampler(lanes: int) -> Any:
-    """Return an intrinsic that interpolates `lanes` channels between four places."""
+    """Return an intrinsic that interpolates `lanes` channels between four pixels."""
 
     @intrinsic
     def sample(typingctx, kind, image, at, plane, target):
-        """Sample `image` (an address) at a sample's place among those `locate` found."""
+        """Sample `image` (an address) at the corners and weights that `locate` wrote to `at`."""
         bf16 = _is_bf16(kind)
         signature = types.void(kind, *[types.int64] * 4)
 
@@ -596,7 +595,7 @@ def blend(typingctx, kind, p, q, r, s, p_weight, q_weight, r_weight, s_weight, t
 
 @intrinsic
 def move(typingctx, kind, source, target):
-    """Copy 16 elements; zeros if the source's address is 0."""
+    """Copy 16 elements; write zeros if the source's address is 0."""
     bf16 = _is_bf16(kind)
     signature = types.void(kind, types.int64, types.int64)
 

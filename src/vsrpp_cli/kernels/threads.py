@@ -1,4 +1,4 @@
-"""How all kernels share their work between threads."""
+"""Divides the work of kernels among threads."""
 
 import os
 from collections import deque
@@ -17,12 +17,17 @@ def _pool(_process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int | None = None) -> None:
-    """Call `work(first, last)` for parts of `blocks`, on `threads` threads, by default torch's.
+    """Call `work(first, last)` for parts of `range(blocks)` on several threads.
 
-    This thread takes parts like the others, so that none is waited for that has yet to wake. They
-    are threads of Python, and the kernels let go of its lock: numba's own layers either may not be
-    entered from two threads at once or bring a second OpenMP that torch's waits for. Results do not
-    depend on the number of threads.
+    The calling thread takes parts like the others, so that it need not wait for threads that have
+    not started yet. Python threads are used, since kernels release the GIL: numba's own threading
+    layers may not be entered from two threads at once, or bring a second OpenMP runtime beside
+    torch's. Results do not depend on the number of threads.
+
+    Args:
+        work: computes a part.
+        blocks: the number of blocks of work.
+        threads: the number of threads; by default torch's.
     """
     threads = threads or torch.get_num_threads()
     parts = 1 if threads == 1 else min(blocks, 4 * threads)
@@ -35,7 +40,7 @@ def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int | Non
         while left:
             try:
                 part = left.popleft()
-            except IndexError:  # another was quicker
+            except IndexError:  # another thread has taken the last part
                 return
             work(*part)
 
@@ -43,7 +48,7 @@ def in_parallel(work: Callable[[int, int], Any], blocks: int, threads: int | Non
     helpers = [pool.submit(take_parts) for _ in range(min(threads, parts) - 1)]
     try:
         take_parts()
-    finally:  # interrupted, the kernels still write to memory that is about to be freed
+    finally:  # also after an interruption: kernels write to memory that is about to be freed
         left.clear()
         begun = [helper for helper in helpers if not helper.cancel()]
         wait(begun)

@@ -1,4 +1,4 @@
-"""Two or more videos, folders of frames or images measured against the first, frame by frame."""
+"""Compares videos, folders of frames or images with the first of them, frame by frame."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from vsrpp_cli.metrics import Channels, psnr, ssim
 from vsrpp_cli.records import finite
 
 SLICE_FRAMES = 240
-"""Most frames a scan line is followed through."""
+"""Most frames of a scan line's picture."""
 
 OnFrame = Callable[[int], None]
 """Called with the number of frames done."""
@@ -29,7 +29,7 @@ OnFrame = Callable[[int], None]
 
 @dataclass
 class Likeness:
-    """How much one input is like the reference; its quality, if that is the original."""
+    """PSNR and SSIM of one input against the reference."""
 
     path: str
     psnr: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Likeness:
 
 @dataclass(kw_only=True)
 class Comparison:
-    """All that measuring some inputs against the first of them has found."""
+    """The results of comparing inputs with the first of them."""
 
     inputs: Inputs
     channels: Channels
@@ -63,13 +63,13 @@ class Comparison:
     results: list[Likeness]
     """One for each input but the first."""
     maps: list[Map] = field(default_factory=list)
-    """Where each frame differs; of several others, the largest differences."""
+    """Differences of each frame; the largest ones if there are several other inputs."""
     scores: list[float] = field(default_factory=list)
-    """How much each frame differs where it differs most."""
+    """The difference of each frame in the part that differs most."""
 
     @property
     def reference_enlarged(self) -> bool:
-        """Whether figures say how much was changed, since the reference is no larger original."""
+        """Whether the reference is smaller, so that figures show changes rather than quality."""
         return self.inputs.resized(0)
 
     @property
@@ -86,11 +86,11 @@ class Comparison:
         return (2 * part.y + part.height) * self.inputs.size[1] // (2 * self.inputs.sizes[0][1])
 
     def moments(self, frames: int) -> list[range]:
-        """Return stretches of frames in which the inputs differ most, `frames` altogether."""
+        """Return the ranges of frames in which the inputs differ most, `frames` in all."""
         return moments(self.scores, self.inputs.cuts, frames)
 
     def slice_frames(self, frame: int) -> range:
-        """Return the frames of the scene around `frame` that a scan line is followed through."""
+        """Return the frames of the scene around `frame` for a scan line's picture."""
         scene = scene_of(frame, self.inputs.cuts, self.inputs.frames)
         return around(frame, scene, SLICE_FRAMES)
 

@@ -1,4 +1,4 @@
-"""Several videos, folders of frames or images side by side, as `vsrpp compare` reads them."""
+"""Reads several videos, folders of frames or images side by side, for `vsrpp compare`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a frame, in pixels of the first of the inputs, the way it is shown."""
+    """A part of a frame, in pixels of the first input, as it is shown (after rotation)."""
 
     width: int
     height: int
@@ -75,8 +75,8 @@ class Inputs:
 
     Args:
         paths: videos, folders of frames or images; the first is the reference.
-        start: seconds into the reference at which the others begin.
-        frames: the largest number to take of each.
+        start: seconds into the reference at which the other inputs begin.
+        frames: the largest number of frames to read from each.
 
     Raises:
         InputError: one cannot be read.
@@ -92,10 +92,10 @@ class Inputs:
         self._sources = [open_source(path) for path in paths]
         infos = [source.info for source in self._sources]
         self.sizes: tuple[Size, ...] = tuple(_shown_size(info) for info in infos)
-        """Of each input, the way it is shown."""
+        """Size of each input as it is shown."""
         largest = max(range(len(infos)), key=lambda i: self.sizes[i][0] * self.sizes[i][1])
         self.size = self.sizes[largest]
-        """To which all are enlarged bicubically."""
+        """The size to which all inputs are enlarged bicubically: that of the largest."""
         self.pixel_aspect = _pixel_aspect(infos[largest])
         """Width over height of that size's pixels when they are shown."""
         self._check_shapes([_pixel_aspect(info) for info in infos])
@@ -112,10 +112,10 @@ class Inputs:
 
     @cached_property
     def _scans(self) -> list[Scan]:
-        """Which frames of each are compared; all have the same number.
+        """The frames of each input that are compared; the same number of each.
 
         Raises:
-            InputError: an input has fewer frames than another, unless there are enough for both.
+            InputError: the numbers of frames differ.
         """
         others = [source.scan(scenes=False, frames=self._limit) for source in self._sources[1:]]
         frames = self._limit
@@ -128,7 +128,7 @@ class Inputs:
         return scans
 
     def _told_apart(self, scans: Sequence[Scan]) -> str:
-        """Return the message that names how many frames each has, as far as that is known."""
+        """Return the error message with the numbers of frames, as far as they are known."""
         counts = [
             f"{path} has {scan.frames}{' or more' if scan.frames == self._limit else ''}"
             for path, scan in zip(self.paths, scans, strict=True)
@@ -166,11 +166,11 @@ class Inputs:
             yield [to_8bit(resize(rgb, height, width, "bicubic")) for rgb in frames]
 
     def read_rows(self, row: int, first: int, stop: int) -> list[Picture]:
-        """Return of each input how one row of pixels changes: shape (3, frames, width).
+        """Return one row of pixels over time for each input, shape (3, frames, width).
 
         Args:
-            row: counted in the size of the largest. Of a smaller input it is the row that lies
-                there, enlarged across only.
+            row: its number in the largest input. In a smaller one it is the row at the same place,
+                enlarged horizontally.
             first: the first frame.
             stop: the frame after the last.
         """

@@ -1,7 +1,6 @@
-"""Text in pictures: printable ASCII from a sheet of letters, antialiased, in any size.
+"""Draws text into pictures: printable ASCII from a sheet of letters, antialiased, at any size.
 
-FFmpeg's own way, the filter `drawtext`, is missing from PyAV's wheels. The sheet is made by
-`docs/make_label_font.py`.
+PyAV's wheels lack FFmpeg's filter `drawtext`. `docs/make_label_font.py` makes the sheet.
 """
 
 import unicodedata
@@ -24,10 +23,10 @@ ELLIPSIS = "..."
 
 
 def lettered(text: str, height: int, width: int) -> Coverage:
-    """Return a line of text as a mask (height, width), beginning on the left.
+    """Return a line of text as a mask (height, width), aligned left.
 
-    Accents are left out and other characters that the sheet lacks become question marks. What is
-    too long for `width` loses its middle, since both ends of file names tell them apart.
+    Accents are dropped, other characters that the sheet lacks become question marks. The middle of
+    a text that is too long is replaced by dots, since file names differ at their ends.
     """
     text = _plain(text)
     line = _line(text, height)
@@ -46,7 +45,7 @@ def _plain(text: str) -> str:
 
 
 def _shortened(text: str, kept: int) -> str:
-    """Return `text` with `kept` of its characters, those at its ends."""
+    """Return `text` with dots instead of all but `kept` characters at its ends."""
     return text[: (kept + 1) // 2] + ELLIPSIS + text[len(text) - kept // 2 :]
 
 

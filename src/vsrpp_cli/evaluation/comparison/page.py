@@ -1,7 +1,7 @@
-"""A page of HTML that shows a comparison in any browser: one file that loads nothing else.
+"""Writes an HTML page that shows a comparison in any browser: one file that loads nothing else.
 
-Its parts lie in `page_files/`. Pictures are WebP in data URIs, of the best quality that keeps the
-page within the size asked for.
+The page's parts are in `page_files/`. Pictures are WebP in data URIs, of the best quality with
+which the page stays within its size limit.
 """
 
 import base64
@@ -31,38 +31,39 @@ from vsrpp_cli.records import finite
 from vsrpp_cli.version import __version__
 
 QUALITIES = (95, 90, 85, 80, 70, 60)
-"""Of WebP, best first; below, details are WebP's more than the video's."""
+"""Qualities of WebP, best first; with lower ones artefacts hide the details of the video."""
 FRAMES = 12
 SIZE = 10_000_000
-"""How many frames a page holds, and how many bytes, unless something else is asked for."""
+"""Default limits of a page: frames and bytes."""
 SCORES = 400
-"""Most points of the curve that shows how much the inputs differ over time."""
+"""Most points of the curve of differences over time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageSettings:
-    """What a page is to show, and how large it may be."""
+    """The contents of a page, and how large it may be."""
 
     frames: int = FRAMES
-    """The largest number of frames; those that differ most are taken."""
+    """Most frames; those that differ most are shown."""
     size: int = SIZE
-    """Bytes of the whole file."""
+    """Most bytes of the file."""
     frame: int | None = None
-    """The frames around this one instead."""
+    """Show the frames around this one instead."""
     crop: Crop | None = None
-    """Only this part, in pixels of the first input."""
+    """Show only this part, in pixels of the first input."""
     labels: tuple[str, ...] = ()
-    """Names to show instead of the files'."""
+    """Names to show instead of the files' names."""
     report: dict[str, Any] | None = None
-    """The report of the run that made the result."""
+    """The report of the run that made the result, as JSON values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageMade:
-    """What a page came to."""
+    """Facts about a written page."""
 
     frames: int
     quality: int
+    """Of WebP, 0 to 100."""
     size: int
     """Bytes."""
 
@@ -99,7 +100,7 @@ def write_page(path: Path, found: Comparison, settings: PageSettings) -> PageMad
 
 
 class _Page:
-    """Collects what one page holds."""
+    """Collects the contents of one page."""
 
     def __init__(self, found: Comparison, settings: PageSettings) -> None:
         self._found = found
@@ -115,7 +116,7 @@ class _Page:
         return part.scaled(self._inputs.sizes[0], self._inputs.size)
 
     def fitting(self) -> tuple[list[range], int, list[list[str]]]:
-        """Return frames, quality and pictures that fit into the size together."""
+        """Return ranges of frames, a quality and the pictures, which fit into the size."""
         wanted = self._settings.frames
         room = self._settings.size - len(_assembled(self.title, self.data([], 0, [])).encode())
         while True:
@@ -133,7 +134,7 @@ class _Page:
             wanted = max(1, wanted * 2 // 3)
 
     def _promising(self, count: int, room: int) -> Iterator[int]:
-        """Yield the qualities at which that many frames like the first may fit, best first."""
+        """Yield the qualities at which `count` frames like the first one would fit, best first."""
         for quality in QUALITIES:
             if self._expected(quality) * count <= room:
                 yield quality
@@ -215,7 +216,7 @@ class _Page:
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else float(ASSUMED_RATE)
 
     def _focus(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Return what differs most as x, y, width and height, parts of what is shown."""
+        """Return the part that differs most: x, y, width, height, as shares of the picture."""
         if self._part is not None:
             return 0.0, 0.0, 1.0, 1.0
         part = self._in_largest(self._found.part(self._first))
@@ -223,7 +224,7 @@ class _Page:
 
     @cached_property
     def _slice(self) -> dict[str, Any]:
-        """Return a row of pixels through the middle of what differs most, over time."""
+        """Return the row of pixels through the middle of the part that differs most, over time."""
         part = self._settings.crop or self._found.part(self._first)
         row, frames = self._found.row(part), self._found.slice_frames(self._first)
         slices = self._inputs.read_rows(row, frames.start, frames.stop)
@@ -241,7 +242,7 @@ def _data_uri(picture: Picture, quality: int) -> str:
 
 
 def _thinned(scores: Sequence[float]) -> list[float]:
-    """Return at most `SCORES` of the scores: of each part of the time, the highest."""
+    """Return at most `SCORES` scores: the highest of each of as many parts."""
     parts = np.array_split(np.array(scores), min(SCORES, len(scores)))
     return [round(float(part.max()), 3) for part in parts]
 

@@ -1,4 +1,4 @@
-"""Pictures that show inputs side by side, each with its name."""
+"""Makes pictures that show inputs side by side, each with its name."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -16,12 +16,13 @@ GAP = 4
 PANE = 320
 """Minimum width of a pane in pixels; smaller ones are enlarged by a whole factor."""
 SLICE_HEIGHT = 240
-"""Each frame's row is repeated until a scan line's picture is about so high."""
+"""Height in pixels to which a scan line's picture is enlarged by repeating rows."""
 TEXT = 22
-"""Height of a line of text in pixels, on panes of up to `PANE_OF_TEXT` wide; larger on larger."""
+"""Height of a line of text in pixels, on panes up to `PANE_OF_TEXT` wide; it grows with wider
+ones."""
 PANE_OF_TEXT = 800
 PAPER, INK, FAINT = 255, 20, 95
-"""Grey of the background, of names, and of what stands below them."""
+"""Grey of the background, of names, and of sizes."""
 
 
 def captions(inputs: Inputs, labels: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -68,7 +69,7 @@ def side_by_side(
 
 
 def check_frame(inputs: Inputs, frame: int) -> None:
-    """Make sure that there is a frame of this number; UsageError if not."""
+    """Raise UsageError if there is no frame of this number."""
     if frame >= inputs.frames:
         raise UsageError(
             f"frame {frame}: {inputs.frames} frames are compared, counted from 0 to "
@@ -79,15 +80,15 @@ def check_frame(inputs: Inputs, frame: int) -> None:
 def over_time(
     inputs: Inputs, row: int, frames: range, crop: Crop | None, labels: Sequence[str] = ()
 ) -> Picture:
-    """Return how one row of pixels changes from frame to frame, time running down.
+    """Return a picture of one row of pixels over time for each input; time runs down.
 
-    What stands still gives upright lines, what moves slanted ones; flicker shows as stripes.
+    Still things give vertical lines, motion slanted ones; flicker shows as stripes.
 
     Args:
         inputs: what is shown.
-        row: which, in pixels of the largest input.
-        frames: those it is followed through.
-        crop: only its columns, in pixels of the first input.
+        row: number of the row in the largest input.
+        frames: the frames that are shown, one below the other.
+        crop: restricts the columns, in pixels of the first input.
         labels: names for the inputs instead of their files'.
     """
     slices = inputs.read_rows(row, frames.start, frames.stop)
@@ -105,12 +106,12 @@ def _factor(picture: Picture) -> int:
 
 
 def _magnified(picture: Picture) -> Picture:
-    """Return `picture` with each pixel repeated, so that it can be looked at."""
+    """Return `picture` enlarged by repeating pixels, to at least `PANE` wide."""
     return picture.repeat(_factor(picture), axis=1).repeat(_factor(picture), axis=2)
 
 
 def _square(picture: Picture, aspect: Fraction) -> Picture:
-    """Return `picture` at the width of its pane."""
+    """Return `picture` resized to square pixels."""
     if aspect == 1:
         return picture
     width = max(1, round(picture.shape[2] * aspect))

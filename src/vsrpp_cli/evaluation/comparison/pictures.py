@@ -1,4 +1,4 @@
-"""Pictures as image files."""
+"""Encodes pictures as image files."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def encoded(picture: Picture, kind: str, options: dict[str, str] | None = None) 
 
 
 def write_picture(path: Path, picture: Picture) -> None:
-    """Write `picture` (3, H, W), RGB, 8 bits, in the format its name tells; folders are made.
+    """Write `picture` (3, H, W), RGB, 8 bits, in the format of its suffix; create folders.
 
     Raises:
         UsageError: the suffix names no image format.

@@ -1,7 +1,7 @@
-"""Where and when videos differ most: what is worth looking at, found without anybody's help.
+"""Finds where and when videos differ most.
 
-A map holds the mean difference of luma in the cells of a grid laid over a frame. The part of a
-frame that differs most is the window of cells with the largest mean.
+A map has the mean difference of luma in each cell of a grid over a frame. The part of a frame that
+differs most is the window of cells with the largest mean.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ from vsrpp_cli.evaluation.comparison.inputs import Crop, Size
 from vsrpp_cli.metrics import Picture, luma
 
 GRID = (18, 32)
-"""Cells in height and width; fewer where the frame has fewer pixels."""
+"""Cells vertically and horizontally; fewer if the frame has fewer pixels."""
 WINDOW = 4
-"""Of how many parts of a frame's height and width a window is one."""
+"""Height and width of a frame over those of a window."""
 MOMENTS = 3
-"""Places in time that are looked for."""
+"""Number of ranges of frames that are chosen."""
 
 Map = NDArray[np.float16]
-"""Shape as `GRID`; half precision, since there is one a frame."""
+"""Shape as `GRID`; half precision, since there is one for each frame."""
 
 
 def difference_map(first: Picture, second: Picture) -> Map:
@@ -69,18 +69,18 @@ def scene_of(frame: int, cuts: Sequence[int], frames: int) -> range:
 
 
 def around(frame: int, within: range, frames: int) -> range:
-    """Return at most `frames` frames in a row with `frame` in their middle, as far as they fit."""
+    """Return at most `frames` consecutive frames of `within`, `frame` in the middle if possible."""
     first = max(within.start, min(frame - frames // 2, within.stop - frames))
     return range(first, min(within.stop, first + frames))
 
 
 def moments(scores: Sequence[float], cuts: Sequence[int], frames: int) -> list[range]:
-    """Return stretches of frames, in order of time, around the moments that differ most.
+    """Return ranges of frames, in order, around the frames that differ most.
 
     Args:
-        scores: how much each frame differs.
-        cuts: frames that begin a scene; no stretch goes beyond one.
-        frames: at most so many altogether; all there are, if they are no more.
+        scores: the difference of each frame.
+        cuts: frames that begin a scene; no range spans one.
+        frames: most frames in all ranges.
     """
     count = len(scores)
     if count <= frames:
@@ -98,7 +98,7 @@ def moments(scores: Sequence[float], cuts: Sequence[int], frames: int) -> list[r
 
 
 def _stretches(frames: Iterable[int], cuts: Sequence[int]) -> list[range]:
-    """Return runs of frames in a row, none of which goes beyond a cut."""
+    """Return ranges of consecutive frames; none spans a cut."""
     runs: list[range] = []
     for frame in frames:
         if runs and frame == runs[-1].stop and frame not in cuts:

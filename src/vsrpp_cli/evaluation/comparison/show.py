@@ -1,4 +1,4 @@
-"""The files that show a comparison: checked before anything is measured, written afterwards."""
+"""Writes the files that show a comparison; options are checked before anything is measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from vsrpp_cli.evaluation.comparison.panes import captions, check_frame, over_ti
 from vsrpp_cli.evaluation.comparison.pictures import image_format, write_picture
 
 FULL = "full"
-"""The crop that is the whole frame."""
+"""Value of `crop` that means the whole frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions:
-    """What the user wants to see; the fields are the options of `vsrpp compare`."""
+    """The files to write, and what they show; the fields are the options of `vsrpp compare`."""
 
     picture: Path | None = None
     scan_line: Path | None = None
@@ -39,7 +39,7 @@ class Show:
         options: what is wanted.
 
     Raises:
-        UsageError: an option makes no sense, or not for these inputs.
+        UsageError: an option is invalid, or has no effect.
         InputError: the report cannot be read.
     """
 
@@ -99,7 +99,7 @@ class Show:
 
 
 def _refuse_idle(options: ShowOptions) -> None:
-    """Refuse options that would change nothing; UsageError."""
+    """Raise UsageError for options that would have no effect."""
     if options.html is None:
         for name in ("html_frames", "html_size", "report"):
             if getattr(options, name) is not None:
@@ -113,7 +113,7 @@ def _refuse_idle(options: ShowOptions) -> None:
 
 
 def _refuse_inputs(inputs: Inputs, options: ShowOptions) -> None:
-    """Refuse to write over what is compared; UsageError."""
+    """Raise UsageError if a file to write is one of the inputs."""
     known = {path.resolve() for path in inputs.paths}
     for path in filter(None, (options.picture, options.scan_line, options.html)):
         if path.resolve() in known:

@@ -1,12 +1,12 @@
 """Chains of 3x3 convolutions for training, with gradients.
 
-A chain is what BasicVSR++ is made of between samplings: convolutions one after another, with
-activations, residual additions and pixel shuffles. Two implementations of the same function:
+A chain is a sequence of convolutions with activations, residual additions and pixel shuffles, as in
+BasicVSR++ between two samplings. There are two implementations of the same function:
 
-* `LibraryChains` composes it of torch's operations, and is the slow twin;
-* `WinogradChains` takes every convolution, its gradients included, to Winograd's domain, which
-  needs a quarter of the products. It knows its whole backward pass, so that activations, their
-  gradients and residual additions happen where results are written anyway.
+* `LibraryChains` uses torch's operations; it is slower, and the reference in tests;
+* `WinogradChains` computes every convolution and its gradients in Winograd's domain, which needs a
+  quarter of the products. It has one backward pass for the whole chain, so that activations, their
+  gradients and residual additions are done when results are written.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ class Layer:
     """A 3x3 convolution of a chain and what follows it."""
 
     name: str
-    """Of the convolution: that of its weight and bias without the last part."""
+    """Name of the convolution: of its parameters, without `.weight` or `.bias`."""
     slope: float = 1.0
-    """Of the leaky ReLU behind it; 0 is a ReLU, 1 none."""
+    """Slope of the leaky ReLU that follows; 0 is a ReLU, 1 none."""
     skip: int | None = None
-    """The layer whose input is added to the result."""
+    """Index of the layer whose input is added to the result."""
     shuffled: bool = False
-    """Whether the result's pixels are shuffled, by two."""
+    """Whether a pixel shuffle by two follows."""
 
 
 class Chains(Protocol):
-    """Something that computes chains."""
+    """An implementation of chains."""
 
     def __call__(
         self, layers: Sequence[Layer], inputs: Sequence[Tensor], *, padded: bool = False
     ) -> Tensor:
-        """Return what the last layer yields, (N, C, H, W).
+        """Return the output of the last layer, (N, C, H, W).
 
         Args:
             layers: in order.
-            inputs: images (N, C, H, W) that together are the first layer's input.
-            padded: whether the result may have more channels than there are outputs, to a multiple
-                of 16. Those are zeros, and their gradients must be zeros.
+            inputs: images (N, C, H, W) whose channels together are the first layer's input.
+            padded: whether the result may have additional channels, up to a multiple of 16. They
+                are zeros, and their gradients must be zeros.
         """
 
 
@@ -74,7 +74,7 @@ class LibraryChains:
     def __call__(
         self, layers: Sequence[Layer], inputs: Sequence[Tensor], *, padded: bool = False
     ) -> Tensor:
-        """Return what `Chains` promises."""
+        """See `Chains`."""
         del padded
         images = [inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), 1)]
         for layer in layers:
@@ -94,12 +94,12 @@ class LibraryChains:
 
 
 def _shuffle_order(outputs: int) -> Tensor:
-    """Return the order of outputs in which a shuffle moves whole runs of channels."""
+    """Return the order of outputs in which a pixel shuffle moves runs of channels."""
     return torch.arange(outputs).view(-1, 4).T.flatten()
 
 
 def _shuffle(x: Tensor) -> Tensor:
-    """Shuffle pixels by two; channels in `_shuffle_order`, memory channels-last."""
+    """Return the pixel shuffle by two of `x`, whose channels are in `_shuffle_order`."""
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, channels // 4)
     rows = rows.transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels // 4)
@@ -110,7 +110,7 @@ def _shuffle(x: Tensor) -> Tensor:
 
 
 def fits_processor() -> bool:
-    """Whether `WinogradChains` are made for this processor: vectors of 16 and registers for 24."""
+    """Return whether this processor has vectors of 16 values, which `WinogradChains` need."""
     return simd.WIDTH == LANES
 
 
@@ -122,13 +122,13 @@ class _Packed(NamedTuple):
     bias: Tensor
     """(C_out,), float32; likewise."""
     forward: Tensor
-    """Transformed."""
+    """Transformed weights."""
     backward: Tensor
-    """Transformed with inputs and outputs exchanged and the kernel turned."""
+    """Transformed weights with inputs and outputs exchanged and the kernel turned by half."""
 
 
 class WinogradChains:
-    """Computes chains in Winograd's domain, on CPUs; weights are transformed once.
+    """Computes chains in Winograd's domain on CPUs; weights are transformed once.
 
     Args:
         weights: parameters by name, float32.
@@ -143,7 +143,7 @@ class WinogradChains:
     def __call__(
         self, layers: Sequence[Layer], inputs: Sequence[Tensor], *, padded: bool = False
     ) -> Tensor:
-        """Return what `Chains` promises."""
+        """See `Chains`."""
         channels = tuple(x.shape[1] for x in inputs)
         packed = []
         for layer in layers:
@@ -177,7 +177,7 @@ class WinogradChains:
         return _Packed(taps, bias, self._transform(taps, 1), self._transform(turned, -1))
 
     def _transform(self, taps: Tensor, direction: int) -> Tensor:
-        """Transform weights (9, C_in, C_out), from the first tap on, or from the last."""
+        """Transform weights (9, C_in, C_out), in the order of taps or, with -1, reversed."""
         taps = taps.detach()
         _, c_in, c_out = taps.shape
         out = torch.empty(36 * c_in * fused.rounded_up(c_out, COLUMNS), dtype=self._dtype)
@@ -193,7 +193,7 @@ class WinogradChains:
 def _table(
     channels: int, image: int, row: int, pixel: int, size: int, shuffled: bool
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return a table of an image at address 0; strides in bytes."""
+    """Return the table of an image at address 0 (see `loops`); strides in bytes."""
     if not shuffled:
         rows = [[c * size, image, row, pixel] for c in range(0, channels, LANES)]
     else:
@@ -207,7 +207,7 @@ def _table(
 
 
 def _tables(images: Sequence[Tensor | None], *, shuffled: bool = False) -> Any:
-    """Return the table of images for the kernels; `_padded` tells what they must be like."""
+    """Return the table of images (see `loops`), which are as `_padded` returns them."""
     parts = []
     for x in images:
         assert x is not None
@@ -220,12 +220,12 @@ def _tables(images: Sequence[Tensor | None], *, shuffled: bool = False) -> Any:
 
 
 def _empty(batch: int, channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
-    """Return an uninitialised image, channels-last without gaps."""
+    """Return an uninitialised image, channels-last and contiguous."""
     return torch.empty(batch, height, width, channels, dtype=dtype).permute(0, 3, 1, 2)
 
 
 def _padded(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return an image as the kernels read it: channels together, a multiple of 16."""
+    """Return an image as the kernels read it: channels-last, channels a multiple of 16."""
     batch, channels, height, width = x.shape
     if x.dtype == dtype and x.stride(1) == 1 and not channels % LANES:
         return x
@@ -236,7 +236,7 @@ def _padded(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _dense(x: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
-    """Return an image as `_empty` makes them, padded with zeros to `channels`."""
+    """Return an image in the layout of `_empty`, padded with zeros to `channels`."""
     batch, given, height, width = x.shape
     strides = (height * width * given, 1, width * given, given)
     if x.dtype == dtype and given == channels and x.stride() == strides:
@@ -248,7 +248,7 @@ def _dense(x: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
 
 
 class _Chain:
-    """One chain: what to compute, and how its gradients go back."""
+    """The forward and backward pass of one chain."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class _Chain:
         self.outputs = outputs
 
     def forward(self, inputs: Sequence[Tensor]) -> list[list[Tensor]]:
-        """Return the input of each layer, and the result at last."""
+        """Return the inputs of each layer, then the result."""
         images = [[_padded(x, self.dtype) for x in inputs]]
         for layer, packed in zip(self.layers, self.packed, strict=True):
             batch, _, height, width = images[-1][0].shape
@@ -289,7 +289,7 @@ class _Chain:
         Args:
             images: as `forward` returned them.
             gradient: of the result.
-            wanted: of which inputs gradients are.
+            wanted: for each input, whether its gradient is needed.
         """
         result = images[-1][0]
         gradient = _dense(gradient, result.shape[1], self.dtype)
@@ -335,7 +335,7 @@ class _Chain:
         return weight, bias
 
     def _back(self, index: int, image: Tensor, gradient: Tensor, more: Tensor | None) -> Tensor:
-        """Return the gradient of a layer's input `image`, through the activation before it."""
+        """Return the gradient of a layer's input `image`, before the activation that made it."""
         before = self.layers[index - 1]
         assert before.slope == 1 or before.skip is None
         out = torch.empty_like(image)
@@ -375,16 +375,16 @@ class _Chain:
 
 
 class _After(NamedTuple):
-    """What happens to sums where they are written."""
+    """Operations on sums before they are written."""
 
     bias: Tensor | None = None
-    """Added first, float32; None marks the gradient of an input."""
+    """Added first, float32; None for the gradient of an input."""
     slope: float = 1.0
-    """Of the activation, or of the mask; 1 for none."""
+    """Slope of the activation or of the mask; 1 for none."""
     residual: Tensor | None = None
-    """Added after an activation or before a mask; laid out like the image written."""
+    """Added after the activation or before the mask; has the layout of the written image."""
     mask: Tensor | None = None
-    """The activation's result, by whose sign gradients are masked; likewise."""
+    """The result of the activation, whose sign masks the gradients; likewise."""
 
 
 def _convolve(
@@ -401,9 +401,9 @@ def _convolve(
         sources: table of the images read.
         weight: transformed.
         targets: table of the images written.
-        shape: images, height, width.
-        out: the image written, or any of several.
-        after: what happens then.
+        shape: number of images, height, width.
+        out: the image written, or one of several.
+        after: operations on the sums.
     """
     bias, slope, residual, mask = after
     images, height, width = shape

@@ -1,8 +1,9 @@
-"""The loops of training's convolutions: forward, gradient of the input, gradient of the weights.
+"""Loops of convolutions for training: forward, gradients of inputs, gradients of weights.
 
-Conventions are those of `kernels` and `simd`. Images come as tables of `int64`, a row for every 16
-channels: the address of the first pixel and how many bytes lie between images, rows and pixels. So
-several tensors can be one input, and a pixel shuffle is four tables in one.
+Conventions are those of `kernels.loops` and `kernels.simd`. Images are passed as tables of int64
+with a row for every 16 channels: the address of the first pixel, and the strides of images, rows
+and pixels in bytes. Several tensors can thus be one input, and a pixel shuffle is a table of four
+parts.
 """
 
 # Kernels take addresses and sizes one by one: numba has no cheap record to put them in.
@@ -19,16 +20,16 @@ from vsrpp_cli.kernels.training import simd as ops
 
 LANES = simd.LANES
 BLOCK, COLUMNS = 12, 32
-"""Tiles and outputs that one matrix product takes: their sums fit the registers of AVX-512."""
+"""Tiles and output channels of one matrix product: their sums fit the registers of AVX-512."""
 
 SPAN = 144
-"""Tiles whose transforms lie in memory at once while gradients of weights are summed; even."""
+"""Tiles whose transforms are in memory while gradients of weights are summed; even."""
 
 GAP = 192
-"""Bytes between the points' transforms, so that all 36 find room in the first cache at once."""
+"""Bytes between the transforms of the 36 points, so that all fit into the first-level cache."""
 
 ROWS = 8
-"""Rows of the sums that one product of theirs yields."""
+"""Rows of sums of one matrix product for gradients of weights."""
 
 
 @numba.njit(inline="always", error_model="numpy")
@@ -40,7 +41,7 @@ def _place(table, group, image, y, x):
 
 @numba.njit(inline="always", error_model="numpy")
 def _read(kind, table, group, image, height, width, y, x, zeros, target, stride):
-    """Transform the 6x6 pixels around a tile, plainly."""
+    """Transform the 6x6 pixels around a tile; store in mode PLAIN of `training.simd`."""
     top, bottom = max(0, 1 - y), min(6, height + 1 - y)
     left, right = max(0, 1 - x), min(6, width + 1 - x)
     source = _place(table, group, image, y - 1, x - 1)
@@ -53,7 +54,7 @@ def _read(kind, table, group, image, height, width, y, x, zeros, target, stride)
 
 @numba.njit(inline="always", error_model="numpy")
 def _read_half(kind, table, group, image, height, width, y, x, zeros, target, stride, high):
-    """Transform the 6x6 pixels around a tile to one half of pairs."""
+    """Transform the 6x6 pixels around a tile; store as the lower or higher half of pairs."""
     top, bottom = max(0, 1 - y), min(6, height + 1 - y)
     left, right = max(0, 1 - x), min(6, width + 1 - x)
     source = _place(table, group, image, y - 1, x - 1)
@@ -75,7 +76,7 @@ def _read_half(kind, table, group, image, height, width, y, x, zeros, target, st
 
 @numba.njit(inline="always", error_model="numpy")
 def _spread_half(kind, table, group, image, height, width, y, x, zeros, target, stride, high, sums):
-    """Transform the 4x4 pixels of a tile to one half of pairs; add them up, too."""
+    """Transform the 4x4 pixels of a tile, stored as a half of pairs; add them to `sums`."""
     bottom, right = min(TILE, height - y), min(TILE, width - x)
     source = _place(table, group, image, y, x)
     row, pixel = table[group, 2], table[group, 3]
@@ -98,7 +99,7 @@ def _spread_half(kind, table, group, image, height, width, y, x, zeros, target, 
 def _write(
     kind, source, stride, bias, slope, residual, mask, backward, target, row, pixel, bottom, right
 ):
-    """Finish a tile of 16 channels, whole or cut, forward or backward, with or without residual."""
+    """Finish 16 channels of a tile by the variant of `training.simd` that suits."""
     if bottom == TILE and right == TILE:
         if backward and residual:
             ops.mask_inner_plus(
@@ -142,7 +143,7 @@ def convolve(
     kind, sources, height, width, weight, bias, slope, residual, mask, backward, targets,
     tiles_y, tiles_x, first, last,
 ):  # fmt: skip
-    """Convolve 3x3 with zero padding: tiles of 4x4 pixels, blocks of 12 of them.
+    """Convolve 3x3 with zero padding: tiles of 4x4 pixels, in blocks of 12 tiles.
 
     Args:
         kind: array whose dtype chooses the element type.
@@ -152,11 +153,11 @@ def convolve(
         weight: address of weights, transformed by `transform_weight`.
         bias: address of float32, one for each channel written; unused if `backward`.
         slope: of the leaky ReLU, 1 for none; of the mask if `backward`.
-        residual: what to add lies so many bytes from what is written; 0 for nothing.
-        mask: likewise: gradients are multiplied by `slope` where this is not positive. May be 0
-            with a slope of 1.
+        residual: distance in bytes from the image written to the image to add; 0 for none.
+        mask: likewise, to the mask: gradients are multiplied by `slope` where it is not positive.
+            May be 0 with a slope of 1.
         backward: whether this is the gradient of an input, which is masked.
-        targets: table of the images written; addresses of 0 for those that are not.
+        targets: table of the images written; addresses are 0 for those that are not needed.
         tiles_y: tiles down an image.
         tiles_x: tiles across an image.
         first: first tile, over all images.
@@ -226,7 +227,7 @@ def _add_products(kind, u, e, panel, sums, rows, c_out, steps):
 
 @numba.njit(inline="always", error_model="numpy")
 def _read_panel(kind, table, group, groups, start, count, height, width, zeros, target, stride):
-    """Transform what `count` tiles read of a panel's groups of channels, in pairs of tiles."""
+    """Transform the input of `count` tiles for a panel's groups of channels, in pairs of tiles."""
     pair = 4 // kind.itemsize
     tiles_x = (width + TILE - 1) // TILE
     tiles = tiles_x * ((height + TILE - 1) // TILE)
@@ -247,9 +248,9 @@ def weight_gradient(kind, sources, gradients, images, height, width, weight, bia
 
     Args:
         kind: array whose dtype chooses the element type.
-        sources: table of the images the convolution read.
-        gradients: table of the gradients of what it wrote.
-        images: how many.
+        sources: table of the images that the convolution read.
+        gradients: table of the gradients of its result.
+        images: number of images.
         height: of the images, in pixels.
         width: of the images, in pixels.
         weight: address of the result, float32, shape (9, C_in, C_out).
@@ -319,7 +320,8 @@ def transform_weight(kind, source, tap, c_in, c_out, target):
     Args:
         kind: array whose dtype chooses the element type of the result.
         source: address of float32, shape (9, c_in, c_out), of the first tap.
-        tap: bytes from one tap to the next; negative, from the last tap on, to turn the kernel.
+        tap: bytes from one tap to the next; negative to turn the kernel, `source` then is the
+            address of the last tap.
         c_in: multiple of 16.
         c_out: multiple of 16.
         target: address of the result: shape (36, panels, c_in / pair, 32, pair) with the outputs in

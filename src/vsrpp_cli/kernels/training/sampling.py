@@ -1,15 +1,15 @@
-"""Sampling with gradients for training on CPUs, by the kernels of `deform_kernels`.
+"""Sampling with gradients for training on CPUs, by the kernels of `sampling_loops`.
 
 Two functions with a backward pass:
 
-* `deform_columns`: what deformable convolution gathers before its matrix product, straight from the
-  raw output of the offset network (``10 * tanh`` plus flow, sigmoid mask);
+* `deform_columns`: gathers the input of a deformable convolution's matrix product, directly from
+  the raw output of the offset network (``10 * tanh`` plus flow, sigmoid mask);
 * `warp`: bilinear warping of features by a flow, zero padding, ``align_corners=True``.
 
-Both compute in float32, whatever the precision of the features, and both walk channels-last
-memory, where one sample is a run of neighbouring channels: one vector register a corner. Grid
-sampling, their slow twin, is several times slower here, and torchvision's backward for CPUs is
-slower still. Gradients are summed in an order that does not depend on the number of threads.
+Both compute in float32, whatever the precision of the features, on channels-last memory, where the
+channels of a group are contiguous: one vector register a corner. torch's grid sampling is several
+times slower, and torchvision's backward pass for CPUs is slower still. Gradients are summed in an
+order that does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -124,14 +124,14 @@ def deform_columns(x1: Tensor, x2: Tensor, raw: Tensor, flow1: Tensor, flow2: Te
     Args:
         x1: features of the first neighbour, (N, C, H, W); read by the first half of the groups.
         x2: features of the second neighbour, likewise; read by the second half.
-        raw: output of the offset network, (N, 27G, H, W), G groups: offsets (y, x a tap) before
-            ``10 * tanh``, then masks before the sigmoid; less than 27 channels more are padding.
-            Its dtype is that of the result.
+        raw: output of the offset network, (N, 27G, H, W) for G groups: offsets (y, x for each tap)
+            before ``10 * tanh``, then masks before the sigmoid; up to 26 further channels are
+            padding. The result has its dtype.
         flow1: (N, 2, H, W) float32, x before y, added to the first half's offsets.
         flow2: likewise for the second half.
 
     Returns:
-        (N*H*W, 18C): for each pixel groups, taps, channels; `column_weight` orders a weight so.
+        (N*H*W, 18C): for each pixel groups, taps, channels, the order of `column_weight`.
     """
     columns: Tensor = _DeformColumns.apply(x1, x2, raw, flow1, flow2)
     return columns

@@ -1,6 +1,6 @@
-"""The loops of `deform_training`: sampling and its gradients over channels-last rows.
+"""The loops of `sampling`: sampling of channels-last images, and its gradients.
 
-Arrays are flat and float32 where nothing else is said; flows hold x before y.
+Arrays are flat and float32 unless stated otherwise; flows hold x before y.
 """
 
 # Kernels take arrays and sizes one by one: numba has no cheap record to put them in.
@@ -43,7 +43,7 @@ def _sigmoid(x):
 
 @_inline
 def _load_bf16(source, start, count, bits):
-    """Widen `count` bfloat16 values (as uint16) to float32, whose bits are written."""
+    """Widen `count` bfloat16 values (as uint16) to float32, written as bits."""
     for i in range(count):
         bits[i] = np.uint32(source[np.uint64(start + i)]) << np.uint32(16)
 
@@ -73,9 +73,9 @@ def _store_f32(bits, count, target, start):
 
 @_inline
 def _corners(ys, xs, count, height, width, stride, rows, columns, inside, index):
-    """Find what surrounds each of `count` sampling points, without branches, so that it vectorises.
+    """Find the four corners of each of `count` sampling points, without branches to vectorise.
 
-    Points so far outside that nothing surrounds them get four corners that are all outside.
+    For points far outside the image all four corners are outside.
 
     Args:
         ys: (count,) float32; replaced by the fraction of each point below its upper corners.
@@ -107,7 +107,7 @@ def _corners(ys, xs, count, height, width, stride, rows, columns, inside, index)
         inside[1, s] = up * right
         inside[2, s] = down * left
         inside[3, s] = down * right
-        # Clamped as integers, so that a point that is not a number stays inside memory, too.
+        # Clamped as integers, so that NaN does not lead outside the memory.
         row, column = np.int32(y0), np.int32(x0)
         rows[s] = min(max(row, np.int32(0)), bottom) * np.int32(width)
         rows[count + s] = min(max(row + np.int32(1), np.int32(0)), bottom) * np.int32(width)
@@ -141,14 +141,14 @@ def _sample_scratch(samples):
 
 
 def _taps(samples: int) -> tuple[Any, Any]:
-    """Return the rows and columns of a 3x3 kernel's taps, -1 to 1, once a group."""
+    """Return the rows and columns of a 3x3 kernel's taps, -1 to 1, repeated for each group."""
     tap = np.arange(samples) % TAPS
     return (tap // 3 - 1).astype(np.float32), (tap % 3 - 1).astype(np.float32)
 
 
 @_inline
 def _weigh(weights, samples, ys, xs, act, masks):
-    """Multiply whether corners lie inside by bilinear weights and the masks, `act[masks:]`."""
+    """Multiply `weights` (1 inside, 0 outside) by bilinear weights and the masks `act[masks:]`."""
     for s in range(samples):
         m = act[masks + s]
         fy, fx = ys[s], xs[s]
@@ -161,7 +161,7 @@ def _weigh(weights, samples, ys, xs, act, masks):
 
 @_inline
 def _corner_places(index, point, group):
-    """Return where the values of a sample's four corners start, of a group that starts there."""
+    """Return where the values of a sample's four corners start, for the group at `group`."""
     return (
         group + np.uint64(index[0, point]),
         group + np.uint64(index[1, point]),
@@ -172,7 +172,7 @@ def _corner_places(index, point, group):
 
 @cache
 def columns_forward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., None]:
-    """Return the forward kernel for groups of `lanes` channels, two times `half_groups` of them."""
+    """Return the forward kernel for 2 * `half_groups` groups of `lanes` channels."""
     load = _load_bf16 if bf16 else _load_f32
     store = _store_bf16 if bf16 else _store_f32
     samples = half_groups * TAPS
@@ -227,7 +227,7 @@ def columns_forward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., N
 
 @_inline
 def _dot_and_spread(dot, add, gcol, x, gx, dots, start, groups, lanes, mask, ys, xs, inside, index):
-    """Write each sample's products with its four corners; add its gradient to theirs."""
+    """Write products of each sample's gradient and corners; add it to the corners' gradients."""
     for g in range(groups):
         group = start + np.uint64(g * lanes)
         for k in range(TAPS):
@@ -242,7 +242,7 @@ def _dot_and_spread(dot, add, gcol, x, gx, dots, start, groups, lanes, mask, ys,
             w11 = m * fy * fx * inside[3, point]
             at = np.uint64((g * TAPS + k) * lanes)
             dot(dots, np.uint64(4) * point, gcol, at, x, i00, i01, i10, i11)
-            # One corner after the other: at the border two of them are one pixel.
+            # One corner after the other: at the border two of them are the same pixel.
             add(gx, i00, w00, gcol, at)
             add(gx, i01, w01, gcol, at)
             add(gx, i10, w10, gcol, at)
@@ -253,7 +253,7 @@ def _dot_and_spread(dot, add, gcol, x, gx, dots, start, groups, lanes, mask, ys,
 def _sample_gradients(samples, dots, inside, ys, xs, mask, off, gmask, goff):
     """Write the gradients of all masks and offsets of a pixel; return those of its flow, y and x.
 
-    `off` holds the offsets' hyperbolic tangents; the masks are behind their sigmoid.
+    `off` holds tanh of the raw offsets, `mask` the sigmoid of the raw masks.
     """
     sum_x = np.float32(0)
     sum_y = np.float32(0)
@@ -280,7 +280,7 @@ def _sample_gradients(samples, dots, inside, ys, xs, mask, off, gmask, goff):
 
 @cache
 def columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., None]:
-    """Return the backward kernel; a task is one half of the groups of one image, which it owns."""
+    """Return the backward kernel; a task is one half of the groups of one image."""
     load = _load_bf16 if bf16 else _load_f32
     store = _store_bf16 if bf16 else _store_f32
     samples = half_groups * TAPS
@@ -340,8 +340,8 @@ def columns_backward(lanes: int, half_groups: int, bf16: bool) -> Callable[..., 
     return kernel
 
 
-# The two kernels of warping find what surrounds a point in the same lines: inlined from a function
-# of their own, these cost a sixth of the forward pass.
+# The two kernels of warping repeat the same lines to find the corners of a point: as a function
+# that is inlined these lines would cost a sixth of the forward pass.
 
 
 @_kernel
@@ -386,7 +386,7 @@ def warp_forward(x, flow, out, height, width, channels, first, last):
 
 @_inline
 def _four_dots(gout, at, x, i00, i01, i10, i11, channels):
-    """Return the products of a pixel's gradient with the four pixels it was blended of."""
+    """Return the products of a pixel's gradient and the four pixels from which it was blended."""
     d00 = np.float32(0)
     d01 = np.float32(0)
     d10 = np.float32(0)

@@ -1,10 +1,10 @@
-"""Vector instructions for sampling with gradients: what LLVM's own vectoriser does not find.
+"""Vector instructions for sampling with gradients that LLVM's own vectoriser does not find.
 
-Unlike those of `simd` they take arrays (flat, float32) and indices (uint64), and runs of any number
-of values, as groups have any number of channels.
+Unlike those of `kernels.simd` they take arrays (flat, float32) and indices (uint64), and runs of
+any length, since groups may have any number of channels.
 """
 
-# An intrinsic's arguments are types, which it need not look at; llvmlite and numba have no hints.
+# Intrinsics get types as arguments and may ignore them; llvmlite and numba have no type hints.
 # ruff: noqa: ARG001, PLR0913, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
@@ -23,10 +23,10 @@ _FAST = ("fast",)
 
 
 class VectorOps(NamedTuple):
-    """Arithmetic on runs of neighbouring float32 values, as vector instructions.
+    """Arithmetic on runs of contiguous float32 values, as vector instructions.
 
-    LLVM does not vectorise the loops these stand for by itself: it cannot know that the arrays do
-    not overlap, and checking costs more than runs this short are worth.
+    LLVM does not vectorise the corresponding loops: it does not know that the arrays do not
+    overlap, and a check would cost more than these short runs gain.
     """
 
     blend: Callable[..., None]
@@ -119,7 +119,7 @@ def _sums(builder: Builder, vectors: list[Value]) -> Value:
     lanes = vectors[0].type.count
     if lanes < 4 or lanes & (lanes - 1):
         return _sums_one_by_one(builder, vectors)
-    # Side by side: each vector holds parts of as many sums as before, so that all add up at once.
+    # The four sums are computed together: each step adds neighbours of two vectors.
     first, second, third, fourth = vectors
     halves = _pairs(builder, first, second, lanes), _pairs(builder, third, fourth, lanes)
     parts = _pairs(builder, halves[0], halves[1], lanes)
@@ -129,7 +129,7 @@ def _sums(builder: Builder, vectors: list[Value]) -> Value:
 
 
 def _pairs(builder: Builder, first: Value, second: Value, count: int) -> Value:
-    """Return the first `count` sums of two neighbours of two vectors, one after the other."""
+    """Return the sums of neighbouring values of two vectors, `count` in all."""
     kind = ir.VectorType(_I32, count)
     even, odd = (
         builder.shuffle_vector(first, second, ir.Constant(kind, list(range(start, 2 * count, 2))))

@@ -1,12 +1,13 @@
-"""Vector instructions for training's convolutions; `simd` explains the conventions.
+"""Vector instructions for convolutions in training; conventions are those of `kernels.simd`.
 
-Three directions of one Winograd convolution F(4, 3) share its six points: forward, the gradient of
-the input (the same with turned weights) and the gradient of the weights, which is the inverse
-weight transform of sums over tiles of products of the input's transform (6 x 6 pixels) and of the
-output gradient's (4 x 4 pixels), the transpose of the output's transform.
+Three computations use the six points of Winograd's F(4, 3): the convolution, the gradient of its
+input (a convolution with turned weights) and the gradient of its weights. For the latter, the input
+(6 x 6 pixels) is transformed as usual, the gradient of the output (4 x 4 pixels) by the transpose
+of the output's transform; their products are summed over all tiles, and the sums transformed by the
+transpose of the weights' transform.
 """
 
-# An intrinsic's arguments are types, which it need not look at; llvmlite and numba have no hints.
+# Intrinsics get types as arguments and may ignore them; llvmlite and numba have no type hints.
 # ruff: noqa: ARG001, D417, PLR0913, PLR0917
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, import-untyped, attr-defined"
 
@@ -44,15 +45,14 @@ from vsrpp_cli.kernels.simd import (
 )
 
 PLAIN, LOW, HIGH = 0, 1, 2
-"""How 16 results are stored: as they are; as the lower or the upper halves of 16 pairs.
+"""How 16 results are stored: as they are, or as the lower or the upper halves of 16 pairs.
 
-Pairs are what the processor's product of bfloat16 sums over. In float32 there are none: all store
-plainly.
+The processor's product of bfloat16 sums over pairs. In float32 all modes are the same.
 """
 
 
 def _store_as(builder: Builder, value: Value, address: Value, mode: int, *, bf16: bool) -> None:
-    """Store 16 results; the upper half of a pair joins the lower, which was stored before."""
+    """Store 16 results; in mode HIGH the lower halves of the pairs must have been stored."""
     if mode == PLAIN or not bf16:
         _store(builder, value, address, LANES, bf16=bf16)
         return
@@ -77,7 +77,7 @@ def _gradient_line(builder: Builder, y: list[Value]) -> list[Value]:
 
 
 def _scales() -> tuple[float, float, float]:
-    """Return what the weight transform divides by at 0, at +-A and at +-B."""
+    """Return the divisors of the weights' transform at 0, at +-A and at +-B."""
     a2, b2 = POINT_A**2, POINT_B**2
     return a2 * b2, 2 * a2 * (a2 - b2), 2 * b2 * (b2 - a2)
 
@@ -123,8 +123,8 @@ def _reader(side: int, line: Line, mode: int, *, edge: bool, summed: bool) -> An
         side: of the square of pixels read.
         line: the transform of one line of them.
         mode: how to store.
-        edge: whether pixels may lie outside the image, which are zeros then.
-        summed: whether to add up the pixels, too.
+        edge: whether pixels may lie outside the image; these are zeros.
+        summed: whether the pixels are also added up.
     """
 
     @intrinsic
@@ -194,19 +194,19 @@ spread_edge_high = _reader(4, _gradient_line, HIGH, edge=True, summed=True)
 
 
 class _After(NamedTuple):
-    """What happens to results before they are stored, known at compile time."""
+    """Operations on results before they are stored, known at compile time."""
 
     gradient: bool
-    """Whether they are the gradient of an input: multiplied where a mask is not positive.
+    """Whether they are the gradient of an input, which is multiplied where a mask is not positive.
 
-    Otherwise a bias is added, and they go through a leaky ReLU.
+    Otherwise a bias is added, and a leaky ReLU applied.
     """
     residual: bool
-    """Whether something is added: after the activation; before the mask."""
+    """Whether an image is added: after the activation, or before the mask."""
 
 
 class _Values(NamedTuple):
-    """What it takes: 16 values each, and where images lie, relative to what is stored."""
+    """Operands: `scale` and `bias` for 16 channels; offsets of images from the one stored."""
 
     scale: Value
     bias: Value
@@ -217,7 +217,7 @@ class _Values(NamedTuple):
 def _finish(
     builder: Builder, value: Value, address: Value, after: _After, given: _Values, *, bf16: bool
 ) -> None:
-    """Store 16 results at an address after what has to happen to them."""
+    """Apply `after` to 16 results and store them at an address."""
     more = None
     if after.residual:
         more = _load(builder, builder.add(address, given.residual), LANES, bf16=bf16)
@@ -234,7 +234,7 @@ def _finish(
 
 
 def _where(builder: Builder, i: int, bottom: Value, j: int, right: Value) -> Any:
-    """Return a context whose code runs if row i lies above `bottom` and pixel j left of `right`."""
+    """Return a context whose code runs if i < `bottom` and j < `right`."""
     down = builder.icmp_signed("<", _I64(i), bottom)
     across = builder.icmp_signed("<", _I64(j), right)
     return builder.if_then(builder.and_(down, across))
@@ -244,7 +244,7 @@ def _writer(*, edge: bool, gradient: bool, residual: bool) -> Any:
     """Return an intrinsic that turns 36 products into 4 x 4 finished pixels of 16 channels.
 
     Args:
-        edge: whether pixels may lie outside the image, which are not written then.
+        edge: whether pixels may lie outside the image; these are not written.
         gradient: see `_After`.
         residual: likewise.
     """
@@ -259,10 +259,10 @@ def _writer(*, edge: bool, gradient: bool, residual: bool) -> Any:
 
         Args:
             bias: address of 16 float32.
-            slope: of the leaky ReLU, 1 for none; of the mask: what gradients are multiplied with
-                where the image `mask` is not positive.
-            residual_: where the image to add lies, relative to `target`.
-            mask: the same of the image that masks; 0 for none.
+            slope: of the leaky ReLU, 1 for none; for gradients the factor where the image `mask` is
+                not positive.
+            residual_: offset of the image to add from `target`.
+            mask: offset of the image that masks; 0 for none.
             target: address of the first pixel.
             bottom: rows to write.
             right: pixels of each row to write.
