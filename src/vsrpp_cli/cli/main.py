@@ -1,5 +1,6 @@
 """The command group, and the one place where errors become messages and exit codes."""
 
+import gc
 import io
 import logging
 import os
@@ -42,6 +43,11 @@ SPINS = 1000
 """How often an idle thread of OpenMP looks for work before it sleeps, if nobody said; read by the
 library when torch is imported. Its default, milliseconds' worth, takes a core from our kernels'
 threads and from every other program: on two cores a frame took three times as long."""
+
+OBJECTS = 100_000
+"""How many more objects there must be before Python looks for circles of them that nobody needs.
+Imports make a million and leave no such circles; looking for them after every few hundred, as is
+the default, takes an eighth of the time until the first frame is computed."""
 
 VERBOSE = 2
 """At this many `-v` errors come with their traceback."""
@@ -111,6 +117,7 @@ def main(verbose: int) -> None:
 
 def run(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with the code the design's table gives."""
+    gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
     sys.exit(execute(sys.argv[1:] if args is None else list(args)))
 
 
