@@ -13,7 +13,7 @@ from torch import Tensor
 from gpu_setting import Setting, attempt, peak, reset_peak
 from reference import moving_clip, reference_network, set_weights
 from vsrpp_cli.backends.compiled import CompiledStages
-from vsrpp_cli.backends.select import prepare
+from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig
 from vsrpp_cli.streaming.chunk_run import ChunkRun
@@ -48,10 +48,12 @@ def reference(setting: Setting, dtype: str) -> Run:
     return run
 
 
-def ours(setting: Setting, dtype: str, backend: str | None = None) -> Run:
+def ours(
+    setting: Setting, dtype: str, backend: str | None = None, kernels: Kernels = "library"
+) -> Run:
     """Return this project's network on the device, through a backend of torch's compiler or not."""
     network = our_network(setting)
-    stages: Any = prepare(network, device=setting.device, dtype=DTYPES[dtype])
+    stages: Any = prepare(network, device=setting.device, dtype=DTYPES[dtype], kernels=kernels)
     if backend:
         stages = CompiledStages(network, backend)
     return lambda clip: ChunkRun(stages, clip)
@@ -75,6 +77,7 @@ def eager(setting: Setting) -> Iterator[list[str]]:
             *[Candidate(f"reference, {half}", lambda: reference(setting, half))] * setting.on_gpu,
             Candidate("fp32", lambda: ours(setting, "fp32")),
             Candidate(half, lambda: ours(setting, half)),
+            Candidate(f"{half}, graphs", lambda: ours(setting, half, kernels="graphed")),
             *(
                 Candidate(f"{half}, {n} together", lambda: ours(setting, half), n)
                 for n in setting.batches

@@ -26,7 +26,7 @@ FRAMES = 60
 
 
 def whole(setting: Setting) -> Iterator[list[str]]:
-    """Yield a row for each of two models."""
+    """Yield a row for each of two models, with and without CUDA graphs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = [("compact", "compact")]
@@ -34,6 +34,8 @@ def whole(setting: Setting) -> Iterator[list[str]]:
             models.append(("64 channels", str(checkpoint(setting, folder))))
         for label, model in models:
             yield attempt(label, partial(cells, setting, model, folder))
+            graphs = partial(cells, setting, model, folder, "--graphs")
+            yield attempt(f"{label}, --graphs", graphs)
 
 
 def checkpoint(setting: Setting, folder: Path) -> Path:
@@ -44,11 +46,11 @@ def checkpoint(setting: Setting, folder: Path) -> Path:
     return path
 
 
-def cells(setting: Setting, model: str, folder: Path) -> list[str]:
+def cells(setting: Setting, model: str, folder: Path, *options: str) -> list[str]:
     """Return frames, seconds by phase, and how long reading and encoding take by themselves."""
     made, report = folder / "out.mp4", folder / "report.json"
     command = [sys.executable, "-m", "vsrpp_cli", "upscale", setting.clip, made, "-m", model, "-y",
-               "--device", setting.device, "--report", report, "-q",
+               "--device", setting.device, "--report", report, "-q", *options,
                "--frames", 3 if setting.quick else FRAMES]  # fmt: skip
     done = subprocess.run([*map(str, command)], check=False, capture_output=True, text=True)
     if done.returncode:

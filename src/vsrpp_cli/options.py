@@ -159,6 +159,8 @@ class UpscaleOptions:
     """8-fold spatial self-ensemble: eight times the work."""
     compile: bool = False
     """Whether the network goes through torch's compiler."""
+    graphs: bool = False
+    """Whether the network's branches are recorded as CUDA graphs."""
 
     scale: Converted[Number, Fraction | None] = Converted(_fraction, None)
     """Output size over source size; None for what the network gives."""
@@ -251,6 +253,8 @@ class UpscaleOptions:
             raise UsageError(
                 "`overwrite=True` and `skip_existing=True` exclude each other: take one"
             )
+        if self.compile and self.graphs:
+            raise UsageError("`compile` and `graphs` exclude each other: take one")
         if self.scale is not None and (self.height or self.width):
             raise UsageError("`scale` and `height` or `width` both set the size: give one of them")
         if self.scale is not None and not 0 < self.scale <= 16:

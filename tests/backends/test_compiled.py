@@ -62,7 +62,7 @@ def test_each_part_is_compiled_once_for_each_variant_of_its_arguments(traced):
     frames = moving_frames(4, 112, 64)
     tiled = {"tile": (64, 64), "tile_overlap": 8}
     plain = _run(frames, chunks, tiny_network(), **tiled)
-    compiled = _run(frames, chunks, tiny_network(), compiled=True, batch=2, **tiled)
+    compiled = _run(frames, chunks, tiny_network(), kernels="compiled", batch=2, **tiled)
     assert np.abs(compiled - plain).max() < 1e-3  # what the store of contributions rounds to
     # Extraction, flow and reconstruction; each branch with no frame, one and two frames behind it.
     assert len(traced) == 3 + 4 * 3
@@ -72,14 +72,14 @@ def test_frames_are_cleaned_again_by_themselves_when_compiled(traced):
     network = small_network(CLEANED_THRICE)
     frames = moving_frames(3)
     chunks = [Chunk(0, 3, 0, 3)]
-    compiled = _run(frames, chunks, network, compiled=True)
+    compiled = _run(frames, chunks, network, kernels="compiled")
     assert np.abs(compiled - _run(frames, chunks, network)).max() < 1e-4
     # One cleaning, flow and reconstruction; each branch with no frame and with one behind it.
     assert len(traced) == 3 + 2 * 2
 
 
 def test_only_the_precision_of_the_run_is_compiled(traced):
-    engine = Engine([tiny_network()], device=CPU, precision="fp16", compiled=True)
+    engine = Engine([tiny_network()], device=CPU, precision="fp16", kernels="compiled")
     assert engine.kernels == "compiled kernels"
     assert [event.kind for event in engine.events] == ["slow"]
     assert engine._chain.kernels("fp32") == ["library"]

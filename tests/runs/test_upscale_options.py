@@ -36,10 +36,15 @@ def test_fp16_computes_in_float16_and_says_that_this_is_slow(command, tmp_path, 
     assert ("float16 is slow on a CPU" in account["events"]) == (precision == "fp16")
 
 
-def test_compile_is_planned_where_it_is_asked_for_and_only_there(command, tmp_path):
-    for given, compiled in (("--compile",), True), ((), False):
+def test_kernels_are_planned_where_they_are_asked_for_and_only_there(command, tmp_path):
+    for given, kernels in (("--compile",), "compiled"), (("--graphs",), "graphed"), ((), None):
         plan = vsrpp("plan", *command(tmp_path)[1:], *given, "--json", check=0).stdout
-        assert json.loads(plan)["compute"]["compiled"] == compiled
+        assert json.loads(plan)["compute"]["kernels"] == kernels
+
+
+def test_two_ways_to_compute_exclude_each_other(command, tmp_path):
+    failed = vsrpp(*command(tmp_path), "--compile", "--graphs", check=2)
+    assert "--compile and --graphs exclude each other" in assert_one_line(failed)
 
 
 def test_memory_limit_makes_the_geometry_smaller_and_keeps_to_it(parts, tmp_path):

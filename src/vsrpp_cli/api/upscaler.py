@@ -27,7 +27,7 @@ from vsrpp_cli.runs.stop import StopToken
 
 OWN = (
     "model", "device", "precision", "offline", "threads", "chunk", "overlap", "tile",
-    "tile_overlap", "memory_limit", "ensemble", "guard", "compile",
+    "tile_overlap", "memory_limit", "ensemble", "guard", "compile", "graphs",
 )  # fmt: skip
 """The options that an `Upscaler` is made with."""
 
@@ -59,6 +59,7 @@ class Upscaler:
         ensemble: bool = False,
         guard: bool = True,
         compile: bool = False,  # noqa: A002  as the option is called
+        graphs: bool = False,
     ) -> None:
         """Find the model's file, fetching it where that is needed and allowed, and load it.
 
@@ -77,6 +78,7 @@ class Upscaler:
             ensemble: average eight flipped and turned passes, which takes eight times as long.
             guard: compute black and broken frames again, in float32.
             compile: use torch's compiler, which takes minutes at first use.
+            graphs: use CUDA graphs, which helps where frames are small.
 
         Raises:
             UsageError: a value is out of its range, or the device is not there.
@@ -86,6 +88,7 @@ class Upscaler:
             model=model, device=device, precision=precision, offline=offline, threads=threads,
             chunk=chunk, overlap=overlap, tile=tile, tile_overlap=tile_overlap,
             memory_limit=memory_limit, ensemble=ensemble, guard=guard, compile=compile,
+            graphs=graphs,
         )  # fmt: skip
         compute = compute_spec(self._options)
         self.device = torch.device(compute.device)

@@ -5,12 +5,13 @@ from typing import Literal
 import torch
 
 from vsrpp_cli.backends.compiled import CompiledRealBasicVSR, CompiledStages
+from vsrpp_cli.backends.graphed import GraphedStages
 from vsrpp_cli.network.base import VideoNetwork
 from vsrpp_cli.network.basicvsr import BasicVSR, RealBasicVSR
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.streaming.stages import Stages
 
-Kernels = Literal["library", "fused", "winograd", "compiled"]
+Kernels = Literal["library", "fused", "winograd", "compiled", "graphed"]
 """See `prepare`."""
 
 
@@ -35,6 +36,7 @@ def prepare(
             bfloat16 and `config.channels` and `config.hr_channels` that are multiples of 16.
             bfloat16 is right on every CPU, and fast where it has instructions for it. "compiled":
             by torch's operators through its compiler, anywhere; takes minutes at first use.
+            "graphed": by torch's operators, the branches' as CUDA graphs; on a CPU as "library".
 
     Returns:
         the network's stages, for `streaming.chunk_run.ChunkRun`.
@@ -51,6 +53,8 @@ def prepare(
 def _stages(network: VideoNetwork, dtype: torch.dtype, kernels: Kernels) -> Stages:
     if kernels == "library":
         return network
+    if kernels == "graphed":
+        return GraphedStages(network)
     if kernels == "compiled":
         if isinstance(network, RealBasicVSR):
             return CompiledRealBasicVSR(network)

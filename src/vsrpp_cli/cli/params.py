@@ -194,6 +194,8 @@ geometry_options = _stack([
     _former("scenes", {"auto": "auto", "off": "off"}),
     computing("--compile", is_flag=True,
               help="Use torch.compile: for GPUs; the first run takes minutes longer."),
+    computing("--graphs", is_flag=True,
+              help="Use CUDA graphs: for small frames on GPUs; needs a little more memory."),
     without("guard", "Do not check results for black and broken frames.", Heading.COMPUTING),
     _former("guard", {"on": True, "off": False}),
 ])  # fmt: skip

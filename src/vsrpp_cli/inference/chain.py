@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import prod
 
 import torch
 from torch import Tensor
 
+from vsrpp_cli.backends.graphed import GraphedStages
 from vsrpp_cli.backends.select import Kernels, prepare
 from vsrpp_cli.inference.machine.device import DTYPES, choose_kernels
 from vsrpp_cli.network.base import VideoNetwork
@@ -24,17 +26,20 @@ class Chain:
     """Networks ready to run on a device, in one precision or another."""
 
     def __init__(
-        self, networks: Sequence[VideoNetwork], device: torch.device, compiled: str | None = None
+        self,
+        networks: Sequence[VideoNetwork],
+        device: torch.device,
+        chosen: tuple[Precision, Kernels] | None = None,
     ) -> None:
         """Keep the networks, unchanged.
 
         Args:
             networks: in float32, in order.
             device: to run on.
-            compiled: the precision that is computed through torch's compiler; None for none.
+            chosen: a precision and who computes in it; the fastest is taken otherwise.
         """
         self._originals = list(networks)
-        self._compiled = compiled
+        self._chosen = chosen
         self._device = device
         self._ready: dict[str, list[Stages]] = {}
         self.scale = prod(network.config.scale for network in networks)
@@ -54,13 +59,19 @@ class Chain:
         return list(dict.fromkeys(self._kernels_of(n, precision) for n in self._originals))
 
     def _kernels_of(self, network: VideoNetwork, precision: Precision) -> Kernels:
-        if precision == self._compiled:
-            return "compiled"
+        if self._chosen is not None and precision == self._chosen[0]:
+            return self._chosen[1]
         return choose_kernels(self._device, precision, network.config)
 
     def batches(self, precision: Precision) -> bool:
         """Return whether several clips can share a call: the CPU kernels take one at a time."""
         return not any(stages.one_clip for stages in self.stages(precision))
+
+    def forget_graphs(self) -> None:
+        """Free what recorded steps hold; they are recorded again when they are next wanted."""
+        for stages in chain.from_iterable(self._ready.values()):
+            if isinstance(stages, GraphedStages):
+                stages.forget()
 
     def _prepared(self, network: VideoNetwork, precision: Precision) -> Stages:
         # A copy: the float32 original may be needed to recompute frames.

@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vsrpp_cli.backends.select import Kernels
 from vsrpp_cli.errors import RunError
 from vsrpp_cli.inference.chain import Chain
 from vsrpp_cli.inference.events import Event, EventKind
@@ -54,7 +55,7 @@ class Engine:
         batch: int = 1,
         ensemble: bool = False,
         guard: bool = True,
-        compiled: bool = False,
+        kernels: Kernels | None = None,
     ) -> None:
         """Keep the networks, unchanged, and prepare them.
 
@@ -68,9 +69,10 @@ class Engine:
             batch: tiles that share each call of the network, where its kernels take several.
             ensemble: average over the eight flips and transpositions.
             guard: look for frames that are black or not numbers, and recompute them in float32.
-            compiled: go through torch's compiler, which takes minutes at first use.
+            kernels: how the networks are computed in this precision (see `backends.select`); the
+                fastest way that needs no time to be got ready unless given.
         """
-        self._chain = Chain(networks, device, precision if compiled else None)
+        self._chain = Chain(networks, device, (precision, kernels) if kernels else None)
         self._device = device
         self._precision = precision
         self._threads = threads
@@ -206,6 +208,7 @@ class Engine:
 
     def _retreat(self, window: Window, part: Chunk, context: int, problem: str) -> None:
         self._room.carried.clear()
+        self._chain.forget_graphs()
         gc.collect()
         pages.release()
         if self._device.type == "cuda":
@@ -353,6 +356,8 @@ class Engine:
             self._note("slow", "bfloat16 is slow on this CPU, which has no instructions for it")
         elif "compiled" in self._chain.kernels(self._precision):
             self._note("slow", "`compile` is for GPUs: kernels made for CPUs are faster")
+        elif "graphed" in self._chain.kernels(self._precision):
+            self._note("slow", "`graphs` is for GPUs: kernels made for CPUs are faster")
         elif "library" in self._chain.kernels(self._precision):
             self._note("slow", "general kernels: fast ones need widths that are multiples of 16")
 

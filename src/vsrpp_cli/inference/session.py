@@ -11,6 +11,7 @@ from math import prod
 
 import torch
 
+from vsrpp_cli.backends.select import Kernels
 from vsrpp_cli.checkpoints.download import ResolvedModel
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.checkpoints.registry import DEFAULT_FRAME_CAP, DEFAULT_OVERLAP
@@ -40,8 +41,8 @@ class ComputeSpec:
     threads: int
     ensemble: bool = False
     guard: bool = True
-    compiled: bool = False
-    """Whether torch's compiler is used."""
+    kernels: Kernels | None = None
+    """Who computes the networks, where that was asked for."""
     notes: tuple[str, ...] = ()
     """Sentences about what was requested but is not available."""
 
@@ -61,7 +62,7 @@ def compute_spec(options: UpscaleOptions) -> ComputeSpec:
         threads=min(threads, cores),
         ensemble=options.ensemble,
         guard=options.guard,
-        compiled=options.compile,
+        kernels="compiled" if options.compile else "graphed" if options.graphs else None,
         notes=tuple(notes),
     )
 
@@ -103,6 +104,7 @@ def plan_geometry(
         longest=longest,
         device_memory=device_memory(*devices, workers=options.workers or len(devices)),
         writing=writing,
+        graphs=compute.kernels == "graphed",
     )
     return choose_geometry(work, _wishes(models, options), options.memory_limit or default_limit())
 
@@ -134,7 +136,7 @@ def make_engine(
         threads=compute.threads,
         ensemble=compute.ensemble,
         guard=compute.guard,
-        compiled=compute.compiled,
+        kernels=compute.kernels,
         tile=None if geometry is None else geometry.tile,
         tile_overlap=0 if geometry is None else geometry.tile_overlap,
         batch=1 if geometry is None else geometry.batch,

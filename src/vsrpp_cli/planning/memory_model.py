@@ -24,6 +24,9 @@ has four times as many values. Fitted to a file of 176 MB; how much of the freed
 library keeps differs from run to run."""
 FLOW_BYTES = 16
 """Bytes a chunk holds for each frame and pixel of the flow network: two flows, float32."""
+GRAPH_FEATURES = 7
+"""Features that recorded steps are given, the spatial ones, the branches' and those of two frames
+before, and that they make, at most."""
 PICTURE_BYTES = 12
 """Bytes for each pixel of a picture in float32."""
 FINAL_BYTES = 6
@@ -96,6 +99,11 @@ class Coefficients:
     reconstruction: float
     """Number of copies of the `16 * hr_channels` elements a pixel at the size of the output."""
 
+    def recorded(self, network: NetworkSize, element: int) -> float:
+        """Return the bytes that steps recorded at one size hold, for each pixel of features."""
+        buffers = GRAPH_FEATURES * network.channels * element + FLOW_BYTES
+        return self.step(network, element) + buffers
+
     def step(self, network: NetworkSize, element: int) -> float:
         """Return the bytes of a branch's step for each pixel of features."""
         sampling = self.sampling_group * network.deform_groups
@@ -151,6 +159,8 @@ class Work:
     """Bytes of the device's own memory; None where it shares the machine's."""
     writing: Writing | None = None
     """None where frames are returned to the caller as the network makes them."""
+    graphs: bool = False
+    """Whether branches are recorded, which takes memory of their own."""
 
     @property
     def scale(self) -> int:
@@ -333,6 +343,12 @@ def _writing_bytes(work: Work, tiles: Cut, thrift: Thrift) -> int:
     return landing + waiting + resizing + final + work.writing.encoders[thrift.encoder]
 
 
+def _shapes(work: Work, tiles: Cut, batch: int) -> int:
+    """Return how many shapes the networks meet: of batches, and of tiles turned round."""
+    turned = work.ensemble and tiles.width != tiles.height
+    return (2 if turned else 1) * (2 if tiles.count % batch else 1)
+
+
 def _store_bytes(work: Work, chunk: int, tiles: Cut, thrift: Thrift) -> int:
     """Return the bytes of frames that are being put together, until they leave."""
     if _passes(work, tiles) == 1:
@@ -366,6 +382,10 @@ def _network_bytes(
         inner = batch * tiles.pixels * scale**2 // network.multiple_of**2
         features = chunk * (network.held_channels * element + FLOW_BYTES) * inner
         peaks.append(features + int(inner * coefficients.most(network, element)))
+        if work.graphs:
+            held += int(
+                _shapes(work, tiles, batch) * inner * coefficients.recorded(network, element)
+            )
         held += passes * network.carried_channels * element * inner // batch
         if network is not work.networks[-1]:
             # The next network's clip is this one's output.
