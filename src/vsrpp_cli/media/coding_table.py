@@ -1,31 +1,32 @@
-"""The formats that video is coded in, independent of the encoder: one row each."""
+"""A table of video coding formats, independent of encoders: one row each."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodingRow:
-    """One format. Its name is FFmpeg's."""
+    """One format."""
 
     coding: str
+    """FFmpeg's name."""
     title: str
-    """What people call it."""
+    """Its usual name, for messages."""
     tells_quantiser: bool = False
-    """Whether FFmpeg's decoder tells the quantiser of each block."""
+    """Whether FFmpeg's decoder exports the quantiser of each block."""
     scale_of_quantiser: str = " on H.264's scale"
-    """Said behind a quantiser, which is on H.264's scale."""
+    """Added to quantisers in messages; these are on H.264's scale."""
     shape_in_stream: bool = False
-    """Whether the stream itself tells the shape of pixels, exactly; elsewhere only headers do."""
+    """Whether the stream itself states the shape of pixels exactly; in others only headers do."""
     alpha_beside: bool = False
-    """Whether transparency is coded apart, marked by a tag, and ignored by FFmpeg's decoder."""
+    """Whether transparency is coded separately, marked by a tag; FFmpeg's decoder ignores it."""
     iso_muxer: str = "mp4"
     """The muxer of MP4's family that can hold it."""
     has_levels: bool = False
-    """Whether decoders in hardware stop at a level, see `h264_levels`."""
+    """Whether hardware decoders are limited to a level, see `h264_levels`."""
     hardware_pix_fmts: tuple[str, ...] = ()
-    """All that is decoded in hardware, where that is not what can be expected."""
+    """The only pixel formats that hardware decodes; empty for no such limit."""
     why_for_depth: str = ""
-    """Why it is taken for more than 8 bits where nobody named a format."""
+    """The reason for its choice for more than 8 bits, for messages."""
 
 
 ROWS = (
@@ -60,5 +61,5 @@ _BY_NAME = {row.coding: row for row in ROWS}
 
 
 def coding_row(coding: str) -> CodingRow:
-    """Return what is known of a format; of those without a row, only the name."""
+    """Return the row of a format; a row of defaults if it has none."""
     return _BY_NAME.get(coding) or CodingRow(coding=coding, title=coding.upper())

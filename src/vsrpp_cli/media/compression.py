@@ -1,11 +1,10 @@
-"""How strongly a source was compressed, measured on a few of its pictures.
+"""Measures how strongly a source was compressed, on a few of its pictures.
 
-Three things can be known. A coding without loss has done no harm. Decoders of H.264, VP9 and the
-MPEG family tell the quantiser of each block, which says most about the harm done: the coarser the
-step, the more was thrown away, whatever the picture. For all others there is the size: bits a
-pixel.
+Lossless codings count as clean. Decoders of H.264, VP9 and the MPEG family export the quantiser of
+each block, which is the best measure: the coarser its step, the more was lost, whatever the
+picture. For other codings the number of bits per pixel is used.
 
-The thresholds stand in `docs/models.md` with the measurement they come from
+`docs/models.md` has the thresholds and the measurements they are based on
 (`benchmarks/choose_model.py`).
 """
 
@@ -28,31 +27,31 @@ from vsrpp_cli.media.images.source import find_frames
 from vsrpp_cli.media.types import SourceInfo
 
 CLEAN_QUANTISER = 27.0
-"""Up to this mean quantiser, on H.264's scale for 8 bits, a source counts as clean."""
+"""Highest mean quantiser, on H.264's scale for 8 bits, of sources that count as clean."""
 CLEAN_BITS = 0.3
-"""Minimum bits per pixel of clean video, where no quantisers are known."""
+"""Least bits per pixel of clean video for which no quantisers are known."""
 CLEAN_BITS_INTRA = 2.0
-"""The same for codings that predict nothing from other pictures: ProRes, DNxHD, DV, JPEG."""
+"""The same for codings without prediction from other pictures: ProRes, DNxHD, DV, JPEG."""
 
 VP9_SCALE, H264_SCALE = 0, 1
 """FFmpeg's AVVideoEncParamsType; 2 is the MPEG family's."""
 
 PLACES = (0.1, 0.5, 0.9)
-"""Parts of the duration at which pictures are looked at: openings are often black."""
+"""Positions at which pictures are measured, as shares of the duration: openings are often black."""
 PICTURES = 8
-"""Pictures looked at in each place."""
+"""Pictures that are measured at each position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compression:
-    """What was measured, and what follows."""
+    """A measurement, and the conclusion."""
 
     coding: str
     """FFmpeg's name, or the image format."""
     quantiser: float | None = None
-    """Mean over blocks and pictures, on H.264's scale for 8 bits; None where not told."""
+    """Mean over blocks and pictures, on H.264's scale for 8 bits; None if not known."""
     bits: float | None = None
-    """Bits a pixel; None where not known."""
+    """Bits per pixel; None if not known."""
     lossless: bool = False
     intra: bool = False
     """Whether no picture is predicted from another."""
@@ -68,7 +67,7 @@ class Compression:
 
     @property
     def text(self) -> str:
-        """Say it: ``H.264, mean quantiser 29: compressed``."""
+        """A phrase, e.g. ``H.264, mean quantiser 29: compressed``."""
         verdict = "compressed" if self.strong else "clean"
         return f"{coding_row(self.coding).title}, {self._measure()}: {verdict}"
 
@@ -82,10 +81,10 @@ class Compression:
 
 
 def compression_of(info: SourceInfo) -> Compression:
-    """Look at a source's coding, its size and, where the decoder tells them, its quantisers.
+    """Measure a source by its coding, its size and, if the decoder exports them, its quantisers.
 
     Raises:
-        InputError: the file cannot be read any more.
+        InputError: the file cannot be read.
     """
     if info.kind == "frames":
         sizes = [8 * path.stat().st_size for path in find_frames(info.path)]
@@ -104,7 +103,7 @@ def compression_of(info: SourceInfo) -> Compression:
 
 
 def _traits(coding: str) -> tuple[bool, bool]:
-    """Return whether a coding never loses anything, and whether each picture stands alone."""
+    """Return whether a coding is lossless, and whether it is intra-only."""
     try:
         codec = Codec(coding, "r")
     except UnknownCodecError:  # the decoder that reads it has another name
@@ -113,7 +112,7 @@ def _traits(coding: str) -> tuple[bool, bool]:
 
 
 def _bits(info: SourceInfo) -> float | None:
-    """Return bits a pixel by the file's size, sound included, which is little beside it."""
+    """Return bits per pixel by the size of the file; the sound in it is neglected."""
     path = Path(info.path)
     if not path.is_file() or not info.duration or not info.frame_rate:
         return None
@@ -123,7 +122,7 @@ def _bits(info: SourceInfo) -> float | None:
 
 def _mean_quantiser(info: SourceInfo) -> float | None:
     places = PLACES if info.duration else ()
-    # Where seeking fails or lands behind the end, as in some recordings, the beginning has to do.
+    # In some recordings seeking fails or ends after the last frame: then use the beginning.
     for chosen in (places, (None,)):
         told = (quantiser_of(frame, info.bit_depth) for frame in _pictures(info, chosen))
         if found := [value for value in told if value is not None]:
@@ -132,8 +131,8 @@ def _mean_quantiser(info: SourceInfo) -> float | None:
 
 
 def _pictures(info: SourceInfo, places: Sequence[float | None]) -> Iterator[VideoFrame]:
-    """Yield pictures from places, parts of the duration; None is the beginning without seeking."""
-    # One thread: with several, FFmpeg tells of a picture before all of it is decoded.
+    """Yield pictures at positions, shares of the duration; None is the beginning, without seek."""
+    # One thread: with several, FFmpeg exports quantisers before the whole picture is decoded.
     with TrackDecoder(info.path, info.stream_index, threads=1) as decoder:
         decoder.stream.codec_context.options = {"export_side_data": "venc_params"}
         begin = decoder.stream.start_time or 0
@@ -144,10 +143,10 @@ def _pictures(info: SourceInfo, places: Sequence[float | None]) -> Iterator[Vide
 
 
 def quantiser_of(frame: VideoFrame, bit_depth: int = 8) -> float | None:
-    """Return a picture's mean quantiser on H.264's scale for 8 bits; None where it is not told.
+    """Return a picture's mean quantiser on H.264's scale for 8 bits; None if it is not known.
 
-    H.264's step doubles every 6 and is 1 at 4; steps of others are put on that scale. The data is
-    FFmpeg's `AVVideoEncParams`, one `AVVideoBlockParams` a block.
+    On that scale the step is 1 at 4 and doubles every 6; steps of other codings are converted. The
+    data is FFmpeg's `AVVideoEncParams` with an `AVVideoBlockParams` for each block.
     """
     data = side_data(frame, "VIDEO_ENC_PARAMS")
     if not data:
@@ -155,12 +154,12 @@ def quantiser_of(frame: VideoFrame, bit_depth: int = 8) -> float | None:
     blocks, offset, size, kind, base = struct.unpack_from("@INNii", data)
     mean = float(base)
     if blocks:
-        # Behind a block's place and size, four numbers, comes its difference.
+        # A block has its position and size, four integers, then its difference.
         mean += float(np.ndarray(blocks, np.int32, data, offset + 16, (size,)).mean())
     if kind == VP9_SCALE:
-        # Up to index 100 its step for 8 bits is the index and 7, in eighths; beyond it is larger.
+        # Up to index 100 the step for 8 bits is (index + 7) / 8; above it is larger.
         return 4 + 6 * math.log2((mean + 7) / 8)
     if kind == H264_SCALE:
         return mean - 6 * (bit_depth - 8)
-    # What is told of the MPEG family is the step itself.
+    # For the MPEG family the value is the step itself.
     return 4 + 6 * math.log2(max(mean, 1))

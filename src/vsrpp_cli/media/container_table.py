@@ -1,4 +1,4 @@
-"""The containers on offer, one row each: what they hold, how, and what their muxers are told."""
+"""A table of the containers that can be written: what they hold, and options of their muxers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,59 +8,62 @@ Options = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerRow:
-    """One container file format. Names are FFmpeg's muxers."""
+    """One container file format."""
 
     muxer: str
+    """FFmpeg's name."""
     title: str
+    """Its usual name, for messages."""
     suffixes: tuple[str, ...]
     codings: tuple[str, ...]
-    """Chosen by default, the first for 8 bits and the second for more (or the same)."""
+    """Default codings: the first for 8 bits, the second for more."""
     alpha_coding: str | None = None
-    """Chosen by default for sources with transparency."""
+    """Default coding for sources with transparency."""
     stereo: tuple[str, ...] = ()
-    """Layouts of 3D that it can name, see `SourceInfo.stereo`."""
+    """Layouts of 3D that it can state, see `SourceInfo.stereo`."""
     projections: tuple[str, ...] = ()
-    """Projections of 360-degree video that it can name, see `Spherical`."""
+    """Projections of 360-degree video that it can state, see `Spherical`."""
     audio: tuple[str, str]
-    """What sound becomes that cannot be copied: lossless, and all other."""
+    """Codecs to which sound is converted that cannot be copied: lossless sound, and other sound."""
     misread_audio: tuple[str, ...] = ()
-    """Beginnings of the names of codecs that it can hold, but many players misread there."""
+    """Beginnings of the names of codecs that it can hold but many players misread."""
     text_subtitles: str
-    """What text subtitles become where they cannot be copied."""
+    """Codec to which text subtitles are converted that cannot be copied."""
     attachments: bool = False
     covers: bool = False
     """Whether it holds cover art."""
     cover_codings: tuple[str, ...] = ()
-    """In which formats, where not in all."""
+    """The formats of cover art that it holds; empty for all."""
     attached_covers: bool = False
-    """Whether cover art is an attached file, not a track of one picture."""
+    """Whether cover art is an attached file rather than a track of one picture."""
     time_code_tracks: bool = False
+    """Whether it has time code tracks."""
     named_tags: tuple[str, ...] | None = None
-    """The tags of a file for which it has places as players know them; None where any will do."""
+    """The tags of a file that it can store so that players find them; None for all tags."""
     lacking_tags: tuple[str, ...] = ()
-    """Tags of a track (in lower case) for which it has no place."""
+    """Tags of a track (in lower case) that it cannot store."""
     title_tag: str | None = None
-    """The tag that a track's title goes into, where there is no other place for it."""
+    """The tag in which a track's title is stored, if there is no field for it."""
     languages: Mapping[str, str] = field(default_factory=dict)
-    """Names of languages that its muxer knows by another of the two that ISO 639-2 has."""
+    """Language codes of ISO 639-2 that its muxer only knows in their other form."""
     codec_tags: Mapping[str, str] = field(default_factory=dict)
-    """By coding, where FFmpeg's default is one that some players do not know."""
+    """By coding, codec tags to use where some players do not know FFmpeg's default."""
     stereo_tag: bool = False
     """Whether the tag `stereo_mode` states the 3D layout."""
     adds_multiview: bool = False
-    """Whether its muxer describes any layout of 3D as two views coded apart, too."""
+    """Whether its muxer also describes any 3D layout as two separately coded views."""
     display_size: bool = False
-    """Whether the shape of pixels is said by the size that pictures are shown in."""
+    """Whether it states the shape of pixels by a display size."""
     edit_lists: bool = False
     """Whether edit lists express late starts and hide what is before zero."""
     increasing: bool = False
-    """Whether each packet of a track has to be later than the one before."""
+    """Whether each packet of a track must be later than the one before."""
     track_durations: bool = False
-    """Whether it states durations of tracks; elsewhere libavformat shows the whole file's there."""
+    """Whether it states durations of tracks; otherwise libavformat reports the file's duration."""
     writes_delay: bool = False
-    """Whether its muxer writes down what libavformat takes for a codec's own delay."""
+    """Whether its muxer writes what libavformat takes for the delay of a codec."""
     muxer_options: Options = ()
-    """Always set."""
+    """Options that are always set."""
 
 
 PROJECTIONS = ("equirectangular", "tile", "cubemap")
@@ -85,8 +88,8 @@ ONLY_ISO = ("handler_name", "vendor_id", "creation_time")
 """Tags of a track that only MP4 and MOV have a place for."""
 
 MISREAD_PCM = ("pcm_s24", "pcm_s32", "pcm_f")
-"""PCM that FFmpeg below version 6, and what is built on it, reads from MP4 as 16 bits (loud noise)
-or not at all: the box that tells the bits (ISO/IEC 23003-5) is younger."""
+"""PCM that FFmpeg before version 6, and programs built on it, read from MP4 as 16 bits (loud noise)
+or not at all: the box that states the bits (ISO/IEC 23003-5) is newer."""
 
 QUICKTIME_LANGUAGES = {
     "deu": "ger",
@@ -102,11 +105,12 @@ QUICKTIME_LANGUAGES = {
     "slo": "slk",
     "mkd": "mac",
 }
-"""FFmpeg's MOV muxer knows one of the two names ISO 639-2 has for these, and drops the other."""
+"""FFmpeg's MOV muxer knows one of the two codes that ISO 639-2 has for these languages, and drops
+the other."""
 
 APPLE_TAGS = {"hevc": "hvc1"}
 
-# Checksums of Matroska's headers would not survive `set_display_size`.
+# `set_display_size` would invalidate checksums of Matroska's headers.
 MATROSKA_OPTIONS = (("write_crc32", "0"), ("avoid_negative_ts", "disabled"))
 FAST_START = (("movflags", "+faststart"),)
 
@@ -195,7 +199,7 @@ Y4M = ContainerRow(
     audio=("", ""),
     text_subtitles="",
 )
-"""Frames as they are, for pipes alone: too large for files, and without timestamps."""
+"""Uncompressed frames without timestamps, for pipes only."""
 
 _BY_MUXER = {row.muxer: row for row in CONTAINERS}
 

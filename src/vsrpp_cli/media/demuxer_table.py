@@ -1,26 +1,26 @@
-"""What is known of the kinds of files that FFmpeg reads, by its demuxers: one row each."""
+"""A table of the peculiarities of file formats that FFmpeg reads, by demuxer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemuxerRow:
-    """One kind of files; the defaults hold for those without a row."""
+    """One file format; formats without a row have the defaults."""
 
     demuxer: str
     """FFmpeg's name."""
     exact_durations: bool = False
-    """Whether files state how long a frame stays; others only count frames or guess."""
+    """Whether files state the durations of frames; others only count frames or guess."""
     one_shape: bool = False
-    """Whether the header states one shape of pixels for a whole track, by which players go."""
+    """Whether the header states one shape of pixels for the whole track, which players use."""
     states_end: bool = False
-    """Whether what is stated as a track's duration is when it ends."""
+    """Whether the stated duration of a track is the time of its end."""
     elementary: bool = False
     """Whether it is a stream without container and timestamps."""
     claims_alpha: bool = False
-    """Whether pictures are called transparent that need not be."""
+    """Whether pictures are reported as transparent although they may not be."""
     hides_torn: bool = False
-    """Whether a last frame that was cut short is left away without a word."""
+    """Whether FFmpeg silently drops an incomplete last frame."""
     text: bool = False
     """Whether it reads text, not video."""
 
@@ -47,10 +47,10 @@ REFUSED = frozenset({
     "alsa", "avfoundation", "dshow", "fbdev", "gdigrab", "kmsgrab", "oss", "pulse", "sndio",
     "v4l2", "video4linux2,v4l2", "vfwcap", "x11grab", "avisynth", "vapoursynth",
 })  # fmt: skip
-"""Demuxers that open further files or addresses, read devices, or run scripts. What a file is its
-content says, not its name: a text that lists other files would be a video of whoever wrote it."""
+"""Demuxers that open other files or addresses, read devices, or run scripts. FFmpeg chooses the
+demuxer by content, so a text file could make it read any files that it lists."""
 
 
 def demuxer_row(demuxer: str) -> DemuxerRow:
-    """Return what is known of the files that a demuxer reads."""
+    """Return the row of a demuxer; a row of defaults if it has none."""
     return _BY_NAME.get(demuxer) or DemuxerRow(demuxer=demuxer)

@@ -1,4 +1,4 @@
-"""FFmpeg's names and numbers of the code points of ITU-T H.273 (and of chroma sample locations)."""
+"""FFmpeg's names of the code points of ITU-T H.273 and of chroma sample locations, with numbers."""
 
 MATRICES = {
     "gbr": 0,

@@ -1,8 +1,8 @@
-"""Between decoded pictures and RGB, exactly as ITU-T H.273 defines it.
+"""Converts decoded pictures to RGB and back, exactly as ITU-T H.273 defines it.
 
-FFmpeg's scaler is off by up to 4 code values at 10 bit and reads untagged video as BT.601, so
-planar pictures are converted here; it only unpacks other layouts, which changes no value. Names of
-matrices, primaries and transfer functions are FFmpeg's.
+FFmpeg's scaler has errors of up to 4 code values at 10 bits and reads untagged video as BT.601.
+Here it only unpacks packed layouts into planes, which changes no value. Names of matrices,
+primaries and transfer functions are FFmpeg's.
 """
 
 import re
@@ -40,7 +40,7 @@ ORIGINS = {
     "bottomleft": (1.0, 0.0),
     "bottom": (1.0, 0.5),
 }
-"""Vertical and horizontal place of the first chroma sample of 4:2:0, in luma samples."""
+"""Vertical and horizontal position of the first chroma sample of 4:2:0, in luma samples."""
 
 UNPACKED = {
     "nv12": "yuv420p",
@@ -71,7 +71,7 @@ UNPACKED = {
     "xv36le": "yuv444p12le",
     "ayuv64le": "yuva444p16le",
 }
-"""Packed and half-planar layouts, and the planar one that holds the same code values."""
+"""Packed and half-planar layouts, and the planar layout with the same code values."""
 
 _PLANAR = re.compile(r"(yuva?|yuvj|gbra?|gray)(p|\d{3}p|)(9|10|12|14|16)?(le)?")
 _BAYER = (
@@ -94,10 +94,10 @@ def frame_to_rgb(frame: VideoFrame, spec: ColorSpec) -> NDArray[np.float32]:
 
     Args:
         frame: a picture in any software pixel format.
-        spec: how its code values are to be read; the frame's own tags are not looked at.
+        spec: the meaning of its code values; the frame's own tags are ignored.
 
     Raises:
-        InputError: the matrix or the pixel format is none that can be converted.
+        InputError: the matrix or the pixel format cannot be converted.
     """
     flat = planar(frame)
     kind = flat.format
@@ -141,11 +141,12 @@ def rgb_to_frame(
         rgb: shape (3, H, W), floats in [0, 1] or integers.
         pix_fmt: a planar YUV, RGB or grey format, or a layout that unpacks to one, like `nv12`.
         spec: the matrix, range and siting to write it with.
-        alpha: shape (H, W) in [0, 1]; opaque where None and the format has alpha.
-        dither: spread the rounding error by an ordered 8x8 pattern, for reductions of depth.
+        alpha: shape (H, W) in [0, 1]; None for opaque.
+        dither: dither with an ordered 8x8 pattern, for reductions of depth.
 
     Raises:
-        UsageError: the pixel format or matrix is none that can be written.
+        UsageError: the pixel format cannot be written.
+        InputError: the matrix cannot be converted.
     """
     kind = np.uint16 if rgb.dtype == np.uint16 else np.float32
     rgb = cast("Rgb", np.ascontiguousarray(rgb, dtype=kind))
@@ -235,7 +236,7 @@ def _matrix(name: str) -> NDArray[np.float64]:
 
 
 def _levels(bits: int, *, full: bool) -> tuple[float, float, float, float, float]:
-    """Return black, white - black, chroma's zero and extent, and the peak: H.273 section 8.3."""
+    """Return black, white - black, zero and extent of chroma, and the peak (H.273 section 8.3)."""
     peak = (1 << bits) - 1
     if full:
         return 0.0, float(peak), float(1 << (bits - 1)), float(peak), float(peak)
@@ -249,7 +250,7 @@ def _decode_scale(bits: int, *, full: bool) -> NDArray[np.float32]:
 
 
 def _grid(kind: VideoFormat, siting: str) -> tuple[tuple[int, int], tuple[float, float]]:
-    """Return subsampling and the first chroma sample's place, each vertically and horizontally."""
+    """Return subsampling and the first chroma sample's position, vertical and horizontal."""
     whole = VideoFormat(kind.name, 64, 64)
     steps = 64 // whole.chroma_height(), 64 // whole.chroma_width()
     if steps[0] == 4:  # yuv410p
@@ -293,10 +294,10 @@ def _planar_name(kind: VideoFormat) -> str | None:
 
 
 def planar(frame: VideoFrame) -> VideoFrame:
-    """Return the picture in a planar format; the frame itself where it is in one already.
+    """Return the picture in a planar format; the frame itself if its format is planar.
 
     Raises:
-        InputError: its pixel format is none that can be converted.
+        InputError: its pixel format cannot be converted.
     """
     kind = frame.format
     name = _planar_name(kind)
@@ -307,12 +308,12 @@ def planar(frame: VideoFrame) -> VideoFrame:
     if frame.format.has_palette:
         frame = _reformat(frame, "rgba")
     elif kind.is_rgb and kind.components[0].bits < 8:
-        frame = _reformat(frame, "rgb24")  # straight to planes, white would come out as 248
+        frame = _reformat(frame, "rgb24")  # converted to planes directly, white would become 248
     return _reformat(frame, name)
 
 
 def _reformat(frame: VideoFrame, name: str) -> VideoFrame:
-    """Rearrange a picture without changing a value: same range on both sides, no colour matrix."""
+    """Rearrange a picture without changing values: same range, no colour matrix."""
     if not hasattr(_local, "reformatter"):
         _local.reformatter = VideoReformatter()
     flags = Interpolation.POINT | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT

@@ -1,4 +1,4 @@
-"""HDR10 static metadata in the forms that encoders and containers want."""
+"""HDR10 static metadata as parameters of encoders and as boxes of MP4."""
 
 import struct
 
@@ -6,11 +6,11 @@ from vsrpp_cli.media.types import HdrMetadata
 
 
 def encoder_parameters(syntax: str | None, hdr: HdrMetadata | None) -> dict[str, str]:
-    """Return the parameters that make an encoder write the metadata into the bitstream.
+    """Return the parameters with which an encoder writes the metadata into the bitstream.
 
     Args:
-        syntax: `x265`, `x264` or `svt`; None for an encoder that cannot.
-        hdr: the metadata, if there are any.
+        syntax: `x265`, `x264` or `svt`; None for encoders that cannot write it.
+        hdr: the metadata; None for none.
     """
     if syntax is None or hdr is None:
         return {}
@@ -40,7 +40,7 @@ def _mastering(hdr: HdrMetadata, *, floating: bool) -> str:
 
 
 def iso_boxes(hdr: HdrMetadata) -> bytes:
-    """Return the `mdcv` and `clli` boxes (ISO/IEC 14496-12) of the metadata, where given."""
+    """Return the `mdcv` and `clli` boxes (ISO/IEC 14496-12), as far as there are values."""
     boxes = b""
     if hdr.primaries and hdr.luminance is not None:
         red, green, blue, white = hdr.primaries

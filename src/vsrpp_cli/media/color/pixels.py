@@ -1,7 +1,7 @@
-"""Inner loops between code values and RGB: one pass over the picture, compiled, without the GIL.
+"""Compiled loops between code values and RGB: one pass over the picture, without the GIL.
 
-A picture's planes are Y, Cb and Cr, each a C-contiguous array of shape (rows, at least its width):
-decoders pad their rows. `steps` is the subsampling, vertically and horizontally (1, 2 or 4).
+A picture's planes are Y, Cb and Cr, each a C-contiguous array of shape (rows, at least the width):
+decoders pad rows. `steps` is the subsampling, vertical and horizontal (1, 2 or 4).
 """
 
 from typing import Any
@@ -32,11 +32,11 @@ def decode_planes(
     Args:
         planes: shapes (H, >= W) and twice (ceil(H / steps[0]), >= ceil(W / steps[1])).
         to_rgb: 3x3 matrix from Y' in [0, 1] and chroma in [-0.5, 0.5] to R'G'B'.
-        scale: black, 1/(white - black), chroma's zero, 1/(chroma's extent), in code values.
+        scale: black, 1/(white - black), zero of chroma, 1/(extent of chroma), in code values.
         steps: vertical and horizontal subsampling.
-        origin: where the first chroma sample lies, vertically and horizontally, in luma samples:
-            0 on the first one, 0.5 between the first two.
-        out: where the result goes.
+        origin: vertical and horizontal position of the first chroma sample in luma samples: 0 on
+            the first one, 0.5 between the first two.
+        out: the result.
     """
     y, u, v = planes
     height, width = out.shape[1], out.shape[2]
@@ -70,7 +70,7 @@ def decode_planes(
 def _stretch(
     padded: NDArray[np.float32], step: int, origin: float, out: NDArray[np.float32]
 ) -> None:
-    """Interpolate a row of chroma, with one sample more at each end, to the luma's places."""
+    """Interpolate a row of chroma, with one more sample at each end, at the positions of luma."""
     for phase in range(step):
         place = (phase - origin) / step
         before = int(np.floor(place))
@@ -92,17 +92,17 @@ def encode_planes(
 ) -> None:
     """Write the code values of an RGB picture, shape (3, H, W), to its planes.
 
-    Chroma is the mean over the area one sample stands for. Values are rounded to nearest, after
-    adding the (repeated) `dither` pattern, and clipped to the plane's range.
+    A chroma sample is the mean over the area that it covers. The (repeated) `dither` pattern is
+    added, then values are rounded to nearest and clipped to the plane's range.
 
     Args:
-        rgb: R'G'B', of any kind of number.
-        from_rgb: 3x3 matrix from that to Y' in [0, 1] and chroma in [-0.5, 0.5].
-        scale: black, white - black, chroma's zero, chroma's extent, highest code value.
+        rgb: R'G'B', float32 or uint16.
+        from_rgb: 3x3 matrix from `rgb` to Y' in [0, 1] and chroma in [-0.5, 0.5].
+        scale: black, white - black, zero of chroma, extent of chroma, highest code value.
         steps: vertical and horizontal subsampling.
         down: vertical and horizontal `(first sample, weights)` relative to `index * step`.
         dither: pattern of offsets in code values, within (-0.5, 0.5).
-        planes: where the code values go.
+        planes: the result.
     """
     y, u, v = planes
     height, width = rgb.shape[1], rgb.shape[2]
@@ -148,7 +148,7 @@ def encode_planes(
 
 @numba.njit(cache=True, nogil=True)
 def _code(value: float, highest: float) -> int:
-    """Return the nearest code value; 0 for what is not a number."""
+    """Return the nearest code value; 0 for NaN."""
     rounded: Any = value + np.float32(0.5)
     return int(min(rounded, highest)) if rounded > 0 else 0
 
@@ -157,19 +157,20 @@ def _code(value: float, highest: float) -> int:
 def field_differences(
     before: Plane, now: Plane, after: Plane, width: int, still: int
 ) -> tuple[float, float, float, float, float, float]:
-    """Return how badly the lines of a picture fit between its other lines, and its neighbours'.
+    """Return six sums that show whether a picture is interlaced.
 
-    The measure is libavfilter's `idet`: the sum of |above + below - 2 * line|. The first two
-    numbers take the line from a neighbour in time: top lines from `before` and bottom lines from
-    `after`, then the other way round. The first is the larger one if the top field is shown first.
-    The third takes the line from the picture itself. Three more are the same of what moves alone.
+    As in libavfilter's `idet` they are sums of |above + below - 2 * line|, where `above` and
+    `below` are lines of the picture. For the first two, `line` is from a neighbour in time: top
+    lines from `before` and bottom lines from `after`, then the reverse. The first is larger if the
+    top field is shown first. For the third, `line` is from the picture itself. The other three are
+    the same sums over moving pixels only.
 
     Args:
         before: luma of the previous picture, shape (H, >= width).
         now: the picture itself.
         after: the next picture.
-        width: how many columns count.
-        still: code values by which a pixel of `after` may differ from `before` without moving.
+        width: number of columns to use.
+        still: a pixel moves if `after` differs from `before` by more code values than this.
     """
     first = second = own = 0.0
     first_moving = second_moving = own_moving = 0.0

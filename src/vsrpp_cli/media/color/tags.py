@@ -1,4 +1,4 @@
-"""Colour tags of decoded pictures, and what players take them for where they are missing."""
+"""Reads the colour tags of decoded pictures, and guesses missing ones as players do."""
 
 from av.video.frame import VideoFrame
 
@@ -11,21 +11,21 @@ _PRIMARIES_NAMES = {code: name for name, code in codepoints.PRIMARIES.items()}
 _TRANSFER_NAMES = {code: name for name, code in codepoints.TRANSFERS.items()}
 
 NEAREST_MATRIX = {"bt2020c": "bt2020nc", "chroma-derived-c": "chroma-derived-nc"}
-"""Constant-luminance matrices are read as players read them: as the non-constant ones."""
+"""Constant-luminance matrices, and the non-constant ones as which players read them."""
 
 MATRIX_OF_PRIMARIES = {"bt2020": "bt2020nc", "bt709": "bt709", "smpte170m": "smpte170m"}
 HD_WIDTH, HD_HEIGHT = 1280, 577
-"""From here on, untagged video is taken as BT.709 (the rule of mpv and others)."""
+"""From these sizes on, untagged video is taken as BT.709 (the rule of mpv and others)."""
 
 
 def color_of(
     frame: VideoFrame, *, siting: str = "unspecified", default: ColorSpec | None = None
 ) -> ColorSpec:
-    """Return how to read a picture: its own tags, then `default`, then what players guess.
+    """Return the colour specification of a picture: its tags, else `default`, else a guess.
 
-    RGB pictures have the matrix `gbr`, whatever they are tagged with. Missing ones are guessed by
-    size for the matrix (and primaries, 525 or 625 lines), limited range for YUV, full for RGB and
-    grey.
+    RGB pictures have the matrix `gbr`, whatever their tags. Missing values are guessed as players
+    do: matrix and primaries by size (525 or 625 lines, HD), the range limited for YUV and full for
+    RGB and grey.
     """
     rgb = frame.format.is_rgb or frame.format.has_palette
     grey = frame.format.name.startswith(("gray", "ya", "mono"))
@@ -66,7 +66,7 @@ def color_of(
 
 
 def _own_matrix(frame: VideoFrame) -> str:
-    """Return the tagged matrix; `unknown` for one that a YUV picture cannot have."""
+    """Return the tagged matrix; `unknown` if a YUV picture cannot have it."""
     name = _MATRIX_NAMES.get(frame.colorspace, "unknown")
     name = NEAREST_MATRIX.get(name, name)
     if name == "chroma-derived-nc":

@@ -1,4 +1,4 @@
-"""What a file's clock means: where it begins, jumps, and where the video ends by it."""
+"""Interprets a file's timestamps: where its clock begins and jumps, and when the video ends."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -22,24 +22,24 @@ from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.types import ASSUMED_RATE, ClockJump, SourceInfo
 
 LATE_SECONDS = 60
-"""A file that begins later than this by its own clock was cut from a longer recording."""
+"""A file whose clock begins later than this was cut from a longer recording."""
 
 SILENCE_SECONDS, SOUND_SECONDS = 2, 5
-"""Sound that is heard so long after the last picture, in the seconds that follow, shows that a gap
-between pictures is meant."""
+"""A gap between pictures is intended if sound begins in it at least 2 s after the last picture, and
+within the 5 s that follow."""
 
 LONGEST_STAY_SECONDS = 24 * 3600
-"""Even where files state how long frames stay, a last frame is not believed to stay longer."""
+"""Longest duration of a last frame that is believed, even if the file states it."""
 
 
 def is_jumpy(container: str) -> bool:
-    """Return whether files of this kind are recordings whose clock may begin and jump anywhere."""
+    """Return whether the clock of files in this format may begin anywhere and jump (recordings)."""
     flag = cast("int", FormatFlags.ts_discont.value)
     return bool(ContainerFormat(container, "r").flags & flag)
 
 
 def packet_times(path: str, streams: Sequence[int]) -> Iterator[Fraction]:
-    """Yield when packets of some streams begin, in seconds and in the order of the file."""
+    """Yield the times of packets of some streams, in seconds, in the order of the file."""
     with open_container(path) as container:
         for packet in container.demux([container.streams[index] for index in streams]):
             if packet.pts is not None and packet.time_base:
@@ -47,7 +47,7 @@ def packet_times(path: str, streams: Sequence[int]) -> Iterator[Fraction]:
 
 
 def nominal_step(info: SourceInfo) -> int:
-    """Return the usual distance of frames in units of the time base, as the header has it."""
+    """Return the distance of frames in units of the time base by the header's frame rate."""
     return max(1, round(1 / (info.frame_rate or ASSUMED_RATE) / info.time_base))
 
 
@@ -65,14 +65,14 @@ class Clock:
         self._next_look = 0
 
     def limits(self, survey: Survey) -> Limits:
-        """Return what is taken for one clock, by the frames seen so far."""
+        """Return the limits for jumps of the clock, by the frames seen so far."""
         nominal = nominal_step(self._info)
         known = [p for p in survey.stamps if p is not None]
         step = nominal if len(known) < len(survey.stamps) // 2 else usual_step(known, nominal)
         return Limits.of(step=step, second=round(1 / self._unit), jumpy=self.is_jumpy)
 
     def repaired(self, survey: Survey) -> Repaired:
-        """Return the timestamps of the frames that were seen, with gaps kept that are meant."""
+        """Return the repaired timestamps of the frames seen; intended gaps are kept."""
         limits = self.limits(survey)
         repaired = repair(survey.stamps, limits, end=survey.end)
         if gaps := self._gaps_with_sound(repaired.jumps):
@@ -80,7 +80,7 @@ class Clock:
         return repaired
 
     def _gaps_with_sound(self, jumps: Sequence[ClockJump]) -> set[int]:
-        """Return the frames before which nothing new is shown for long, but something is heard."""
+        """Return the frames after a long gap during which there is sound."""
         sound = [stream.index for stream in self._info.streams if stream.kind == "audio"]
         ahead = {
             jump.frame: (jump.last * self._unit, jump.first * self._unit)
@@ -97,7 +97,7 @@ class Clock:
         }
 
     def has_seen_enough(self, survey: Survey, window: Window) -> bool:
-        """Return whether the frames that were asked for are among those seen so far."""
+        """Return whether all requested frames are among those seen so far."""
         step, longest = nominal_step(self._info), survey.longest_step
         limits = Limits.of(step=step, second=round(1 / self._unit), jumpy=self.is_jumpy)
         if survey.in_order and longest <= (limits.forward or longest):
@@ -108,12 +108,12 @@ class Clock:
         return window.passed(repair(survey.stamps, self.limits(survey)).pts)
 
     def jumps_before(self, aim: int) -> bool:
-        """Return whether the clock jumps before a place in the file."""
+        """Return whether the clock jumps before the timestamp `aim`."""
         if not self.is_jumpy:
             return False
         times = packet_times(self._info.path, [self._info.stream_index])
         for before, time in pairwise(times):
-            # Packets come in the order of decoding, which differs by less than a second.
+            # Packets are in decoding order, which differs by less than a second.
             if not -1 < time - before <= JUMP_SECONDS:
                 return True
             if time > aim * self._unit:
@@ -121,10 +121,9 @@ class Clock:
         return False
 
     def origin(self, first: int) -> int:
-        """Return what the clock shows at the beginning of the file, if that means nothing.
+        """Return the time by the clock that becomes zero; 0 to keep the clock as it is.
 
-        Recordings begin at any time, and so do files that were cut from them. Zero where the clock
-        is to be kept.
+        Recordings begin at any time of their clock, and so do files that were cut from them.
 
         Args:
             first: timestamp of the video's first frame.
@@ -136,7 +135,7 @@ class Clock:
         return origin if abs(first - origin) * self._unit <= LATE_SECONDS else first
 
     def origin_note(self, origin: int) -> Iterator[str]:
-        """Say that the beginning is moved."""
+        """Yield a note if the beginning is moved."""
         if origin:
             yield (
                 f"the clock of this file begins at {float(origin * self._unit):.3f} s: "
@@ -146,11 +145,11 @@ class Clock:
     def last_duration(
         self, pts: Sequence[int], following: int | None, survey: Survey, repaired: Repaired
     ) -> int:
-        """Return how long the last of the chosen frames stays on screen.
+        """Return the duration of the last requested frame, in units of the time base.
 
         Args:
-            pts: of the chosen frames.
-            following: the next frame's, where frames behind were left out.
+            pts: timestamps of the requested frames.
+            following: timestamp of the next frame, if it was not requested.
             survey: of all frames seen.
             repaired: their timestamps.
         """
@@ -167,11 +166,11 @@ class Clock:
 
 
 def end_of(decoder: TrackDecoder, *, whole: bool) -> int | None:
-    """Return where a track ends, if its container says so and none of its packets is missing.
+    """Return the end of a track in its time base; None if unknown or if packets are missing.
 
     Args:
         decoder: after its last frame.
-        whole: whether it has read all of the track.
+        whole: whether it has read the whole track.
     """
     stream = decoder.stream
     if not stream.duration or stream.start_time is None:

@@ -1,4 +1,4 @@
-"""Opening video files and decoding one track of them, damaged ones included."""
+"""Opens video files and decodes one of their tracks, also damaged ones."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.opening import open_input
 
 MAX_READ_ERRORS = 100
-"""Read errors in a row after which the rest of a file is given up."""
+"""Consecutive read errors after which the rest of a file is given up."""
 
 
 def open_container(path: str) -> InputContainer:
@@ -64,7 +64,7 @@ def looks_encrypted(path: str) -> bool:
 
 
 def _lacks_index(path: str) -> bool:
-    """Return whether a file looks like MP4 and has no `moov` box at its top level."""
+    """Return whether a file looks like MP4 without a `moov` box at its top level."""
     with Path(path).open("rb") as file:
         seen = False
         while len(head := file.read(16)) >= 8:
@@ -82,19 +82,22 @@ def _lacks_index(path: str) -> bool:
 
 
 class TrackDecoder:
-    """Decodes one video track, in order of presentation, skipping what is damaged.
+    """Decodes one video track in presentation order, skipping damaged packets.
 
     Args:
         path: the file.
         index: index of the stream in the container.
-        threads: decoder threads; None for FFmpeg's choice. With 1, damaged pictures are concealed
-            the same way each time.
-        container: the file, where it is open already; closed with this object either way.
+        threads: decoder threads; None for FFmpeg's choice. With 1, damage is concealed in the same
+            way each time.
+        container: the file, if it is open already; it is closed together with this object.
 
     Attributes:
-        errors: packets that could not be decoded, and places where reading failed.
-        packets: how many were read.
+        errors: number of packets that could not be decoded and of places where reading failed.
+        packets: number of packets read.
         stream: the track.
+
+    Raises:
+        InputError: there is no decoder for the track, or the file cannot be opened.
     """
 
     def __init__(
@@ -125,7 +128,7 @@ class TrackDecoder:
         self.container.close()
 
     def seek(self, pts: int) -> bool:
-        """Go to a key frame at or before `pts` (stream's time base); False where that fails."""
+        """Seek to a key frame at or before `pts` (in the stream's time base); False if it fails."""
         try:
             self.container.seek(pts, stream=self.stream)
         except (OSError, av.error.FFmpegError):
@@ -133,17 +136,17 @@ class TrackDecoder:
         return True
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yield the pictures from here to the end.
+        """Yield the pictures from the current position to the end.
 
         Raises:
-            InputError: the decoder cannot do what the stream asks for.
+            InputError: the decoder does not support a feature of the stream.
         """
         for packet in self._packets():
             yield from self._decode(packet)
         yield from self._decode(None)
 
     def _packets(self) -> Iterator["Packet[VideoStream]"]:
-        """Yield packets; after a read error go on behind it, where there is something behind."""
+        """Yield packets; continue after read errors as far as possible."""
         failures = 0
         while failures < MAX_READ_ERRORS:
             try:
@@ -152,7 +155,7 @@ class TrackDecoder:
                     if packet.size == 0 and packet.pts is None:
                         return
                     self.packets += 1
-                    # Theora says "the same again" by an empty packet, which would end decoding.
+                    # An empty packet of Theora repeats a picture; the decoder would take it as end.
                     if packet.size:
                         yield packet
             except (OSError, av.error.FFmpegError):

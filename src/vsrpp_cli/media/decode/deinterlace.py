@@ -1,4 +1,4 @@
-"""Finding interlaced pictures, by their flags and by what is in them, and deinterlacing them."""
+"""Finds interlaced pictures by their flags and their content, and deinterlaces them."""
 
 from array import array
 from collections import deque
@@ -15,37 +15,38 @@ from vsrpp_cli.media.types import FieldOrder
 from vsrpp_cli.options import Deinterlace
 
 MAX_HEIGHT = 1152
-"""There is no interlaced video with more lines."""
+"""Most lines of interlaced video."""
 SMALL_HEIGHT = 288
-"""There is hardly any with fewer lines: pictures alone have to prove it by what moves in them."""
+"""With fewer lines interlaced video is rare: without flags, moving pixels must confirm it."""
 STILL = 3
-"""Code values of 8 bits by which a pixel may change in two frames without moving."""
+"""A pixel that changes by at most so many code values of 8 bits in two frames does not move."""
 FITTING_MOVING = 1.15
-"""How much worse a neighbour's lines may fit where something moves, if both are fields."""
+"""In interlaced video, lines of a neighbour fit moving pixels at most this much worse."""
 MIN_EVIDENCE = 4
-"""Frames that must show something before it is believed."""
+"""Pictures that must look interlaced before the content is believed."""
 SHARE_INTERLACED = 0.25
-"""Of the pictures with a verdict; telecined film has 0.4."""
+"""Least share of interlaced pictures among those with a verdict; telecined film has 0.4."""
 MIN_MOVING = 16
-"""Pictures with a verdict that must be there before flags are not believed."""
+"""Pictures with a verdict that are needed to disbelieve flags."""
 ONE_SIDED = 1.05
-"""How much worse fields must fit to the later or earlier picture to tell their order."""
+"""Ratio of the sums for the two orders of fields from which on the order is clear."""
 FITTING = 1.3
-"""How much worse a neighbour's lines may fit than a picture's own if both are fields."""
+"""In interlaced video, lines of a neighbour fit at most this much worse than the picture's own."""
 PROGRESSIVE, TOP, BOTTOM, UNDETERMINED = range(4)
 CYCLE, CYCLES = 5, 4
-"""3:2 pulldown repeats every five frames, two of them combed; cycles looked at together."""
+"""3:2 pulldown repeats every five frames, of which two are combed; four cycles are evaluated
+together."""
 COMBED = 0.9
-"""How much better neighbours' lines fit in the two than in the other three."""
+"""Ratio by which lines of neighbours fit better in the combed frames than in the other three."""
 
 ADVICE = "for best results restore the film frames first (ffmpeg -vf fieldmatch,decimate)"
 
 
 class FilterChain:
-    """A chain of libavfilter filters that gives one picture for each.
+    """A chain of libavfilter filters that returns one picture for each input picture.
 
     Args:
-        filters: such as `bwdif=mode=send_frame:deint=all`.
+        filters: e.g. `bwdif=mode=send_frame:deint=all`.
     """
 
     def __init__(self, filters: Iterable[str]) -> None:
@@ -54,7 +55,7 @@ class FilterChain:
         self._shape: tuple[object, ...] = ()
 
     def push(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """Yield the pictures that are ready after this one, if any."""
+        """Add a picture; yield the pictures that are ready, if any."""
         frame = planar(frame)
         shape = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if shape != self._shape:
@@ -65,7 +66,7 @@ class FilterChain:
         yield from self._ready(self._graph)
 
     def flush(self) -> Iterator[VideoFrame]:
-        """Yield what is left."""
+        """Yield the remaining pictures."""
         if self._graph is not None:
             self._graph.push(None)
             yield from self._ready(self._graph)
@@ -101,14 +102,14 @@ class FilterChain:
 
 
 def deinterlaced(frames: Iterable[VideoFrame], filters: Iterable[str]) -> Iterator[VideoFrame]:
-    """Return each frame filtered; without filters, the frames themselves."""
+    """Yield each frame filtered; without filters the frames themselves."""
     chosen = tuple(filters)
     return _filtered(frames, FilterChain(chosen)) if chosen else iter(frames)
 
 
 def _filtered(frames: Iterable[VideoFrame], chain: FilterChain) -> Iterator[VideoFrame]:
     for count, frame in enumerate(frames):
-        # The chain wants timestamps that increase, which decoders do not promise.
+        # Filters need increasing timestamps, which decoders do not guarantee.
         frame.pts = count
         yield from chain.push(frame)
     yield from chain.flush()
@@ -116,7 +117,7 @@ def _filtered(frames: Iterable[VideoFrame], chain: FilterChain) -> Iterator[Vide
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do about interlacing in a file."""
+    """Whether a file is interlaced, and the filters to apply."""
 
     kind: FieldOrder
     filters: tuple[str, ...] = ()
@@ -124,13 +125,13 @@ class Verdict:
 
 
 class FieldStatistics:
-    """Collects how frames are flagged, and what their lines say.
+    """Collects flags of frames, and measurements of their lines.
 
     Attributes:
-        frames: how many were seen.
-        flagged: how many of them are flagged as interlaced.
-        verdicts: what the pictures between the first and the last look like: 0 progressive, 1 top
-            field first, 2 bottom field first, 3 undetermined.
+        frames: number of frames seen.
+        flagged: number of frames flagged as interlaced.
+        verdicts: for each picture but the first and the last: 0 progressive, 1 top field first,
+            2 bottom field first, 3 undetermined.
     """
 
     def __init__(self) -> None:
@@ -162,10 +163,10 @@ class FieldStatistics:
             self._fits.append(min(sums[:2]) / max(sums[2], 1.0))
 
     def decide(self, mode: Deinterlace) -> Verdict:
-        """Return what to do.
+        """Return the verdict for the whole file.
 
         Args:
-            mode: what the user asked for.
+            mode: the option `deinterlace`.
         """
         kind, parity = self._kind()
         notes = [*self._telecine()] if kind != "progressive" else []
@@ -183,12 +184,12 @@ class FieldStatistics:
         return Verdict(kind, (_bwdif(parity, which),), tuple(notes))
 
     def _kind(self) -> tuple[FieldOrder, str]:
-        """Return the kind, and bwdif's name of the order of fields, `auto` for the flags'."""
+        """Return the field order, and bwdif's name for it; `auto` means by the flags."""
         top, bottom = self.verdicts.count(TOP), self.verdicts.count(BOTTOM)
         interlaced = top + bottom
         determined = interlaced + self.verdicts.count(PROGRESSIVE)
         name: FieldOrder = "bottom" if bottom > top else "top"
-        # What the lines say is surer than flags, which encoders set without looking.
+        # The content is more reliable than flags, which encoders often set wrongly.
         sure = interlaced >= MIN_EVIDENCE and max(top, bottom) >= 4 * min(top, bottom)
         parity = {"top": "tff", "bottom": "bff"}[name] if sure else "auto"
         if self.flagged:
@@ -207,7 +208,7 @@ class FieldStatistics:
             )
 
     def _telecine(self) -> Iterator[str]:
-        """Say so where two of every five frames are combed, always the same two."""
+        """Yield a note if the same two of every five frames are combed."""
         size = CYCLE * CYCLES
         windows = [self._fits[i : i + size] for i in range(0, len(self._fits) - size + 1, size)]
         if windows and 2 * sum(map(_pulled_down, windows)) > len(windows):
@@ -219,7 +220,7 @@ def _bwdif(parity: str, which: str) -> str:
 
 
 def _pulled_down(fits: Sequence[float]) -> bool:
-    """Return whether neighbours' lines fit best in two adjacent frames of every five."""
+    """Return whether lines of neighbours fit best in two adjacent frames of every five."""
     means = [sum(fits[k::CYCLE]) / CYCLES for k in range(CYCLE)]
     order = sorted(range(CYCLE), key=means.__getitem__)
     adjacent = (order[0] - order[1]) % CYCLE in (1, CYCLE - 1)
@@ -227,10 +228,10 @@ def _pulled_down(fits: Sequence[float]) -> bool:
 
 
 def _verdict(first: float, second: float, own: float) -> int:
-    """Return what three sums of `field_differences` mean.
+    """Return a verdict on a picture from the first three sums of `field_differences`.
 
-    In interlaced video a field fits as well to the one before it, in the previous picture, as to
-    the one after it, in the same picture; a whole picture's own lines fit better than any others.
+    In interlaced video a field fits as well to the field before it, in the previous picture, as to
+    the one after it, in the same picture. In progressive video the picture's own lines fit best.
     """
     low, high = min(first, second), max(first, second)
     if high > ONE_SIDED * low and low < FITTING * own:
@@ -239,9 +240,9 @@ def _verdict(first: float, second: float, own: float) -> int:
 
 
 def _moves_as_fields(first: float, second: float, own: float) -> bool:
-    """Return whether what moves in a picture fits neighbours as well as the picture itself.
+    """Return whether moving pixels fit lines of neighbours as well as the picture's own.
 
-    In small drawn patterns, still detail that fits everywhere alike outweighs what moves, and
-    objects that rise or fall by a line a frame fit one side's lines better, as fields do.
+    Needed for small drawn pictures: still detail there outweighs motion, and objects that move
+    vertically by a line a frame fit the lines of one neighbour better, as fields do.
     """
     return min(first, second) < FITTING_MOVING * own

@@ -1,8 +1,8 @@
-"""The shape of pixels where it changes within a stream, as from 4:3 to 16:9 in recordings.
+"""Follows the sample aspect ratio within a stream; recordings may change from 4:3 to 16:9.
 
-PyAV does not show a frame's own sample aspect ratio. The decoder's is ahead of the frames it gives,
-by as many as it holds back; so where that changes, frames go through a filter whose result is as
-wide as their pixels are, until the new shape arrives.
+PyAV does not expose a frame's own sample aspect ratio, and the decoder's is that of a later frame,
+by as many as it holds back. When the decoder's changes, frames are therefore passed through a
+filter whose output is as wide as their pixels, until the new shape arrives.
 """
 
 from fractions import Fraction
@@ -14,8 +14,9 @@ from av.video.stream import VideoStream
 from vsrpp_cli.media.demuxer_table import demuxer_row
 
 UNITS = 1000
-"""Width of the filter's result for square pixels."""
+"""Width of the filter's output for square pixels."""
 SIDE = 16
+"""Side of the part of a frame that is filtered, pixels."""
 
 SAME = Fraction(1, 100)
 """Differences of shape below this come from rounding."""
@@ -37,7 +38,7 @@ class PixelShapes:
         self._kind: tuple[object, ...] = ()
 
     def of(self, frame: VideoFrame) -> Fraction:
-        """Return the shape of the pixels of the frame that was decoded last, width over height."""
+        """Return width over height of the pixels of the frame that was decoded last."""
         ahead = self._decoders()
         if self._fixed or ahead == self._now:
             return ahead

@@ -1,4 +1,4 @@
-"""What a video file holds, from its header and its first picture."""
+"""Finds out the properties of a video file from its header and its first picture."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from vsrpp_cli.media.opening import fraction
 from vsrpp_cli.media.types import ColorSpec, FieldOrder, Loss, SourceInfo, StreamInfo
 
 MAX_RATE = 300
-"""Frames per second above which a header's claim is taken for a placeholder."""
+"""Highest frame rate of a header that is believed."""
 RATE_PACKETS = 100
 OPAQUE_FRAMES = 200
 USUAL_RATES = tuple(
@@ -61,9 +61,9 @@ USUAL_RATES = tuple(
 )
 
 HEIF_BRANDS = ("mif1", "mif2", "heic", "heix", "avif")
-"""Of files with pictures as items (ISO/IEC 23008-12)."""
+"""Brands of files with pictures as items (ISO/IEC 23008-12)."""
 AUXILIARY = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
-"""What HEIC and AVIF files call a picture that holds another's transparency."""
+"""Type of a picture in HEIC and AVIF that is the transparency of another one."""
 FIELD_ORDERS: dict[int, FieldOrder] = {
     1: "progressive",
     2: "top",
@@ -71,18 +71,18 @@ FIELD_ORDERS: dict[int, FieldOrder] = {
     4: "top",
     5: "bottom",
 }
-"""FFmpeg's AVFieldOrder; of the last two only the coded order differs from the displayed one."""
+"""FFmpeg's AVFieldOrder; in the last two the coded order differs from the displayed one."""
 
 
 def probe(path: str, *, video_track: int | None = None) -> SourceInfo:
-    """Find out what a video file holds, decoding no more than its first picture.
+    """Return the properties of a video file; only its first picture is decoded.
 
     Args:
         path: the file.
-        video_track: which of the video tracks, counted from 0; None for the first real one.
+        video_track: number of the video track, from 0; None for the first one that is no cover.
 
     Raises:
-        InputError: no video in it that can be decoded.
+        InputError: it has no video that can be decoded.
         UsageError: there is no such video track.
     """
     with open_container(path) as container:
@@ -101,15 +101,15 @@ def probe(path: str, *, video_track: int | None = None) -> SourceInfo:
 
 
 def probe_stream(name: str, decoder: TrackDecoder, frame: VideoFrame) -> SourceInfo:
-    """Return what can be said of a video that can be read only once.
+    """Return the properties of a video that can be read only once.
 
     Args:
-        name: what to call it.
+        name: its name, for messages.
         decoder: of its track.
-        frame: its first picture, which the decoder has given already.
+        frame: its first picture, decoded by `decoder`.
 
     Raises:
-        InputError: it is of a kind that cannot be read so.
+        InputError: its format cannot be read as a stream.
     """
     if is_heif(decoder.container):
         raise InputError(f"{name}: a HEIC or AVIF picture cannot come through a pipe: give a file")
@@ -120,14 +120,14 @@ def probe_stream(name: str, decoder: TrackDecoder, frame: VideoFrame) -> SourceI
 
 
 def choose_track(path: str, container: InputContainer, wanted: int | None) -> int:
-    """Return the stream index of the video track to use: cover art does not count."""
+    """Return the stream index of the video track to use; cover art is not counted."""
     real = [s for s in container.streams.video if not _is_still(s) and not _is_part(s)]
     if is_heif(container):
         real = _heif_pictures(path, container, real)
     if not real:
         raise InputError(_why_no_video(path, container))
     if wanted is None:
-        # Some files name tracks that hold nothing.
+        # Some files declare tracks without content.
         return next((s.index for s in real if _says_something(s)), real[0].index)
     if wanted >= len(real):
         raise UsageError(
@@ -142,12 +142,12 @@ def _is_still(stream: VideoStream) -> bool:
 
 
 def _is_part(stream: VideoStream) -> bool:
-    """Return whether a stream is nothing by itself, such as a tile of a picture."""
+    """Return whether a stream is only a part of something, such as a tile of a picture."""
     return bool(stream.disposition & Disposition.dependent)
 
 
 def is_heif(container: InputContainer) -> bool:
-    """Return whether a file holds pictures as HEIC and AVIF do, without a time line."""
+    """Return whether a file contains still pictures, as HEIC and AVIF do."""
     brands = container.metadata.get("compatible_brands", "")
     brands += container.metadata.get("major_brand", "")
     return any(brand in brands for brand in HEIF_BRANDS) and container.duration is None
@@ -156,10 +156,10 @@ def is_heif(container: InputContainer) -> bool:
 def _heif_pictures(
     path: str, container: InputContainer, real: list[VideoStream]
 ) -> list[VideoStream]:
-    """Return the pictures of a HEIF file, the one that is meant (its primary item) first.
+    """Return the pictures of a HEIF file, the primary item first.
 
     Raises:
-        InputError: FFmpeg shows it only in the parts of which it is made.
+        InputError: FFmpeg can only read the tiles of which it consists.
     """
     meant = [s for s in real if s.disposition & Disposition.default]
     if not meant:
@@ -210,7 +210,7 @@ def _describe(stream: Stream) -> StreamInfo:
 
 
 def _dump(container: InputContainer) -> str:
-    """Return FFmpeg's own description: the only place where PyAV shows some properties."""
+    """Return FFmpeg's text dump: the only way to some properties in PyAV."""
     level = av.logging.get_level()
     try:
         av.logging.set_level(av.logging.VERBOSE)
@@ -286,16 +286,16 @@ def _source_info(
 
 
 def stated_rate(stream: VideoStream) -> Fraction | None:
-    """Return the nominal frame rate; None where the header's is nonsense."""
+    """Return the nominal frame rate; None if the header's is implausible."""
     claims = [fraction(stream.average_rate)]
     if demuxer_row(stream.container.format.name).elementary:
-        # The container has no rate, and FFmpeg puts 25 there; the stream itself may have one.
+        # Without a container FFmpeg reports 25; the stream itself may state a rate.
         claims.insert(0, fraction(stream.codec_context.framerate))
     return next((rate for rate in claims if rate and rate <= MAX_RATE), None)
 
 
 def _measured_rate(path: str, stream: VideoStream) -> Fraction | None:
-    """Return the frame rate that the first packets have."""
+    """Return the frame rate measured on the first packets."""
     with open_container(path) as container:
         packets = container.demux(container.streams[stream.index])
         stamps = sorted(p.pts for p in islice(packets, RATE_PACKETS) if p.pts is not None)
@@ -310,7 +310,7 @@ def _guessed_rate(stream: VideoStream) -> Fraction | None:
 
 
 def usual_rate(rate: Fraction) -> Fraction | None:
-    """Return the frame rate meant by a measured one; None for one that cannot be meant."""
+    """Return the usual frame rate near a measured one, else that itself; None if implausible."""
     near = min(USUAL_RATES, key=lambda usual: abs(usual - rate))
     if abs(near - rate) < rate / 50:
         return near
@@ -370,7 +370,7 @@ def _color_notes(color: ColorSpec, frame: VideoFrame) -> Iterator[str]:
 
 
 def _crop(text: str) -> tuple[int, int, int, int]:
-    """Return what is to be cut off the pictures (Matroska's PixelCrop, `clap` in MP4 and MOV)."""
+    """Return the pixels to crop: left, right, top, bottom (Matroska's PixelCrop, MP4's `clap`)."""
     match = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", text)
     left, right, top, bottom = map(int, match.groups()) if match else (0, 0, 0, 0)
     return left, right, top, bottom
@@ -396,7 +396,7 @@ def _track_notes(
 
 
 def _losses(frame: VideoFrame, text: str) -> Iterator[Loss]:
-    """Name what belongs to the pictures and does not survive decoding."""
+    """Yield the properties of pictures that are lost by decoding."""
     if _has_dolby_vision(frame, text):
         yield Loss(
             kind="hdr", text="Dolby Vision metadata is dropped: the base layer alone is upscaled"
@@ -413,7 +413,7 @@ def _has_dolby_vision(frame: VideoFrame, text: str) -> bool:
 
 
 def _decoding_notes(stream: VideoStream, frame: VideoFrame, text: str) -> Iterator[str]:
-    """Say which pictures will not look as they should."""
+    """Yield notes on pictures that will be decoded incorrectly."""
     if _has_dolby_vision(frame, text) and re.search(r"profile: 5\b", text):
         yield "Dolby Vision profile 5 has no usable base layer: expect wrong colours"
     if track_tag(stream, "alpha_mode") == "1" and not has_alpha(frame.format):
@@ -421,7 +421,7 @@ def _decoding_notes(stream: VideoStream, frame: VideoFrame, text: str) -> Iterat
 
 
 def _others(container: InputContainer, index: int) -> list[Stream]:
-    """Return the streams besides the video track that is read; thumbnails and the like are none."""
+    """Return the streams other than the video track; pictures of HEIF files do not count."""
     heif = is_heif(container)
     return [s for s in container.streams if s.index != index and not (heif and s.type == "video")]
 
@@ -448,9 +448,9 @@ def _heif_notes(path: str, container: InputContainer) -> Iterator[str]:
 
 
 def _opaque(path: str) -> bool:
-    """Return whether an animation's pictures are opaque, as far as `OPAQUE_FRAMES` go.
+    """Return whether the first `OPAQUE_FRAMES` pictures of an animation are opaque.
 
-    FFmpeg decodes each GIF with alpha, and most have none.
+    FFmpeg decodes every GIF with alpha, but most are opaque.
     """
     with open_container(path) as container:
         frames = islice(container.decode(video=0), OPAQUE_FRAMES)

@@ -1,4 +1,4 @@
-"""Video files as sources of frames: one pass that finds out all about them, and exact reading."""
+"""Video files as sources of frames: a scan in one pass, then exact reading from anywhere."""
 
 import hashlib
 import os
@@ -30,20 +30,23 @@ from vsrpp_cli.options import Deinterlace
 from vsrpp_cli.resample import FloatArray, resize
 
 OnProgress = Callable[[int, int | None], None]
+"""Called with the number of frames seen and the estimated total."""
 
 SEEK_BACK = (1, 8, 40, 250)
-"""Frames before the wanted one to aim at, in turn, until only the beginning is left."""
+"""Distances in frames before the wanted one to which to seek, tried in order; after these, reading
+starts at the beginning."""
 SEARCH_BACK = (60, 250)
-"""The same where timestamps were repaired, so that the frame has to be searched for."""
+"""The same where timestamps were repaired, so that the frame is found by checksums."""
 SEARCH_FRAMES = (8, 32)
-"""Frames in a row by whose checksums a place is known."""
+"""Numbers of consecutive frames whose checksums may identify a position."""
 NEAR = 24
-"""Frames from the beginning up to which seeking is not worth it."""
+"""First frames, to which seeking is not worthwhile."""
 PREROLL_SECONDS = 12
-"""How far before `--start` a scan begins: longer than what most encoders need to recover."""
+"""How long before `start` a scan begins: longer than most encoders need to recover."""
 SHORT_SECONDS = Fraction(1, 2)
-"""Missing time below which a header's rounding may be to blame."""
+"""Missing time up to this may be due to a rounded header."""
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
+"""Number and size of the parts of a file that are hashed for its fingerprint."""
 
 
 class VideoSource:
@@ -51,12 +54,12 @@ class VideoSource:
 
     Args:
         path: the file.
-        video_track: which of its video tracks, counted from 0; None for the first real one.
+        video_track: number of the video track, from 0; None for the first one that is no cover.
         deinterlace: `auto`, `off` or `bwdif`.
         threads: decoder threads; None for FFmpeg's choice.
 
     Raises:
-        InputError: it holds no video that can be decoded.
+        InputError: it has no video that can be decoded.
         UsageError: there is no such track.
     """
 
@@ -102,7 +105,7 @@ class VideoSource:
         survey = Survey(self.info, scenes=scenes)
         self._look(survey, window, on_progress, self._threads)
         if survey.damage and self._threads != 1:
-            # Several threads conceal damage differently each time, one does not.
+            # Several threads conceal damage differently each time; one thread does not.
             survey = Survey(self.info, scenes=scenes)
             self._look(survey, window, on_progress, 1)
         if not survey.stamps:
@@ -112,7 +115,7 @@ class VideoSource:
     def _scan_from(
         self, window: Window, scenes: bool, on_progress: OnProgress | None
     ) -> Scan | None:
-        """Scan from shortly before the start; None where nothing vouches for what that gives."""
+        """Scan from shortly before the start; None if the result may differ from a full scan."""
         assert window.start is not None
         with self._decoder(1) as decoder:
             first = next(decoder.frames(), None)
@@ -144,7 +147,7 @@ class VideoSource:
         threads: int | None,
         aim: int | None = None,
     ) -> None:
-        """Let a survey see the frames of a window, from `aim` on."""
+        """Pass the frames of a window to a survey, from the timestamp `aim` on."""
         total = window.total(self.info.frame_estimate)
         with self._decoder(threads) as decoder:
             if aim is not None and not decoder.seek(aim):
@@ -203,10 +206,10 @@ class VideoSource:
         return scan
 
     def _shortfall(self, survey: Survey, repaired: Repaired, stay: int) -> Iterator[str]:
-        """Say so where a file ends long before it claims to."""
+        """Yield a note if a file ends long before its stated end."""
         claimed, pts = self.info.duration, repaired.pts
         if repaired.jumps or repaired.strays:
-            return  # what it claims was made of those
+            return  # the stated duration is based on wrong timestamps
         zero = 0 if demuxer_row(self.info.container).states_end else pts[0]
         found = (pts[-1] - zero + stay) * self.info.time_base
         if survey.whole and claimed and claimed - found > max(SHORT_SECONDS, claimed / 50):
@@ -216,10 +219,10 @@ class VideoSource:
             )
 
     def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
-        """Yield frames `start:stop` of a scan, exactly those of a linear pass.
+        """Yield frames `start:stop` of a scan, identical to those of a pass from the beginning.
 
         Raises:
-            InputError: the file is not the one that was scanned.
+            InputError: the file has changed since it was scanned.
         """
         # A deinterlaced picture depends on its neighbours.
         margin = 1 if scan.filters else 0
@@ -258,7 +261,7 @@ class VideoSource:
     def _from_beginning(
         self, decoder: TrackDecoder, scan: Scan, start: int
     ) -> Iterator[VideoFrame]:
-        """Yield pictures from `start` on: found by timestamp, or by counting where those lie."""
+        """Yield pictures from `start` on, found by timestamp, or by counting if those are wrong."""
         index = start
         for count, picture in enumerate(decoder.frames(), -scan.first):
             if index >= scan.frames:
@@ -277,7 +280,7 @@ class VideoSource:
         return InputError(f"{self.path}: has changed since it was scanned (at frame {index})")
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return size, hashes of samples, and what the stream is: JSON values."""
+        """Return size, hashes of samples, and facts about the stream, as JSON values."""
         size = Path(self.path).stat().st_size
         samples = []
         with Path(self.path).open("rb") as file:
@@ -295,7 +298,7 @@ class VideoSource:
 
 
 def _from_seek(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iterator[VideoFrame]:
-    """Yield pictures from `start` on as long as they are proven to be the right ones."""
+    """Yield pictures from `start` on while timestamps and checksums match the scan."""
     step = max(1, usual_step(scan.pts[max(0, start - 50) : start + 50], 1))
     aim = scan.pts[start - back] if start >= back else scan.pts[0] - step * (back - start)
     if not decoder.seek(aim):
@@ -315,7 +318,7 @@ def _from_seek(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iter
 
 
 def _from_search(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> Iterator[VideoFrame]:
-    """Yield pictures from `start` on where timestamps say little: found by the checksums before."""
+    """Yield pictures from `start` on, found by the checksums of the frames before."""
     before = _unique_before(scan, start)
     if before is None or start < back or not decoder.seek(scan.in_source(start - back)):
         return
@@ -335,7 +338,7 @@ def _from_search(decoder: TrackDecoder, scan: Scan, start: int, back: int) -> It
 
 
 def _unique_before(scan: Scan, start: int) -> str | None:
-    """Return checksums of as many frames before `start` as occur only there; None for none."""
+    """Return the checksums of the frames before `start` if unique in the scan, else None."""
     for count in SEARCH_FRAMES:
         before = scan.checks[4 * max(0, start - count) : 4 * start]
         places = re.finditer(f"(?={before})", scan.checks)
@@ -347,14 +350,14 @@ def _unique_before(scan: Scan, start: int) -> str | None:
 def _shapes(
     found: Sequence[tuple[int, Fraction]], first: int, stop: int
 ) -> tuple[tuple[int, Fraction], ...]:
-    """Return the changes of shape among frames `first:stop`, counted from the first of them."""
+    """Return the changes of shape in frames `first:stop`, with indices relative to `first`."""
     before = [wider for index, wider in found if index <= first][-1:]
     start = [(0, wider) for wider in before if wider != 1]
     return (*start, *((i - first, wider) for i, wider in found if first < i < stop))
 
 
 class Converter:
-    """Turns decoded pictures into RGB of the source's size and shape."""
+    """Converts decoded pictures to RGB in the size and shape of the source."""
 
     def __init__(self, info: SourceInfo, shapes: Sequence[tuple[int, Fraction]]) -> None:
         self._info = info
@@ -380,7 +383,7 @@ class Converter:
         )
 
     def _fitted(self, picture: FloatArray, wider: Fraction) -> FloatArray:
-        """Return a picture (..., H, W) cropped, between black bars where it is of another shape."""
+        """Return a picture (..., H, W) cropped, with black bars if its shape differs."""
         left, right, top, bottom = self._info.crop
         height, width = picture.shape[-2:]
         picture = picture[..., top : height - bottom, left : width - right]

@@ -1,4 +1,4 @@
-"""What is noted of each frame while a video is scanned, and which frames were asked for."""
+"""Collects facts about each frame while a video is scanned, and selects the requested frames."""
 
 import io
 import math
@@ -21,13 +21,13 @@ from vsrpp_cli.media.demuxer_table import demuxer_row
 from vsrpp_cli.media.types import ColorSpec, SourceInfo
 
 CHECK_ROWS = 4
-"""Every n-th row counts for a frame's checksum."""
+"""Every n-th row is part of a frame's checksum."""
 BEYOND = 8
-"""Frames decoded behind the last one wanted, in case timestamps are out of order."""
+"""Frames decoded after the last requested one, in case timestamps are out of order."""
 
 
 def checksum(frame: VideoFrame) -> str:
-    """Return four hexadecimal digits made from some of the rows of a picture's first plane."""
+    """Return four hexadecimal digits: a checksum of some rows of a picture's first plane."""
     plane = frame.planes[0]
     if plane.line_size <= 0:
         return "0000"
@@ -39,7 +39,7 @@ def checksum(frame: VideoFrame) -> str:
 
 
 class SmallLuma:
-    """Makes the small pictures in which cuts are looked for."""
+    """Makes the small pictures in which cuts are detected."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
@@ -56,19 +56,21 @@ class SmallLuma:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a video that was asked for."""
+    """The requested part of a video."""
 
     start: Fraction | None
     end: Fraction | None
+    """Seconds from the first frame; None for no limit."""
     frames: int | None
+    """Most frames; None for all."""
     step: int
-    """Usual distance of frames."""
+    """Usual distance of frames in units of the time base."""
     time_base: Fraction
     origin: int | None = None
-    """Timestamp of the video's first frame, where the frames looked at do not begin with it."""
+    """Timestamp of the video's first frame, if that is not the first frame seen."""
 
     def total(self, estimate: int | None) -> int | None:
-        """Return how many frames will be decoded, as far as that is known."""
+        """Return how many frames will be decoded; None if not known."""
         if self.origin is not None:
             return None
         if self.start is None and self.frames is not None:
@@ -77,7 +79,7 @@ class Window:
         return estimate
 
     def passed(self, stamps: Sequence[int | None]) -> bool:
-        """Return whether the frames so far are enough, some more to be sure."""
+        """Return whether all requested frames, and `BEYOND` more, have been seen."""
         if self.frames is None and self.end is None:
             return False
         if len(stamps) <= BEYOND:
@@ -107,7 +109,7 @@ class Window:
         return bisect_left(pts, origin + math.ceil(seconds / self.time_base))
 
     def select(self, pts: Sequence[int]) -> tuple[int, int]:
-        """Return which frames are asked for, first and one past the last."""
+        """Return the requested frames: index of the first, and one past the last."""
         first, stop, origin = 0, len(pts), self._origin(pts)
         if self.start:
             first = self._reach(pts, origin, self.start)
@@ -120,7 +122,7 @@ class Window:
 
 @dataclass
 class Survey:
-    """What is kept of each frame while a file is scanned: a few bytes."""
+    """The facts about frames that a scan collects: a few bytes for each frame."""
 
     info: SourceInfo
     scenes: bool
@@ -129,25 +131,27 @@ class Survey:
     fields: FieldStatistics = field(default_factory=FieldStatistics)
     checks: str = ""
     duration: int | None = None
-    """The last frame's own."""
+    """Duration of the last frame, as its packet states it."""
     end: int | None = None
-    """Where the track ends, in its time base."""
+    """End of the track in its time base."""
     errors: int = 0
+    """Places that could not be decoded."""
     corrupt: int = 0
+    """Frames that the decoder marked as corrupt."""
     complete: bool = True
     """Whether the end was reached."""
     whole: bool = False
-    """Whether beginning and end were seen."""
+    """Whether the file was read from its beginning to its end."""
     clean_start: bool = False
-    """Whether the first picture was a key frame and intact."""
+    """Whether the first picture was an intact key frame."""
     in_order: bool = True
-    """Whether each timestamp is there and later than the one before."""
+    """Whether each frame has a timestamp, later than the one before."""
     longest_step: int = 0
     changes: list[str] = field(default_factory=list)
     shapes: list[tuple[int, Fraction]] = field(default_factory=list)
-    """As in `Scan`, counted from the first frame seen."""
+    """As in `Scan`, relative to the first frame seen."""
     first_aspect: Fraction | None = None
-    """Sample aspect ratio of the file's first frame, where that is not the first one seen."""
+    """Sample aspect ratio of the file's first frame, if that is not the first one seen."""
     _detector: CutDetector = field(default_factory=CutDetector)
     _checks: io.StringIO = field(default_factory=io.StringIO)
     _size: tuple[int, int] = (0, 0)
@@ -156,11 +160,11 @@ class Survey:
 
     @property
     def damage(self) -> int:
-        """Errors and pictures that the decoder calls corrupt."""
+        """Number of errors and corrupt pictures."""
         return self.errors + self.corrupt
 
     def push(self, frame: VideoFrame, aspect: Fraction) -> None:
-        """Take the next frame, whose pixels have this shape."""
+        """Add the next frame; `aspect` is width over height of its pixels."""
         if not self.stamps:
             self.clean_start = frame.key_frame and not frame.is_corrupt
         self._note_changes(frame)
@@ -182,7 +186,7 @@ class Survey:
             self.longest_step = max(self.longest_step, pts - before)
 
     def finish(self) -> None:
-        """Collect what is still undecided."""
+        """Complete checksums and cuts after the last frame."""
         self.checks = self._checks.getvalue()
         if self.scenes and self.stamps:
             self.cuts += self._detector.flush()
@@ -215,7 +219,7 @@ class Survey:
             demuxer_row(self.info.container).one_shape
             or self.first_aspect != self.info.sample_aspect_ratio
         ):
-            return  # the container states a shape of its own, and players go by that
+            return  # players use the shape that the container states
         width, height = self.info.decoded_size
         first = self.first_aspect * Fraction(width, height)
         shape = aspect * Fraction(frame.width, frame.height)
@@ -232,7 +236,7 @@ class Survey:
         )
 
     def notes(self) -> Iterator[str]:
-        """Say what was found damaged, missing or changing."""
+        """Yield notes on damage, and on changes of size, shape and colour."""
         if self.errors:
             yield f"{self.errors} damaged places skipped: what can be decoded is kept"
         if self.corrupt:

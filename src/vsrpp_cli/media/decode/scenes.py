@@ -1,10 +1,10 @@
-"""Finding the cuts between shots, from small pictures of luma as they come.
+"""Detects cuts between shots in a stream of small luma pictures.
 
-Two pictures are compared by their blocks, each where it fits best within a few pixels, so that
-motion counts little; once on luma and once on its local structure, which brightness leaves alone. A
-cut is where the frames on both sides differ (all of them, so that a flash of a frame or two is
-none), differ much for their contrast, and differ more than frames on the same side do (so that
-fades, dissolves and fast motion are none).
+Two pictures are compared block by block, each block where it fits best within a few pixels, so that
+motion matters little: once in luma, and once in local structure, which does not depend on
+brightness. At a cut, all frames before it differ from all frames after it (so flashes of one or two
+frames are no cuts), by much relative to their contrast, and by more than frames on the same side
+differ from each other (so fades, dissolves and fast motion are no cuts).
 """
 
 from itertools import product
@@ -17,26 +17,26 @@ ANALYSIS_SIZE = (36, 64)
 """Height and width of the pictures that `CutDetector.push` takes."""
 
 AROUND = 3
-"""Frames looked at on each side; also by how many the detector lags behind."""
+"""Frames compared on each side; also the delay of the detector in frames."""
 
 BLOCK = 4
 SEARCH = 3
-"""Pixels of a block's side, and of the motion looked for in each direction."""
+"""Side of a block, and largest motion in each direction, pixels."""
 
 STRUCTURE_WINDOW = 9
-"""Pixels of the square whose mean and deviation a pixel's structure is relative to."""
+"""Side in pixels of the window whose mean and deviation normalise local structure."""
 
 CHANGE = 0.12
-"""Change from the frame before, over contrast, below which there is nothing to look at."""
+"""Least mean change from the previous frame, relative to contrast, at a cut."""
 
 NEW_STRUCTURE = 10.0
-"""Difference of structure below which it is the same picture in another light."""
+"""Least difference of structure at a cut; below it only the light changes."""
 
 REPEATED = 0.5
-"""Distance up to which frames are the same but for coding noise."""
+"""Distance up to which frames count as repetitions with coding noise."""
 
 THRESHOLD = 14.0
-"""Evidence from which on there is a cut; measured in `docs/scenes.md`."""
+"""Least evidence of a cut; measurements are in `docs/scenes.md`."""
 
 Picture = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ def small_luma(rgb: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 class CutDetector:
-    """Finds cuts in a stream of small luma pictures, holding only a few of them.
+    """Detects cuts in a stream of small luma pictures; keeps only the last few.
 
     Indices count the pictures pushed, from 0; a cut is the index of the first frame of a shot.
     """
@@ -66,18 +66,18 @@ class CutDetector:
         self._known: dict[tuple[bool, int, int], float] = {}
 
     def push(self, luma: NDArray[np.uint8]) -> list[int]:
-        """Take the next picture, shape `ANALYSIS_SIZE`; return the cuts that are certain now."""
+        """Add the next picture, shape `ANALYSIS_SIZE`; return the cuts that are now certain."""
         self._luma[self._pushed] = luma.astype(np.float32)
         self._structure[self._pushed] = _structure(self._luma[self._pushed])
         self._pushed += 1
         return self._judge(self._pushed - AROUND)
 
     def flush(self) -> list[int]:
-        """Return the cuts still undecided when no more pictures follow."""
+        """Return the remaining cuts after the last picture."""
         return self._judge(self._pushed)
 
     def _judge(self, stop: int) -> list[int]:
-        """Return the cuts among the frames below `stop` that have not been looked at yet."""
+        """Return the cuts among the frames before `stop` that have not been judged yet."""
         cuts = [i for i in range(self._judged, stop) if i > 0 and self._is_cut(i)]
         self._judged = max(self._judged, stop)
         self._forget(self._judged - AROUND - 1)
@@ -96,11 +96,11 @@ class CutDetector:
         return across >= NEW_STRUCTURE and evidence * across * across / (within + 2) >= THRESHOLD
 
     def _distances(self, i: int, pictures: dict[int, Picture]) -> tuple[float, float]:
-        """Return the least difference across frame `i`, and the larger of those on its sides.
+        """Return the least distance across the cut at `i`, and the larger one of its two sides.
 
-        One side's is the least of its frame next to the cut to others there, since of flickering
-        light two frames that look alike suffice; but no repetitions of one frame (animation drawn
-        on twos), which say nothing about motion.
+        The distance within a side is the least of the frame next to the cut to the others there:
+        with flickering light, two similar frames suffice. Repetitions of a frame (animation on
+        twos) are ignored, since they show no motion.
         """
         left = [a for a in range(i - 1, i - AROUND - 1, -1) if a >= 0]
         right = [b for b in range(i, i + AROUND) if b < self._pushed]
@@ -118,7 +118,7 @@ class CutDetector:
         return self._known[key]
 
     def _forget(self, first: int) -> None:
-        """Drop what concerns frames before `first`."""
+        """Drop the data of frames before `first`."""
         for pictures in (self._luma, self._structure):
             for index in [i for i in pictures if i < first]:
                 del pictures[index]
@@ -126,7 +126,7 @@ class CutDetector:
 
 
 def _structure(luma: Picture) -> Picture:
-    """Return `luma` relative to local mean and deviation, 128 +- 127."""
+    """Return `luma` normalised by local mean and deviation, 128 +- 127."""
     mean = _window_mean(luma)
     variance = _window_mean(luma * luma) - mean * mean
     relative = (luma - mean) / (np.sqrt(np.maximum(variance, 0)) + 4)
@@ -142,7 +142,7 @@ def _window_mean(picture: Picture) -> Picture:
 
 @numba.njit(nogil=True, cache=True)
 def _block_distance(first: Picture, second: Picture) -> float:
-    """Return the mean difference of pixels, each block of `first` laid where it fits best."""
+    """Return the mean absolute difference of pixels, each block of `first` where it fits best."""
     height, width = first.shape
     total, blocks = 0.0, 0
     for top in range(0, height - BLOCK + 1, BLOCK):

@@ -25,22 +25,22 @@ STEREO_KINDS = {
 spelled as FFmpeg does, and for quincunx, which Matroska lacks, our own."""
 
 MULTIVIEW = "multiview"
-"""A stream whose second view is coded beside the first one (MV-HEVC), of which one is decoded."""
+"""A stream in which a second view is coded separately (MV-HEVC); only the first is decoded."""
 
 PROJECTIONS = ("equirectangular", "cubemap", "tile", "half", "rectilinear", "fisheye", "immersive")
-"""By FFmpeg's AVSphericalProjection."""
+"""Names, in the order of FFmpeg's AVSphericalProjection."""
 
 
 def _unnamed(cls: Any, value: object) -> Any:
-    """Return a member for a kind that PyAV does not know."""
+    """Return an enum member for a kind that PyAV does not know."""
     member = object.__new__(cls)
     member._name_, member._value_ = f"UNKNOWN_{value}", value
     return cls._value2member_map_.setdefault(value, member)
 
 
 if "_missing_" not in vars(sidedata.Type):
-    # PyAV 18 reads all side data of a frame or none: a kind that its FFmpeg has and its own list
-    # lacks (EXIF in phone pictures) is a ValueError. PyAV 19 does this itself.
+    # PyAV 18 raises ValueError for all side data of a frame if it does not know one kind that its
+    # FFmpeg has (EXIF in pictures from phones). PyAV 19 does what is done here.
     setattr(sidedata.Type, "_missing_", classmethod(_unnamed))  # noqa: B010 - mypy refuses it
 
 
@@ -95,7 +95,7 @@ def track_tag(stream: VideoStream, name: str) -> str:
 
 
 def stereo_layout(frame: VideoFrame, stream: VideoStream) -> str:
-    """Return how two views lie in each picture, see `SourceInfo.stereo`; empty for one view."""
+    """Return the layout of two views in each picture, see `SourceInfo.stereo`; empty for one."""
     told = track_tag(stream, "stereo_mode")  # Matroska also knows anaglyphs
     if told not in ("", "mono"):
         return told
@@ -109,7 +109,7 @@ def stereo_layout(frame: VideoFrame, stream: VideoStream) -> str:
 
 
 def spherical_mapping(frame: VideoFrame) -> Spherical | None:
-    """Return how pictures lie on a sphere around the viewer; None for flat ones."""
+    """Return the mapping of pictures to a sphere around the viewer; None for flat ones."""
     data = side_data(frame, "SPHERICAL")
     if len(data) < 36:
         return None

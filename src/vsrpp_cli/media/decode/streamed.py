@@ -1,7 +1,7 @@
-"""Videos that are read once, as they come: nothing is known of what follows.
+"""Reads videos from pipes, which can be read only once, so that they cannot be scanned.
 
-What a scan would have found out has to be believed or found out on the way: the header's word on
-interlacing counts, timestamps are mended one by one, and cuts are looked for as pictures come.
+Interlacing is taken from the header, timestamps are repaired one by one, and cuts are detected
+while pictures arrive.
 """
 
 import math
@@ -36,22 +36,23 @@ from vsrpp_cli.options import RawVideo, UpscaleOptions
 
 
 class Streamed(NamedTuple):
-    """A frame, and the small picture in which cuts are looked for."""
+    """A frame, and the small picture in which cuts are detected."""
 
     frame: Frame
     luma: NDArray[np.uint8]
 
 
 class StreamSource:
-    """One video track of what comes through a pipe, or of a file that is read like one.
+    """One video track from a pipe, or from a file that is read like one.
 
     Args:
-        pipe: where it comes from.
-        name: what to call it in messages.
-        options: of these count `raw`, `video_track`, `deinterlace`, `start`, `end` and `frames`.
+        pipe: the input.
+        name: its name for messages.
+        options: `raw`, `video_track`, `deinterlace`, `start`, `end`, `frames`, `audio` and
+            `subtitles` are used.
 
     Raises:
-        InputError: nothing comes, or no video that can be decoded.
+        InputError: the input is empty, or has no video that can be decoded.
         UsageError: there is no such track or pixel format.
     """
 
@@ -74,20 +75,20 @@ class StreamSource:
         )
         self._ended = False
         self.repaired = 0
-        """Timestamps that were missing or not later than the one before."""
+        """Number of timestamps that were missing or not later than the one before."""
 
     @property
     def damaged(self) -> int:
-        """Places that could not be decoded, a torn end aside."""
+        """Number of places that could not be decoded, an incomplete end not counted."""
         return max(0, self._decoder.errors - self._decoder.cut_short)
 
     @property
     def torn(self) -> bool:
-        """Whether the end was reached and came amid a frame."""
+        """Whether the end was reached and was within a frame."""
         return self._ended and self._decoder.torn
 
     def frames(self) -> Iterator[Streamed]:
-        """Yield the chosen frames, in order; once."""
+        """Yield the requested frames in order; may be called once."""
         stamps: deque[int] = deque()
         small, converter = SmallLuma(), Converter(self.info, ())
         pictures = deinterlaced(self._chosen(stamps), self._filters)
@@ -96,7 +97,7 @@ class StreamSource:
             yield Streamed(Frame(stamps.popleft(), *converter.convert(picture, index)), luma)
 
     def _chosen(self, stamps: deque[int]) -> Iterator[VideoFrame]:
-        """Yield the pictures that were asked for, and add their times to `stamps`."""
+        """Yield the requested pictures, and add their timestamps to `stamps`."""
         options, unit = self._options, self.info.time_base
         origin, taken = None, 0
         for pts, picture in self._stamped():
@@ -113,7 +114,7 @@ class StreamSource:
                 return
 
     def _stamped(self) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield pictures with times that increase and begin where the clock means something."""
+        """Yield pictures with increasing timestamps; recordings begin at 0."""
         clock, step = Clock(self.info), nominal_step(self.info)
         origin = last = None
         for picture in self._pictures:
@@ -128,7 +129,7 @@ class StreamSource:
         self._ended = True
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the container."""
         self._decoder.container.close()
 
 
@@ -172,7 +173,7 @@ def _described(raw: RawVideo) -> dict[str, str]:
 
 
 def _filters(info: SourceInfo, deinterlace: str) -> tuple[str, ...]:
-    """Return what frames go through: the header alone says whether they are interlaced."""
+    """Return the filters for deinterlacing; whether frames are interlaced is up to the header."""
     if deinterlace == "off" or (deinterlace == "auto" and info.interlaced == "progressive"):
         return ()
     parity = {"top": "tff", "bottom": "bff"}.get(info.interlaced, "auto")
@@ -185,7 +186,7 @@ def _notes(info: SourceInfo, options: UpscaleOptions) -> Iterator[str]:
 
 
 def _losses(info: SourceInfo, options: UpscaleOptions) -> Iterator[Loss]:
-    """Name what goes beside the pictures, unless it was to be left out."""
+    """Yield the loss of sound and subtitles, unless they are left out on request."""
     wanted = {"audio": options.audio, "subtitle": options.subtitles}
     if beside := sorted({stream.kind for stream in info.streams if wanted.get(stream.kind)}):
         text = f"{' and '.join(beside)} dropped: through a pipe only the pictures go"
@@ -193,7 +194,7 @@ def _losses(info: SourceInfo, options: UpscaleOptions) -> Iterator[Loss]:
 
 
 class StreamDecoder(TrackDecoder):
-    """Decodes one track of what comes through a pipe, and knows whether its end was torn."""
+    """Decodes one track from a pipe, and detects whether its last packet is complete."""
 
     def __init__(self, name: str, index: int, container: InputContainer, pipe: InputPipe) -> None:
         super().__init__(name, index, container=container)
@@ -207,9 +208,9 @@ class StreamDecoder(TrackDecoder):
 
     @property
     def torn(self) -> bool:
-        """Whether the last packet is not whole.
+        """Whether the last packet is incomplete.
 
-        FFmpeg marks one that was cut short; of Y4M it silently leaves it away.
+        FFmpeg marks such packets; for Y4M it silently drops them.
         """
         if not demuxer_row(self.container.format.name).hides_torn:
             return self.cut_short
@@ -219,5 +220,5 @@ class StreamDecoder(TrackDecoder):
 
     @property
     def cut_short(self) -> bool:
-        """Whether FFmpeg marks the last packet as such."""
+        """Whether FFmpeg marks the last packet as corrupt."""
         return self._last is not None and self._last.is_corrupt

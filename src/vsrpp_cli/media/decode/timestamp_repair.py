@@ -1,4 +1,8 @@
-"""Timestamps that are missing, repeated, astray or jump, and how long the last frame stays."""
+"""Repairs timestamps that are missing, repeated, wrong or jump; finds the last frame's duration.
+
+A *count* is a part of the stream with one continuous clock; a *stray* is a timestamp far from those
+around it, which agree.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,17 +12,16 @@ from statistics import median_low
 from vsrpp_cli.media.types import ClockJump
 
 BACKWARD_SECONDS = 1
-"""A timestamp at least this far back begins a new count; less is disorder."""
+"""A timestamp at least this far back begins a new count; a smaller step back is disorder."""
 
 MOST_STRAYS = 8
-"""Timestamps in a row that may be wrong while those around them agree; more are a new count."""
+"""Most consecutive strays; more wrong timestamps are a new count."""
 
 JUMP_SECONDS = 10
-"""A step forward of more seconds is a jump of a recording's clock, as FFmpeg has it."""
-
+"""A step forward of more seconds is a jump of a recording's clock, as in FFmpeg."""
 
 WRAP, WRAP_UNIT = 2**33, 90000
-"""Units after which the clock of transport and program streams begins again, and how many are a
+"""Units after which the clock of transport and program streams starts again at 0, and units in a
 second (ISO/IEC 13818-1)."""
 
 
@@ -30,15 +33,16 @@ def usual_step(pts: Sequence[int], fallback: int) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still taken for one clock, in the unit of the timestamps."""
+    """The limits of a count, in units of the timestamps."""
 
     step: int
     """Usual distance of two frames."""
     second: int
+    """Units in a second."""
     back: int
-    """A step back of this much begins a new count."""
+    """A step back of at least this begins a new count."""
     forward: int | None = None
-    """A step forward of more than this does, too; None where gaps are meant."""
+    """A step forward of more than this begins a new count; None if gaps are intended."""
 
     @classmethod
     def of(cls, *, step: int, second: int, jumpy: bool = False) -> "Limits":
@@ -46,20 +50,20 @@ class Limits:
         second = max(1, second)
         if not jumpy:
             return cls(step, second, BACKWARD_SECONDS * second)
-        # A recording never goes back by more than disorder does: a few frames.
+        # Within a recording timestamps go back by a few frames at most.
         back = min(BACKWARD_SECONDS * second, max(3 * second // 10, 3 * step))
         return cls(step, second, back, JUMP_SECONDS * second)
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """One strictly increasing timestamp per frame, and what was done for it."""
+    """A strictly increasing timestamp for each frame, and what was repaired."""
 
     pts: tuple[int, ...]
     notes: tuple[str, ...] = ()
     jumps: tuple[ClockJump, ...] = ()
     strays: int = 0
-    """How many lay far off."""
+    """Number of strays."""
 
 
 def repair(
@@ -69,25 +73,23 @@ def repair(
     gaps: Iterable[int] = (),
     end: int | None = None,
 ) -> Repaired:
-    """Return timestamps that increase strictly, with sentences on what was done.
+    """Return strictly increasing timestamps, with sentences on what was repaired.
 
-    Pictures come out of a decoder in order of presentation, so the order of frames is trusted and
-    their timestamps are made to fit, frames in equal frames out:
+    A decoder returns pictures in presentation order, so the order of frames is kept, and their
+    timestamps are changed to fit:
 
-    1. A missing timestamp continues from the one before by the usual step (before the first:
-       backwards).
-    2. Up to `MOST_STRAYS` in a row that lie far off while those around them agree are spread
-       between these.
-    3. One that lies far behind the latest, or in recordings far ahead of it, begins a new count,
-       which is shifted to continue a step after the latest.
-    4. What is still out of order is sorted: the timestamps are right, but on the wrong pictures.
-    5. Frames with the same timestamp share the time until the next one evenly.
+    1. A missing timestamp is the previous one plus the usual step (before the first one: minus).
+    2. Up to `MOST_STRAYS` consecutive strays are spread between the timestamps around them.
+    3. A timestamp far before the latest one, or in recordings far after it, begins a new count,
+       which is shifted to continue one step after the latest.
+    4. The rest is sorted: the timestamps are right, but belong to other pictures.
+    5. Frames with the same timestamp divide the time until the next one evenly.
 
     Args:
-        stamps: the decoder's timestamps, None where it gave none.
-        limits: what is taken for one clock.
-        gaps: frames in front of which a step forward is no jump.
-        end: where the track ends, as its container says.
+        stamps: the decoder's timestamps, None for missing ones.
+        limits: of a count.
+        gaps: frames before which a step forward is no jump.
+        end: end of the track, as its container states it.
     """
     known = [p for p in stamps if p is not None]
     if len(known) == len(stamps) and _is_regular(known, limits, end):
@@ -137,9 +139,9 @@ def _notes(
 
 
 def _unwrapped(step: int, second: int) -> int:
-    """Return a step of a recording's clock without FFmpeg's guess that it began again.
+    """Undo FFmpeg's correction of a wrap in a step of a recording's clock.
 
-    It takes a time that is smaller than the first for one after the wrap.
+    FFmpeg takes every time before the first one for a time after the wrap.
     """
     if second != WRAP_UNIT or abs(step) < WRAP // 2:
         return step
@@ -159,7 +161,7 @@ def _fill(stamps: Sequence[int | None], step: int) -> list[int]:
 
 
 def _draw_in(stamps: list[int], end: int, step: int) -> Iterator[int]:
-    """Let the last frames continue those before them if they lie behind the end of the track."""
+    """Let the last frames continue those before them if they are after the end of the track."""
     first = max(1, len(stamps) - MOST_STRAYS)
     if stamps[first - 1] <= end:
         for index in range(first, len(stamps)):
@@ -169,12 +171,12 @@ def _draw_in(stamps: list[int], end: int, step: int) -> Iterator[int]:
 
 
 def _gather_strays(stamps: list[int], limits: Limits, end: int | None) -> list[int]:
-    """Put strays between their neighbours, in place; return their indices."""
+    """Spread strays between their neighbours, in place; return their indices."""
     strays: list[int] = []
     if end is not None:
         strays += _draw_in(stamps, end + limits.second, limits.step)
     for index in range(1, len(stamps)):
-        # Both kinds show by a step back: to the stray itself, or from it to what follows.
+        # Strays cause a step back: to the stray itself, or from it to the next timestamp.
         if stamps[index] <= stamps[index - 1] - limits.back:
             low, high = _around(stamps, index, limits)
             _interpolate(stamps, low, high, limits.step)
@@ -183,9 +185,9 @@ def _gather_strays(stamps: list[int], limits: Limits, end: int | None) -> list[i
 
 
 def _around(stamps: Sequence[int], index: int, limits: Limits) -> tuple[int, int]:
-    """Return the frames around the strays next to a step back; neighbours where there are none.
+    """Return the frames before and after the strays at a step back; neighbours if there are none.
 
-    The frame before is -1 where the video begins with them.
+    The frame before is -1 if the video begins with strays.
     """
     for count in range(1, MOST_STRAYS + 1):
         for low, high in ((index - 1, index + count), (index - count - 1, index)):
@@ -195,7 +197,7 @@ def _around(stamps: Sequence[int], index: int, limits: Limits) -> tuple[int, int
 
 
 def _are_strays(stamps: Sequence[int], low: int, high: int, limits: Limits) -> bool:
-    """Return whether two frames agree while all those between them are far off."""
+    """Return whether two frames agree while all those between them are strays."""
     begin = stamps[low] if low >= 0 else stamps[high] - (high - low) * limits.step
     agree = 0 < stamps[high] - begin <= (high - low) * limits.step + limits.second
     most = low >= 0 or len(stamps) > 2 * high
@@ -243,7 +245,7 @@ def _spread(ordered: list[int], step: int) -> list[int]:
                     ordered[start] + room * i // count, ordered[start + i - 1] + 1
                 )
         if stop < len(ordered):
-            # Fewer units than frames: what follows moves on by as little as it must.
+            # If there are fewer units than frames, later timestamps move on as little as possible.
             ordered[stop] = max(ordered[stop], ordered[stop - 1] + 1)
         start = stop
     return ordered
@@ -257,15 +259,15 @@ def last_duration(
     step: int,
     longest: int,
 ) -> int:
-    """Return how long the last frame stays on screen, in the unit of `pts`, at least 1.
+    """Return the duration of the last frame, in units of `pts`, at least 1.
 
     Args:
         pts: timestamps of the frames.
-        following: the next frame's, where frames behind were left out.
-        end: where the track ends, as its container says; None where its last packet is missing.
-        own: the frame's own duration, as its packet says.
+        following: timestamp of the next frame, if it was left out.
+        end: end of the track, as its container states it; None if its last packet is missing.
+        own: duration of the frame, as its packet states it.
         step: usual distance of two frames.
-        longest: what is believed at most.
+        longest: longest duration that is believed.
     """
     if following is not None and following > pts[-1]:
         return following - pts[-1]

@@ -1,4 +1,4 @@
-"""Opening an encoder with given settings, and trying out whether one works here."""
+"""Opens an encoder with given settings, and tests whether it works on this machine."""
 
 import json
 import os
@@ -24,23 +24,23 @@ from vsrpp_cli.records import from_json, to_json
 TRIAL_SIZE = (320, 256)
 TRIAL_FRAMES = 3
 TRIAL_SECONDS = 60
-"""How long a driver may take for three small frames before it counts as hanging."""
+"""Longest time for three small frames; after it the driver counts as hanging."""
 
 FASTEST_RATE = Fraction(240)
-"""SVT-AV1 refuses more. Variable rates in milliseconds may claim 1000."""
+"""Highest frame rate that SVT-AV1 accepts; files with variable rates may state 1000."""
 
 COMPLAINTS = ("Unknown option", "Error parsing option", "Invalid value for", "not found")
-"""How encoders reject single parameters, in their log only."""
+"""Parts of log messages by which encoders reject single parameters."""
 
 
 def encoder_rate(settings: EncodeSettings) -> Fraction:
-    """Return the frame rate that is set for the encoder, which counts frames, not time."""
+    """Return the frame rate to set for the encoder, which counts frames instead of time."""
     rate = settings.frame_rate or ASSUMED_RATE
     return min(max(rate.limit_denominator(65535), Fraction(1)), FASTEST_RATE)
 
 
 def configure(codec: av.VideoCodecContext, settings: EncodeSettings) -> None:
-    """Set everything an encoder has to know; it is not yet open."""
+    """Set all properties of an encoder that is not yet open."""
     codec.width, codec.height = settings.width, settings.height
     codec.pix_fmt = settings.pix_fmt
     rate = encoder_rate(settings)
@@ -61,7 +61,7 @@ def open_codec(codec: av.VideoCodecContext, settings: EncodeSettings) -> None:
     Raises:
         EncoderError: it refuses its settings or does not know one of its options.
     """
-    # SVT-AV1 writes about itself to the terminal unless told otherwise; 1 leaves errors.
+    # SVT-AV1 writes messages to the terminal by default; 1 restricts them to errors.
     os.environ.setdefault("SVT_LOG", "1")
     try:
         with _ordinary_priority():
@@ -71,7 +71,7 @@ def open_codec(codec: av.VideoCodecContext, settings: EncodeSettings) -> None:
             f"{settings.codec} refuses {settings.pix_fmt} at {settings.width}x{settings.height} "
             f"with {_listed(settings.options)}: {_reason(error)}"
         ) from error
-    # FFmpeg leaves what no one knew in the dictionary instead of complaining.
+    # FFmpeg leaves unknown options in the dictionary instead of raising an error.
     if unknown := sorted(codec.options):
         raise EncoderError(f"{settings.codec} has no option {', '.join(unknown)}")
 
@@ -90,7 +90,7 @@ _TASKS = Path("/proc/self/task")
 
 @contextmanager
 def _ordinary_priority() -> Iterator[None]:
-    """Undo SVT-AV1's habit, as root, of making the opening thread and its own real-time ones."""
+    """Undo SVT-AV1's change, as root, of the opening thread and its own threads to real time."""
     if not hasattr(os, "sched_setscheduler") or not _TASKS.is_dir():
         yield
         return
@@ -117,11 +117,11 @@ def _real_time_threads() -> set[int]:
 
 
 def try_out(settings: EncodeSettings, *, in_child: bool) -> None:
-    """Encode three small frames, to see whether the encoder and all its options work here.
+    """Encode three small frames to test whether the encoder and its options work here.
 
     Args:
-        settings: of the run; only the size is made smaller.
-        in_child: in a process of its own, since a broken driver can crash or hang.
+        settings: of the run; only the size is reduced.
+        in_child: whether to use a separate process, since a broken driver can crash or hang.
 
     Raises:
         EncoderError: something is refused; the message says what.
@@ -152,11 +152,11 @@ def try_out(settings: EncodeSettings, *, in_child: bool) -> None:
 
 
 def _child() -> None:
-    """What the process of `try_out` does: settings on stdin, the error on stdout, if any."""
+    """Run in the process of `try_out`: read settings from stdin, write an error to stdout."""
     try:
         _encode_a_little(from_json(EncodeSettings, json.load(sys.stdin)))
     except EncoderError as error:
-        # With the usual options it is the hardware or its driver that is missing.
+        # With usual options the cause is missing hardware or a missing driver.
         cause = error.__cause__
         sys.stdout.write(_reason(cause) if isinstance(cause, Exception) else str(error))
         sys.exit(1)
@@ -170,7 +170,7 @@ def _encode_a_little(settings: EncodeSettings) -> None:
     small = replace(settings, width=width, height=height)
     level, skipping = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.WARNING)
-    av.logging.set_skip_repeated(False)  # else a message may come late, out of an earlier trial
+    av.logging.set_skip_repeated(False)  # else messages of an earlier trial may come late
     try:
         with av.logging.Capture() as logs:
             got = _trial_packets(small)

@@ -1,7 +1,7 @@
-"""How much memory encoders take, and how to set them so that they take less.
+"""Estimates the memory of encoders, and finds settings with which they take less.
 
-An encoder that looks many frames ahead holds them all, and each thread may hold frames of its own:
-of large pictures that is more than anything else in a run.
+An encoder holds all frames that it looks ahead, and each thread may hold further frames: for large
+pictures that is the largest part of a run's memory.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from vsrpp_cli.media.encode.pixel_formats import describe
 from vsrpp_cli.media.types import EncodeSettings
 
 IMAGE_BYTES = 30
-"""Bytes for each pixel of an image that is being written: in 16 bits, as floats, encoded."""
+"""Bytes for each pixel of an image that is being written: as 16 bits, as floats, and encoded."""
 
 DEEP = 1.75
-"""By how much more pictures of more than 8 bits take than those of 8."""
+"""Memory of pictures with more than 8 bits, relative to those with 8."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class EncoderWay:
 
     settings: EncodeSettings
     memory: int
-    """Bytes it takes, roughly."""
+    """Approximate bytes it takes."""
 
 
 def encoder_ways(settings: EncodeSettings, *, free: bool) -> tuple[EncoderWay, ...]:
-    """Return the ways to set an encoder, from the given settings to what takes least.
+    """Return ways to set an encoder: the given settings first, those with least memory last.
 
     Args:
         settings: as resolved.
-        free: whether the user leaves it open how far the encoder looks ahead.
+        free: whether the look-ahead of the encoder may be changed.
     """
     made = _image_ways(settings) if settings.kind == "frames" else _video_ways(settings, free=free)
     return tuple(EncoderWay(way, memory) for way, memory in made)
@@ -59,21 +59,21 @@ def _video_ways(settings: EncodeSettings, *, free: bool) -> Iterator[tuple[Encod
 
 
 def _samples(pix_fmt: str) -> float:
-    """Return the size of a picture over that of one in 4:2:0 at 8 bits."""
+    """Return the size of a picture relative to 4:2:0 at 8 bits."""
     kind = describe(pix_fmt)
     planes = 1 if kind.gray else 1 + 2 / (kind.chroma_x * kind.chroma_y)
     return (planes + kind.alpha) / 1.5 * (DEEP if kind.depth > 8 else 1)
 
 
 def _is_slow(row: EncoderRow, settings: EncodeSettings) -> bool:
-    """Tell whether the preset is one of those that hold more frames."""
+    """Return whether the preset is slower than `slow` and so holds more frames."""
     own = row.presets or PRESETS
     chosen = dict(settings.options).get(row.preset_option or "")
     return chosen in own and own.index(chosen) > PRESETS.index("slow")
 
 
 def _lighter(row: EncoderRow, settings: EncodeSettings) -> tuple[tuple[str, str], ...]:
-    """Return the options of an encoder that looks less far ahead with fewer threads."""
+    """Return the options with less look-ahead and fewer threads."""
     options = {**dict(settings.options), **dict(row.memory.lighter)}
     if row.params is not None and row.memory.lighter_params:
         given = (pair.partition("=") for pair in options.get(row.params, "").split(":") if pair)

@@ -1,8 +1,8 @@
-"""The encoders on offer, one row each: what they can hold and how one set of knobs maps to theirs.
+"""A table of encoders: what they can write, and how `crf` and `preset` map to their options.
 
-`--crf` is on libx264's scale everywhere: 0 (lossless or nearly so) to 51, 16 by default. Rows give
-the factor to the encoder's own scale, such that the default looks about alike. `--preset` takes
-libx264's names everywhere; an encoder's own names and numbers are passed through.
+`crf` is on libx264's scale for all encoders: 0 (lossless or nearly so) to 51, 16 by default. Rows
+have the factor to the encoder's own scale, chosen so that the default gives similar quality.
+`preset` takes libx264's names for all encoders; an encoder's own names are passed through.
 """
 
 from dataclasses import dataclass
@@ -29,35 +29,35 @@ Options = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """How a value of `--crf` becomes options of one encoder."""
+    """How `crf` becomes an option of an encoder: `option` is `crf * factor`, at most `highest`."""
 
     option: str
     factor: float
     highest: float
     integer: bool = False
     lossless: Options = ()
-    """Taken instead of the option at `--crf 0`, where the encoder has a lossless mode."""
+    """Options to use instead at `crf=0`, if the encoder has a lossless mode."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderMemory:
-    """What an encoder takes, in bytes for each pixel of pictures in 4:2:0 at 8 bits.
+    """Memory of an encoder in bytes for each pixel of pictures in 4:2:0 at 8 bits.
 
-    Measured by `benchmarks/encoder_memory.py`, on the generous side.
+    Measured by `benchmarks/encoder_memory.py`, rounded up.
     """
 
     usual: float
-    """At presets up to `slow`, one thread."""
+    """At presets up to `slow`, with one thread."""
     slow: float
-    """At slower ones."""
+    """At slower presets."""
     by_thread: float = 0.0
     """For each further thread."""
     lighter: Options = ()
     lighter_params: Options = ()
-    """Options, and parameters within `EncoderRow.params`, with which it looks fewer frames ahead
-    and has fewer threads; none where that saves little."""
+    """Options, and parameters in `EncoderRow.params`, for less look-ahead and fewer threads; empty
+    if that saves little."""
     light: float = 0.0
-    """Bytes then, whatever the threads."""
+    """Bytes with these, whatever the number of threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,58 +66,59 @@ class EncoderRow:
 
     encoder: str
     coding: str
-    """The format it writes, as `--codec` names it: `h264`, `hevc`, `av1`, `vp9`, ..."""
+    """The coding format that it writes: `h264`, `hevc`, `av1`, `vp9`, ..."""
     containers: tuple[str, ...]
     """Muxers that can hold it with exact timestamps, as tested."""
     alpha_containers: tuple[str, ...] = ()
-    """Those of them that keep the transparency some of its pixel formats have."""
+    """Those of them that keep transparency."""
     pix_fmts: tuple[str, ...]
-    """What is chosen from; the preferred one of equals first. `--pix-fmt` may name others."""
+    """Pixel formats for the automatic choice, preferred ones first. `pix_fmt` may name others."""
     hardware: bool = False
     quality: Quality | None = None
     profiles: tuple[tuple[float, Options], ...] = ()
-    """Instead of `quality`: up to which `--crf` which options apply."""
+    """Instead of `quality`: pairs of the highest `crf` and the options up to it."""
     profiles_444: tuple[tuple[float, Options], ...] = ()
-    """The same for 4:4:4, where that needs others."""
+    """The same for 4:4:4, if that needs other options."""
     preset_option: str | None = None
     presets: tuple[str, ...] = ()
-    """The encoder's own value for each of `PRESETS`; empty where they are the same."""
+    """The encoder's own value for each of `PRESETS`; empty if they are the same."""
     own_presets: tuple[str, ...] = ()
-    """Further values of `--preset` that are passed through."""
+    """Further values of `preset` that are passed through."""
     fixed: Options = ()
-    """Always set: closed groups of pictures, determinism, no chatter."""
+    """Options that are always set, for closed groups of pictures, determinism and quiet logs."""
     params: str | None = None
-    """The option that takes `key=value:key=value`, where there is one."""
+    """The option that takes `key=value:key=value`, if there is one."""
     fixed_params: Options = ()
+    """Parameters in `params` that are always set."""
     threads_param: str | None = None
-    """The parameter by which threads are limited, where `thread_count` is not enough."""
+    """The parameter in `params` that limits threads, if `thread_count` is not enough."""
     max_threads: int = 16
     slices: tuple[tuple[int, str], ...] = ()
-    """From how many pixels on a frame has how many parts, most pixels first. More parts decode
-    faster, fewer compress better."""
+    """Pairs of a number of pixels and the number of slices for frames of at least that size, the
+    largest first. More slices decode faster, fewer compress better."""
     hdr: str | None = None
-    """In which syntax mastering metadata are told: `x265`, `x264`, `svt`, or not at all."""
+    """Syntax of mastering metadata: `x265`, `x264` or `svt`; None if it cannot write them."""
     deepest: int = 10
-    """Bits a component that are chosen at most by default."""
+    """Most bits a component that are chosen by default."""
     lossless: bool = False
     full_chroma_of_rgb: bool = False
-    """Whether RGB keeps chroma of its full size; elsewhere it becomes 4:2:0 as players want it."""
+    """Whether RGB sources become 4:4:4; otherwise they become 4:2:0, which players need."""
     limited_only: bool = False
-    """Has no way of saying that values use the full range, so they must not."""
+    """Whether it cannot mark the full range, so that the limited range is written."""
     even: bool = False
-    """Refuses odd sizes where chroma is subsampled."""
+    """Whether it refuses odd sizes if chroma is subsampled."""
     largest: int = 16384
-    """Pixels a side at most."""
+    """Most pixels of a side."""
     smallest: int = 1
-    """Pixels a side at least."""
+    """Least pixels of a side."""
     memory: EncoderMemory = EncoderMemory(usual=20, slow=20)
-    """Of the machine's memory; that of hardware is a guess."""
+    """The machine's memory that it takes; a guess for hardware."""
     bits_per_pixel: float = 0.15
-    """Of upscaled natural video at the default quality, on the generous side."""
+    """Of upscaled natural video at the default quality, an upper estimate."""
 
     @property
     def format(self) -> CodingRow:
-        """What is known of the format it writes."""
+        """The row of the format that it writes."""
         return coding_row(self.coding)
 
 
@@ -132,7 +133,7 @@ X264 = EncoderRow(
     pix_fmts=(*PLANAR, *PLANAR_10),
     quality=Quality(option="crf", factor=1, highest=51),
     preset_option="preset",
-    # The macroblock tree reads memory it never wrote: frames would differ from run to run.
+    # The macroblock tree reads uninitialised memory: frames would differ from run to run.
     fixed=(("mbtree", "0"),),
     params="x264-params",
     fixed_params=(("open-gop", "0"),),
@@ -174,7 +175,7 @@ SVT_AV1 = EncoderRow(
     presets=("12", "11", "10", "9", "8", "6", "5", "4", "3", "1"),
     own_presets=tuple(str(n) for n in range(14)),
     params="svtav1-params",
-    smallest=16,  # below, version 4 writes beyond its memory and takes the process with it
+    smallest=16,  # with smaller sizes version 4 writes out of bounds and crashes the process
     threads_param="lp",
     max_threads=6,
     hdr="svt",
@@ -357,7 +358,7 @@ HARDWARE = (
             containers=COMMON,
             pix_fmts=("yuv420p", "p010le")[: 1 + (coding != "h264")],
             hardware=True,
-            # Constant quality on Apple silicon: 1 to 100, upwards, in units of FF_QP2LAMBDA.
+            # Constant quality on Apple silicon: 1 to 100 (best), in units of FF_QP2LAMBDA.
             profiles=tuple(
                 (crf, (("flags", "+qscale"), ("global_quality", str(118 * max(1, 100 - 2 * crf)))))
                 for crf in range(52)
@@ -409,4 +410,4 @@ Y4M_FRAMES = EncoderRow(
     deepest=16,
     lossless=True,
 )
-"""Of Y4M, which holds frames as they are."""
+"""Uncompressed frames in Y4M."""

@@ -1,4 +1,4 @@
-"""How frames are compressed; needs no encoder to say so."""
+"""Encoder settings of the `web` and `real` degradations; needs no encoder to describe them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from fractions import Fraction
 from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, EncodeSettings
 
 BT601 = ColorSpec(matrix="smpte170m", full_range=False, primaries="smpte170m", transfer="smpte170m")
-"""What small video usually is, tagged or not."""
+"""The colours of most small video, tagged or not."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are compressed; the defaults are what most video on the web had at best."""
+    """Encoder settings; by default like video on the web of good quality."""
 
     codec: str = "libx264"
     """``libx264``, ``libvpx-vp9``, ``mpeg2video`` or ``mpeg4`` (MPEG-4 Part 2)."""
@@ -24,11 +24,11 @@ class Encoding:
 
     @property
     def options(self) -> dict[str, str]:
-        """Return the encoder's options. One thread: the result must not depend on the machine."""
+        """The encoder's options; with one thread, so that results do not depend on the machine."""
         return _OPTIONS[self.codec](self) | {"threads": "1"}
 
     def settings(self, width: int, height: int, time_base: Fraction) -> EncodeSettings:
-        """Return what a segment writer needs to compress frames in this way."""
+        """Return the settings with which a segment writer compresses frames like this."""
         options = tuple((key, value) for key, value in self.options.items() if key != "threads")
         return EncodeSettings(
             kind="video",

@@ -1,4 +1,4 @@
-"""H.264 levels: how large a picture may be before players give up."""
+"""H.264 levels: the sizes and frame rates that hardware decodes."""
 
 from fractions import Fraction
 
@@ -11,14 +11,14 @@ LEVELS = (
     ("6.1", 139_264, 8_355_840),
     ("6.2", 139_264, 16_711_680),
 )
-"""Name, macroblocks a frame, macroblocks a second: ITU-T H.264 table A-1."""
+"""Name, most macroblocks in a frame and in a second: ITU-T H.264 table A-1."""
 
 PLAYABLE = ("4.1", "4.2", "5.1", "5.2")
-"""What hardware decoders play."""
+"""Levels that hardware decoders support."""
 
 
 def h264_level(width: int, height: int, rate: Fraction | None) -> str | None:
-    """Return the level a video needs (4.1 at least), or None where there is none high enough."""
+    """Return the level that a video needs (4.1 at least), or None if none is high enough."""
     blocks = -(-width // 16) * -(-height // 16)
     per_second = blocks * (rate or 30)
     for name, most, fastest in LEVELS:
@@ -30,7 +30,7 @@ def h264_level(width: int, height: int, rate: Fraction | None) -> str | None:
 
 
 def h264_note(width: int, height: int, rate: Fraction | None) -> list[str]:
-    """Return a sentence for the user where H.264 is a bad choice for this size, else nothing."""
+    """Return a note if hardware does not decode H.264 of this size, else nothing."""
     level = h264_level(width, height, rate)
     if level in PLAYABLE:
         return []

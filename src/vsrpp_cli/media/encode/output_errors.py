@@ -1,4 +1,4 @@
-"""Errors of PyAV and the operating system while writing, as this project's own."""
+"""Converts errors of PyAV and the operating system while writing into this project's errors."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from vsrpp_cli.errors import DiskFullError, EncoderError
 
 @contextmanager
 def output_errors(path: Path, doing: str) -> Iterator[None]:
-    """Map errors of the block to one that names `path`.
+    """Convert errors raised inside to one that names `path`.
 
     Raises:
         DiskFullError: no space, no quota, or a file larger than the file system allows.

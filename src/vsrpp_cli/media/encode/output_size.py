@@ -15,7 +15,7 @@ SAME_SHAPE = Fraction(1, 100)
 
 @dataclass(frozen=True)
 class OutputShape:
-    """Width and height in pixels, as stored (before rotation), and what the user should know."""
+    """Width and height in pixels as stored (before rotation), and notes for the user."""
 
     width: int
     height: int
@@ -26,17 +26,17 @@ class OutputShape:
 def output_shape(
     info: SourceInfo, options: UpscaleOptions, *, scale: int, multiples: tuple[int, int]
 ) -> OutputShape:
-    """Return the size an output gets.
+    """Return the size of an output.
 
-    `--width` and `--height` mean the picture as it is shown, so for a source that is rotated by a
-    quarter they change places here. One of them alone keeps the shape of the picture; both
-    together stretch it, and the sample aspect ratio changes so that it is shown as before.
+    `width` and `height` are those of the picture as it is shown, so they are exchanged for sources
+    that are rotated by a quarter turn. One of them alone keeps the aspect ratio; both together
+    stretch the picture, and the sample aspect ratio changes so that it is shown as before.
 
     Args:
         info: the source.
-        options: what the user asked for.
+        options: `width`, `height` and `scale` are used.
         scale: of the networks.
-        multiples: what width and height must be multiples of.
+        multiples: numbers of which width and height must be multiples.
 
     Raises:
         UsageError: the size is impossible.
@@ -69,7 +69,7 @@ def _exact(
 
 
 def _rounded(size: Fraction, multiple: int) -> int:
-    """Return the nearest multiple; a whole size in between goes up, so that it is only padded."""
+    """Return the nearest multiple; integers are rounded up, so that the picture is only padded."""
     if multiple > 1 and size.denominator == 1:
         return -(-int(size) // multiple) * multiple
     return max(multiple, round(size / multiple) * multiple)

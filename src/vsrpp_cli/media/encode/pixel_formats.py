@@ -1,4 +1,4 @@
-"""What a pixel format can hold, and which one loses least."""
+"""Properties of pixel formats, and the choice of the one that loses least."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import av.error
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """The properties of one of FFmpeg's pixel formats that matter for a choice."""
+    """The properties of a pixel format that matter for the choice."""
 
     name: str
     depth: int
     """Bits of the first component."""
     chroma_x: int
     chroma_y: int
-    """Pixels a chroma sample stands for, each way: 2 and 2 in 4:2:0."""
+    """Horizontal and vertical subsampling of chroma: 2 and 2 in 4:2:0."""
     rgb: bool
     gray: bool
     alpha: bool
@@ -55,10 +55,10 @@ def describe(name: str) -> PixelFormat:
 
 
 def closest(wanted: PixelFormat, offered: Sequence[str]) -> str:
-    """Return the offered format that loses least of `wanted`, and of those the smallest.
+    """Return the offered format that loses least of `wanted`; among equals the smallest.
 
-    Depth weighs most, then alpha, then the resolution of chroma, then whether it is RGB. Ties go
-    to the format named first.
+    Depth matters most, then alpha, then the resolution of chroma, then colour, then RGB. Of equal
+    formats the first one is chosen.
     """
 
     def cost(name: str) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ def closest(wanted: PixelFormat, offered: Sequence[str]) -> str:
             max(0, have.chroma_x - wanted.chroma_x) + max(0, have.chroma_y - wanted.chroma_y),
             not wanted.gray and have.gray,
             wanted.rgb and not have.rgb,
-            # Nothing is lost any more; now for the waste.
+            # Nothing more is lost below this line: avoid waste.
             have.alpha and not wanted.alpha,
             max(0, have.depth - wanted.depth),
             have.rgb and not wanted.rgb,
@@ -80,11 +80,11 @@ def closest(wanted: PixelFormat, offered: Sequence[str]) -> str:
 
 
 def even_multiples(name: str, even: bool) -> tuple[int, int]:
-    """Return what width and height must be multiples of.
+    """Return the numbers of which width and height must be multiples.
 
     Args:
         name: the pixel format.
-        even: whether the encoder refuses sizes that chroma samples do not fill.
+        even: whether the encoder refuses odd sizes if chroma is subsampled.
     """
     fmt = describe(name)
     if not even or fmt.rgb or fmt.gray:

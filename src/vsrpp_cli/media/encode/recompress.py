@@ -1,4 +1,4 @@
-"""Frames through an encoder and back: what compression does to them, for training and measuring."""
+"""Compresses and decompresses clips in memory, for training and measuring."""
 
 import io
 from typing import cast
@@ -15,17 +15,17 @@ from vsrpp_cli.media.types import ASSUMED_RATE
 
 
 def recompress(frames: NDArray[np.uint8], encoding: Encoding) -> NDArray[np.uint8]:
-    """Encode and decode a clip in memory, BT.601, as this program converts colours.
+    """Encode and decode a clip in memory, in BT.601.
 
     Args:
         frames: (T, H, W, 3) RGB; odd sizes are padded for the encoder and cropped again.
-        encoding: what with.
+        encoding: encoder and settings.
 
     Returns:
-        The clip as decoded, same shape.
+        The decoded clip, same shape.
 
     Raises:
-        EncoderError: the encoder is not there or refuses.
+        EncoderError: the encoder is missing, or refuses the frames.
     """
     count, height, width, _ = frames.shape
     pad = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))

@@ -1,4 +1,4 @@
-"""Which encoder, container and settings an output gets: decided once, before any work."""
+"""Chooses encoder, container and settings of an output, once, before any work."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,24 +43,24 @@ from vsrpp_cli.media.types import (
 from vsrpp_cli.options import UpscaleOptions
 
 TRIALS_AT_ONCE = 4
-"""Processes that try out hardware encoders at the same time."""
+"""Processes that test hardware encoders at the same time."""
 
 
 def resolve(
     info: SourceInfo, options: UpscaleOptions, output: Path, *, scale: int, threads: int
 ) -> EncodeSettings:
-    """Decide everything about the encoding of a run, and try the encoder out.
+    """Return the encoder settings of a run, after a test of the encoder.
 
     Args:
         info: the source.
         options: what the user asked for.
-        output: the output; its suffix names the container, none (or a folder) means frames.
-        scale: output over input size of the networks.
-        threads: for the encoder.
+        output: the output; its suffix names the container; no suffix or a folder means frames.
+        scale: output size over input size of the networks.
+        threads: of the encoder.
 
     Raises:
-        UnknownNameError: no such codec, suffix or preset.
-        UsageError: codec, container, pixel format or an option do not go together, or the encoder
+        UnknownNameError: there is no such codec, suffix or preset.
+        UsageError: codec, container, pixel format and options contradict each other, or the encoder
             does not work on this machine.
     """
     if output.is_dir() or not output.suffix or output.suffix.lower() in IMAGE_SUFFIXES:
@@ -71,10 +71,10 @@ def resolve(
 def resolve_pipe(
     info: SourceInfo, options: UpscaleOptions, *, scale: int, threads: int
 ) -> EncodeSettings:
-    """Decide about what goes into a pipe, as `resolve` does about a file; `format` says what.
+    """Return the settings for an output pipe in `options.format`, Y4M by default.
 
     Raises:
-        UnknownNameError, UsageError: as `resolve`.
+        UnknownNameError, UsageError: as for `resolve`.
     """
     if options.format not in (None, "y4m"):
         container = find_container(Path(f"pipe.{options.format}"))
@@ -117,10 +117,10 @@ def _resolve_video(
 
 
 def find_container(output: Path) -> ContainerRow:
-    """Return the container that the suffix of `output` stands for.
+    """Return the container for the suffix of `output`.
 
     Raises:
-        UnknownNameError: it stands for none.
+        UnknownNameError: there is none.
     """
     for row in CONTAINERS:
         if output.suffix.lower() in row.suffixes:
@@ -137,10 +137,10 @@ def find_container(output: Path) -> ContainerRow:
 def _candidates(
     info: SourceInfo, options: UpscaleOptions, container: ContainerRow
 ) -> list[EncoderRow]:
-    """Return the encoders to try, the best first."""
+    """Return the encoders to try, best first."""
     if options.codec is None:
         usual = _default_coding(info, container)
-        # Those who say how to encode mean the usual encoder; for others any will do that works.
+        # Options of encoders are meant for the usual one; without them any encoder is fine.
         told = options.encoder_options or options.pix_fmt or options.preset
         others = () if told else (coding for coding in container.codings if coding != usual)
         found = [row for coding in (usual, *others) for row in _rows(coding)]
@@ -156,7 +156,7 @@ def _candidates(
             )
         found = fitting
     present = [row for row in found if is_present(row)]
-    # Hardware of a coding is for those who name it, or where there is nothing else.
+    # Hardware encoders are only used if named, or if there is no other.
     present = [row for row in present if not row.hardware] or present
     if not present:
         raise UsageError(
@@ -184,13 +184,13 @@ def _canonical(name: str) -> str:
 
 
 def _rows(name: str) -> list[EncoderRow]:
-    """Return the row of an encoder, or all of a coding, those in software first."""
+    """Return the row of an encoder, or all rows of a coding, software first."""
     exact = [row for row in ROWS if row.encoder == name]
     return exact or [row for row in ROWS if row.coding == name]
 
 
 def is_present(row: EncoderRow) -> bool:
-    """Return whether this build of FFmpeg has the encoder; hardware is not asked."""
+    """Return whether this build of FFmpeg has the encoder; whether it works is not tested."""
     try:
         av.Codec(row.encoder, "w")
     except UnknownCodecError:
@@ -199,13 +199,13 @@ def is_present(row: EncoderRow) -> bool:
 
 
 def try_all_encoders() -> dict[EncoderRow, str]:
-    """Let every encoder of this build of FFmpeg encode a few frames.
+    """Test every encoder of this build of FFmpeg with a few frames.
 
     Returns:
-        why each does not work on this machine; nothing for those that do.
+        the reason why each does not work on this machine; empty for those that work.
     """
     present = [row for row in ROWS if is_present(row)]
-    # Each of these waits for a process of its own.
+    # The threads only wait for processes.
     with ThreadPoolExecutor(TRIALS_AT_ONCE) as pool:
         waiting = {row: pool.submit(_trial, row) for row in present if row.hardware}
         return {row: waiting[row].result() if row.hardware else _trial(row) for row in present}
@@ -282,7 +282,7 @@ def _settings(
 def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow, container: str) -> str:
     if options.pix_fmt is not None:
         formats = av.Codec(row.encoder, "w").video_formats or ()
-        offered = [f.name for f in formats if f.components]  # the others are handles of devices
+        offered = [f.name for f in formats if f.components]  # the others are hardware surfaces
         offered = offered or list(row.pix_fmts)
         if options.pix_fmt not in offered:
             raise UsageError(
@@ -297,30 +297,29 @@ def _pix_fmt(info: SourceInfo, options: UpscaleOptions, row: EncoderRow, contain
 
 
 def _try_conversion(pix_fmt: str, color: ColorSpec) -> None:
-    """Raise UsageError for a format that the encoder takes but no picture can be converted to."""
+    """Raise UsageError if pictures cannot be converted to a format that the encoder accepts."""
     spec = _color(color, pix_fmt, limited_only=False)
     rgb_to_frame(np.zeros((3, 16, 16), np.float32), pix_fmt, spec)
 
 
 def _wanted(info: SourceInfo, row: EncoderRow) -> PixelFormat:
-    """Return what should be kept of the source's pixel format by this encoder."""
+    """Return the pixel format that this encoder should come closest to."""
     source = replace(describe(info.pix_fmt), depth=info.bit_depth, alpha=info.has_alpha)
     wanted = replace(source, depth=min(source.depth, max(8, row.deepest)))
     if row.lossless:
         return wanted
-    # For watching: RGB and grey become 4:2:0 as everyone's players want it. But for transparency,
-    # which is for editing.
+    # For players, RGB and grey become 4:2:0; RGB in ProRes keeps full chroma. Alpha is kept.
     if source.rgb or source.gray:
         chroma = 1 if row.full_chroma_of_rgb and source.rgb else 2
         wanted = replace(wanted, rgb=False, gray=False, chroma_x=chroma, chroma_y=chroma)
     if (wanted.chroma_x, wanted.chroma_y) not in ((1, 1), (2, 1), (2, 2)):
-        # DV's 4:1:1 and the like: enlarged, 4:2:0 has more of it than the source either way.
+        # 4:1:1 of DV and others: at the larger size 4:2:0 has more chroma samples than the source.
         wanted = replace(wanted, chroma_x=2, chroma_y=2)
     return wanted
 
 
 def _color(source: ColorSpec, pix_fmt: str, *, limited_only: bool) -> ColorSpec:
-    """Return how the output is tagged: as the source, with nothing left open."""
+    """Return the colour tags of the output: those of the source, completed."""
     form = describe(pix_fmt)
     if form.rgb:
         spec = replace(source, matrix="gbr", full_range=True)
@@ -347,7 +346,7 @@ USUAL = {
     "smpte240m": ("smpte240m", "smpte240m"),
     "bt2020nc": ("bt2020", "bt2020-10"),
 }
-"""Primaries and transfer that players assume beside a matrix."""
+"""Primaries and transfer that players assume for a matrix."""
 
 
 def _siting(siting: str, form: PixelFormat) -> str:
@@ -472,7 +471,7 @@ def _losses(
     row: EncoderRow,
     settings: EncodeSettings,
 ) -> tuple[Loss, ...]:
-    """Return what of the picture's properties is lost without the user having asked for it."""
+    """Return the losses of picture properties that the user has not asked for."""
     have, source = describe(settings.pix_fmt), describe(info.pix_fmt)
     layout = _layout_losses(info, settings.stereo, settings.spherical, container.title)
     losses = [*info.losses, *layout]
@@ -497,7 +496,7 @@ def _opaque(holder: str) -> Loss:
 
 
 def _mapping(info: SourceInfo, container: ContainerRow, width: int) -> Spherical | None:
-    """Return the source's place on the sphere for pictures of another width, if it can be named."""
+    """Return the source's spherical mapping for another width; None if it cannot be stored."""
     mapping = info.spherical
     if mapping is None or mapping.projection not in container.projections:
         return None
@@ -507,7 +506,7 @@ def _mapping(info: SourceInfo, container: ContainerRow, width: int) -> Spherical
 def _layout_losses(
     info: SourceInfo, stereo: str, spherical: Spherical | None, title: str
 ) -> Iterator[Loss]:
-    """Say which arrangement of pictures, of these two, the output does not name."""
+    """Yield losses of the 3D layout and of the spherical mapping."""
     if info.stereo == MULTIVIEW:
         text = "the second view of 3D video (MV-HEVC) is dropped: only the first one is decoded"
         yield Loss(kind="stereo", text=text)
@@ -523,7 +522,7 @@ def _layout_losses(
 def _resolve_frames(
     info: SourceInfo, options: UpscaleOptions, output: Path, *, scale: int, threads: int
 ) -> EncodeSettings:
-    """Decide about a folder of frames, or a single image."""
+    """Return the settings for a folder of frames or a single image."""
     for name, value in (("crf", options.crf), ("preset", options.preset)):
         if value is not None:
             raise UsageError(f"`{name}={value!r}`: is for videos, the output is frames")
@@ -567,7 +566,7 @@ def _resolve_frames(
 
 
 def _image_format(options: UpscaleOptions, output: Path) -> str:
-    """Return the format of images: as asked, as OUTPUT's suffix says, or PNG."""
+    """Return the image format: `codec`, else that of the output's suffix, else PNG."""
     kinds = sorted(set(IMAGE_SUFFIXES.values()))
     named = None if output.is_dir() else IMAGE_SUFFIXES.get(output.suffix.lower())
     if options.codec is not None:
@@ -579,4 +578,4 @@ def _image_format(options: UpscaleOptions, output: Path) -> str:
         if named and asked != named:
             raise UsageError(f"`codec={options.codec!r}` contradicts the name {output.name}")
         return asked
-    return named or "png"  # never JPEG unasked: nothing is to be lost on the way
+    return named or "png"  # JPEG, which is lossy, only on request
