@@ -1,4 +1,4 @@
-"""Frames into a video that is written once, as they come: for pipes, and for what came from one."""
+"""Writes videos sequentially: to pipes, and to files when the input is a pipe."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from vsrpp_cli.media.opening import open_output
 from vsrpp_cli.media.types import EncodeSettings, FinalFrame, Frame
 
 FRAGMENTED = {"movflags": "frag_keyframe+delay_moov+default_base_moof"}
-"""MP4 and MOV otherwise go back to their beginning in the end, which a pipe cannot. The header
-waits for the first fragment, so that it can say where time begins."""
+"""MP4 and MOV are written in fragments to pipes, since otherwise their header is completed at the
+end. The header is delayed until the first fragment, so that it can state the start time."""
 
 
 def open_stream_writer(
     target: Path | RawIOBase, settings: EncodeSettings, name: str | None = None
 ) -> Writer:
-    """Return the writer of a video that is written once.
+    """Return the writer of a video that is written sequentially.
 
     Args:
-        target: a file, or the end of a pipe.
-        settings: what to write; Y4M goes into pipes only.
-        name: what to call the target in messages.
+        target: a file or a pipe.
+        settings: what to write; Y4M only to pipes.
+        name: name of the target for messages.
 
     Raises:
-        EncoderError, DiskFullError: it cannot be begun.
+        EncoderError, DiskFullError: writing cannot be started.
     """
     named = Path(name) if name is not None else cast("Path", target)
     if settings.container == Y4M.muxer:
@@ -49,10 +49,10 @@ def open_stream_writer(
 
 
 class ContainerWriter:
-    """Encodes frames into one file of any container, with their own times.
+    """Encodes frames into one file of any container, with their timestamps.
 
-    The encoder counts frames, as in `SegmentWriter`; what it counts, times to decode at included,
-    is put back into times by the same rule, so that their order stays.
+    The encoder counts frames, as in `SegmentWriter`. Its presentation and decoding times are
+    converted from counts to timestamps by the same rule, which keeps their order.
     """
 
     def __init__(self, target: Path | RawIOBase, settings: EncodeSettings, name: Path) -> None:
@@ -114,7 +114,7 @@ class ContainerWriter:
                 del self._times[index]
 
     def _time(self, counted: int) -> int:
-        """Return the time of a frame by its number; numbers below 0 lie before the first."""
+        """Return the timestamp of a frame by its number; negative numbers are before the first."""
         if counted < 0:
             return self._first + counted * self._step
         return self._times[counted]
@@ -123,8 +123,8 @@ class ContainerWriter:
         """Flush the encoder, finish the file and return the number of frames.
 
         Raises:
-            EncoderError: frames are missing from what the encoder gave back.
-            PipeClosed: nobody reads any more.
+            EncoderError: the encoder returned fewer frames than it was given.
+            PipeClosed: the reader has closed the pipe.
         """
         self._open = False
         with output_errors(self._name, "encoding"):
@@ -138,7 +138,7 @@ class ContainerWriter:
         return self._frames
 
     def abort(self) -> None:
-        """Give up and remove the file, where it is one; harmless after `close`."""
+        """Stop and remove the file, if it is one; does nothing after `close`."""
         if self._whole:
             return
         if self._open:
@@ -150,9 +150,9 @@ class ContainerWriter:
 
 
 class Y4mWriter:
-    """Writes frames as YUV4MPEG2, header and all.
+    """Writes frames as YUV4MPEG2, including the header.
 
-    FFmpeg's muxer is not for us: PyAV has no way of telling it the shape of pixels.
+    FFmpeg's muxer is not used, since PyAV cannot set the shape of pixels for it.
     """
 
     def __init__(self, target: RawIOBase, settings: EncodeSettings, name: Path) -> None:
@@ -160,7 +160,7 @@ class Y4mWriter:
         self._frames = 0
 
     def write(self, frame: Frame | FinalFrame) -> None:
-        """Write one frame, the header before the first."""
+        """Write one frame; before the first one, the header."""
         if not self._frames:
             self._put(y4m_header(self._settings))
         picture = picture_of(frame, self._settings)
@@ -178,7 +178,7 @@ class Y4mWriter:
         return self._frames
 
     def abort(self) -> None:
-        """Do nothing: what was written is with the reader."""
+        """Do nothing: what was written cannot be taken back."""
 
 
 def y4m_header(settings: EncodeSettings) -> bytes:
@@ -205,7 +205,7 @@ def _ratio(value: Fraction) -> str:
 
 
 SITINGS = {"center": "420jpeg", "topleft": "420paldv"}
-"""What 4:2:0 of 8 bits is called by the place of its chroma; all others are 420mpeg2."""
+"""Names of 4:2:0 at 8 bits by chroma location; all others are 420mpeg2."""
 
 
 def _layout(settings: EncodeSettings) -> str:
@@ -222,7 +222,7 @@ def _layout(settings: EncodeSettings) -> str:
 
 
 def _code_values(picture: VideoFrame, plane: VideoPlane) -> memoryview:
-    """Return a plane's rows one after another, without what pads them."""
+    """Return the rows of a plane without padding."""
     size = 1 if picture.format.components[0].bits == 8 else 2
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return np.ascontiguousarray(rows[:, : plane.width * size]).data

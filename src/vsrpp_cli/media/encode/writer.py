@@ -1,9 +1,9 @@
-"""Frames into one intermediate file: the writing end of a worker.
+"""Encodes frames into the file of a segment.
 
 A segment is a Matroska file with closed groups of pictures, so that segments can be joined packet
-by packet. Its timestamps count frames, one a millisecond: Matroska has no finer ones, and the
-exact times stand in the plan. The encoder is told the nominal frame rate and counts frames, too;
-so whatever the source's timestamps do, it cannot stumble over them.
+by packet. Its timestamps count frames, one a millisecond, since Matroska has no finer ones; the
+exact timestamps are in the plan. The encoder gets the nominal frame rate and counts frames too, so
+that irregular timestamps of the source cannot disturb it.
 """
 
 from __future__ import annotations
@@ -33,27 +33,28 @@ SEGMENT_SUFFIX = ".mkv"
 MILLISECOND = Fraction(1, 1000)
 
 REORDERING = 64
-"""More than any encoder reorders: added to presentation times so that none precedes decoding."""
+"""More frames than any encoder reorders: added to presentation times, so that none is before its
+decoding time."""
 
 
 class Writer(Protocol):
-    """What takes the frames of a segment."""
+    """Writes the frames of a segment."""
 
     def write(self, frame: Frame | FinalFrame) -> None:
-        """Take the next frame."""
+        """Write the next frame."""
 
     def close(self) -> int:
         """Finish the segment, which is then complete but not fsynced; return its frames."""
 
     def abort(self) -> None:
-        """Give up and remove what was written."""
+        """Stop and remove what was written."""
 
 
 class SegmentWriter:
     """Encodes frames into one Matroska file; a context manager that aborts unless closed.
 
     Args:
-        path: of the file, replaced where it exists.
+        path: of the file; an existing one is replaced.
         settings: from the plan.
 
     Raises:
@@ -86,10 +87,10 @@ class SegmentWriter:
         return stream
 
     def write(self, frame: Frame | FinalFrame) -> None:
-        """Encode one frame; unless it is a final one, it is resized where its size is another.
+        """Encode one frame; a `Frame` is resized to the size of the output if necessary.
 
         Args:
-            frame: in presentation order.
+            frame: the next one in presentation order.
         """
         picture = picture_of(frame, self._settings)
         picture.pts = self._frames
@@ -113,7 +114,7 @@ class SegmentWriter:
         """Flush the encoder, finish the file and return the number of frames.
 
         Raises:
-            EncoderError: frames are missing from what the encoder gave back.
+            EncoderError: the encoder returned fewer frames than it was given.
         """
         try:
             self._finish()
@@ -133,7 +134,7 @@ class SegmentWriter:
             )
 
     def abort(self) -> None:
-        """Give up and remove the file; harmless after `close`."""
+        """Stop and remove the file; does nothing after `close`."""
         if self._open:
             self._open = False
             with contextlib.suppress(av.error.FFmpegError, OSError):
@@ -148,7 +149,7 @@ class SegmentWriter:
 
 
 def picture_of(frame: Frame | FinalFrame, settings: EncodeSettings) -> VideoFrame:
-    """Return a frame as an encoder takes it: in the size, pixel format and colours to write."""
+    """Return a frame in the size, pixel format and colours of the output, for an encoder."""
     rgb: Rgb = frame.rgb
     if isinstance(frame, Frame):
         rgb = fit(frame.rgb, settings.width, settings.height)

@@ -1,4 +1,4 @@
-"""The image formats, one row each: with which codecs, in which pixel formats, how well."""
+"""A table of image formats: codecs, pixel formats and properties."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,24 +15,24 @@ class ImageRow:
 
     format: ImageFormat
     suffix: str
-    """Of files that are written."""
+    """Suffix of written files."""
     decoder: str
     decoder_options: Mapping[str, str] = field(default_factory=dict)
     encoder: str
     encoder_options: Mapping[str, str] = field(default_factory=dict)
-    """What the user gives comes on top. As good as the format can."""
+    """Options for the best quality; the user's options are added to them."""
     layouts: Layouts
     """For 8 bits a component."""
     deep_layouts: Layouts | None = None
-    """For 16 bits, where it has them; it has grey then, too."""
+    """For 16 bits, if the format has them; such formats also have grey."""
     alpha: bool = True
     """Whether it holds transparency."""
     full_range: bool = True
     """Whether pictures in YCbCr use the full range."""
     lossless: bool = False
-    """Whether files have lost nothing, whoever wrote them."""
+    """Whether all files of this format are lossless."""
     bits_per_pixel: float = 0.15
-    """Of upscaled natural pictures, on the generous side."""
+    """Of upscaled natural pictures, an upper estimate."""
 
 
 ROWS = (
@@ -51,10 +51,10 @@ ROWS = (
         format="jpeg",
         suffix=".jpg",
         decoder="mjpeg",
-        # Without this half a JPEG passes for a whole one; other decoders refuse what is cut off.
+        # Without this option a truncated JPEG is accepted; the other decoders refuse it.
         decoder_options={"err_detect": "explode"},
         encoder="mjpeg",
-        # At its best: quantiser 1, no chroma subsampling.
+        # Best quality: quantiser 1, no chroma subsampling.
         encoder_options={"qmin": "1", "qmax": "1", "flags": "+qscale", "global_quality": "118"},
         layouts=("yuvj444p",) * 4,
         alpha=False,

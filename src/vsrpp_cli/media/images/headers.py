@@ -1,6 +1,6 @@
-"""What an image file says about itself, read from its first bytes without decoding it.
+"""Reads the headers of image files without decoding them.
 
-A folder of ten thousand frames is checked this way in a second or two, before any work starts.
+A folder of ten thousand frames is checked in this way in a second or two, before any work starts.
 Sources: PNG (W3C, third edition), JPEG (ITU-T T.81), TIFF 6.0 and Exif 2.3, BMP (wingdi.h),
 WebP (RFC 9649).
 """
@@ -22,36 +22,36 @@ TRANSFERS = {1: "bt709", 8: "linear", 13: "iec61966-2-1", 16: "smpte2084", 18: "
 
 @dataclass(frozen=True, kw_only=True)
 class ImageHeader:
-    """The facts about one image file that decide how it is handled."""
+    """The properties of one image file."""
 
     format: ImageFormat
-    """By content, whatever the file is called."""
+    """By content, not by name."""
     width: int
     height: int
-    """Size in pixels as the picture is to be seen, that is after `orientation`."""
+    """Size in pixels as the picture is shown, after `orientation`."""
     bit_depth: int = 8
     """8 or 16; fewer bits count as 8."""
     gray: bool = False
     alpha: bool = False
     cmyk: bool = False
-    """Whether its samples are inks: converted to RGB without a profile."""
+    """Whether its samples are CMYK; they are converted to RGB without a profile."""
     orientation: int = 1
     """Exif's number, 1 to 8; 5 and above swap width and height."""
     icc: bool = False
     """Whether an ICC profile is embedded."""
     animated: bool = False
     aspect: Fraction = Fraction(1)
-    """Width over height of a pixel: PNG's `pHYs` read as FFmpeg does, which writes it, too."""
+    """Width over height of a pixel, from PNG's `pHYs`, interpreted as FFmpeg writes it."""
     primaries: str = "unknown"
     transfer: str = "unknown"
-    """FFmpeg's names, where the file says (PNG's `cICP`, `sRGB`)."""
+    """FFmpeg's names, if the file states them (PNG's `cICP`, `sRGB`)."""
 
 
 def read_header(path: Path) -> ImageHeader:
     """Return the header of an image file.
 
     Raises:
-        InputError: the file cannot be read, or is no image of a supported kind.
+        InputError: the file cannot be read, or is not an image in a supported format.
     """
     try:
         with path.open("rb") as file:
@@ -140,7 +140,7 @@ def _jpeg(file: BinaryIO) -> ImageHeader:
 
 
 def _jpeg_marker(file: BinaryIO) -> tuple[int, int]:
-    """Return the next marker that has a body, and the body's length in bytes."""
+    """Return the next marker with a body, and the length of the body in bytes."""
     while True:
         if _exactly(file, 1) != b"\xff":
             raise ValueError("no JPEG marker where one belongs")
@@ -249,7 +249,7 @@ def _tiff_tags(start: bytes, file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """Return Exif's orientation, 1 where it is absent or makes no sense."""
+    """Return Exif's orientation; 1 if it is missing or invalid."""
     try:
         found = dict(_tiff_tags(exif[:8], io.BytesIO(exif))).get(274, 1)
     except (struct.error, KeyError, ValueError):

@@ -1,7 +1,7 @@
-"""Image files to RGB and back, through FFmpeg's codecs.
+"""Converts image files to RGB and back, by FFmpeg's codecs.
 
-Code values of 8 and 16 bits come through exactly. JPEG and lossy WebP are converted by BT.601 with
-chroma sited in the centre, as JFIF and WebP define it.
+Code values of 8 and 16 bits are exact. JPEG and lossy WebP are converted by BT.601 with chroma
+located in the centre, as JFIF and WebP define it.
 """
 
 from dataclasses import replace
@@ -21,21 +21,22 @@ from vsrpp_cli.resample import FloatArray
 
 WRITTEN_SPEC = ColorSpec(matrix="gbr", full_range=True)
 YCBCR_SPEC = ColorSpec(matrix="smpte170m", full_range=True, siting="center")
-"""What JFIF says of JPEG; WebP differs in its range."""
+"""The colours of JPEG by JFIF; WebP has the limited range instead."""
 
 TAGGED_TRANSFERS = ("iec61966-2-1", "smpte2084", "arib-std-b67", "linear")
-"""Transfers that image files name. FFmpeg would write video's own (BT.709 ...) as well, but image
-viewers then convert what video players show as it is: frames would look paler than their video."""
+"""Transfer functions that are written into image files. Others, such as BT.709, are left out: image
+viewers would convert them, which video players do not, so frames would look paler than the video.
+"""
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-"""Weights of R, G, B in BT.709 luma, by which grey is written."""
+"""Weights of R, G, B in BT.709 luma, for writing grey."""
 
 
 def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray | None]:
-    """Return the picture as (3, H, W) in [0, 1], and its alpha as (H, W) where it has one.
+    """Return the picture as (3, H, W) in [0, 1], and its alpha as (H, W) in [0, 1] or None.
 
     Raises:
-        InputError: the file cannot be decoded, or is not of the size its header claims.
+        InputError: the file cannot be decoded, or its size differs from its header.
     """
     row = image_row(header.format)
     codec = av.CodecContext.create(row.decoder, "r")
@@ -52,7 +53,7 @@ def read_image(path: Path, header: ImageHeader) -> tuple[FloatArray, FloatArray 
     rgb = frame_to_rgb(frames[0], _spec(header, frames[0]))
     key = frame_to_alpha(frames[0]) if header.cmyk else None
     if key is not None:
-        # FFmpeg converts CMYK TIFF at 8 bits; at 16 it hands out the inks, called RGB and alpha.
+        # FFmpeg converts CMYK TIFF with 8 bits; with 16 it returns the inks as RGB and alpha.
         rgb = (1 - rgb) * (1 - key)
     rgb = _turn(rgb, header.orientation)
     if rgb.shape[1:] != (header.height, header.width):
@@ -73,7 +74,7 @@ def _spec(header: ImageHeader, frame: av.VideoFrame) -> ColorSpec:
 
 
 def _turn(picture: FloatArray, orientation: int) -> FloatArray:
-    """Return `picture` (..., H, W) as Exif's orientation wants it seen."""
+    """Return `picture` (..., H, W) turned and flipped by Exif's orientation."""
     if orientation >= 5:
         picture = picture.swapaxes(-1, -2)
     flip_x = orientation in (2, 3, 6, 7)
@@ -82,7 +83,7 @@ def _turn(picture: FloatArray, orientation: int) -> FloatArray:
 
 
 def encoder_format(image_format: str, *, bit_depth: int, gray: bool, alpha: bool) -> str:
-    """Return the pixel format in which `image_format` holds such pictures best."""
+    """Return the best pixel format of `image_format` for such pictures."""
     row = image_row(image_format)
     layouts = row.deep_layouts if bit_depth > 8 and row.deep_layouts else row.layouts
     return layouts[2 * gray + alpha]
@@ -94,14 +95,14 @@ def rgb_to_image_frame(
     """Return RGB (3, H, W), and alpha (H, W) in [0, 1], as a frame for an image encoder.
 
     Args:
-        rgb: rounded to the nearest code value; BT.709 luma of it for grey formats.
-        alpha: opaque where None and the format has alpha.
-        pix_fmt: one of those `encoder_format` returns.
-        spec: primaries and transfer to tag RGB with.
+        rgb: is rounded to the nearest code value, and converted to BT.709 luma for grey formats.
+        alpha: None for opaque.
+        pix_fmt: one that `encoder_format` returns.
+        spec: primaries and transfer for the tags of RGB.
     """
     if pix_fmt.startswith("yuv"):
         return rgb_to_frame(rgb, pix_fmt, YCBCR_SPEC)
-    if pix_fmt == "ya16be":  # FFmpeg's scaler loses the low bits on the way to grey with alpha
+    if pix_fmt == "ya16be":  # FFmpeg's scaler loses the low bits of grey with alpha
         return _gray_alpha_16(rgb, alpha)
     if spec.transfer not in TAGGED_TRANSFERS:
         spec = replace(spec, primaries="unknown", transfer="unknown")
@@ -120,7 +121,7 @@ def _gray_alpha_16(rgb: Rgb, alpha: FloatArray | None) -> av.VideoFrame:
 
 
 class ImageEncoder:
-    """Pictures of one size and format to the bytes of image files; one per thread.
+    """Encodes pictures of one size and format as image files; for use in one thread.
 
     Raises:
         EncoderError: the encoder refuses its settings or a picture.

@@ -1,6 +1,6 @@
-"""Folders of frames, patterns and single images as a source of frames.
+"""Folders of frames, patterns and single images as sources of frames.
 
-Which files are frames is decided by their names, what is in them by their first bytes.
+Frames are found by their file names; the format of a file is determined by its first bytes.
 """
 
 import glob
@@ -29,13 +29,13 @@ from vsrpp_cli.media.suffixes import IMAGE_SUFFIXES
 from vsrpp_cli.media.types import ASSUMED_RATE, ColorSpec, Frame, Loss, Scan, SourceInfo, Timing
 
 OnProgress = Callable[[int, int | None], None]
-"""Called with frames done and their total."""
+"""Called with the number of frames done and their total."""
 
 COUNTER = re.compile(r"%(0(\d+))?d")
 
 
 def is_image_input(path: str | os.PathLike[str]) -> bool:
-    """Return whether `path` means frames: a folder, an image, or a pattern of images."""
+    """Return whether `path` is a folder, an image, or a pattern of images."""
     text = os.fspath(path)
     if Path(text).exists():
         return Path(text).is_dir() or Path(text).suffix.lower() in IMAGE_SUFFIXES
@@ -47,13 +47,13 @@ def _is_pattern(text: str) -> bool:
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sort key by which `frame_2` comes before `frame_10`."""
+    """Return a sort key with which `frame_2` precedes `frame_10`."""
     parts = re.split(r"(\d+)", name.casefold())
     return [(1, int(p), "") if p.isdecimal() else (0, 0, p) for p in parts], name
 
 
 def find_frames(path: str) -> list[Path]:
-    """Return the frames that a folder, pattern or image path means, in their order.
+    """Return the files of a folder, pattern or image path, in natural order.
 
     Raises:
         InputError: there are none.
@@ -90,7 +90,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _counter_regex(name: str) -> re.Pattern[str]:
-    """Return what file names `frame_%05d.png` stands for; more digits than asked are allowed."""
+    """Return the regular expression for names like `frame_%05d.png`; more digits are allowed."""
     match = COUNTER.search(name)
     assert match
     digits = rf"\d{{{match[2]},}}" if match[2] else r"\d+"
@@ -98,16 +98,16 @@ def _counter_regex(name: str) -> re.Pattern[str]:
 
 
 def frame_names(files: Sequence[Path], suffix: str) -> list[str]:
-    """Return the output's file names for input `files`: the stem kept, `suffix` such as `.png`.
+    """Return the output's file names: the stems of the input `files` with a new `suffix`.
 
-    Where stems are not unique (`a.png` beside `a.jpg`) the whole name is kept before the suffix.
+    If stems are not unique (`a.png` and `a.jpg`), the suffix is added to the whole name.
     """
     repeated = Counter(p.stem.casefold() for p in files).most_common(1)[0][1] > 1
     return [(p.name if repeated else p.stem) + suffix for p in files]
 
 
 def numbering_notes(files: Sequence[Path]) -> list[str]:
-    """Return a sentence about numbers missing between the first and the last frame, if any."""
+    """Return a note if numbers are missing between the first and the last frame, else nothing."""
     numbers = []
     for path in files:
         digits = re.findall(r"\d+", path.stem)
@@ -130,7 +130,7 @@ def numbering_notes(files: Sequence[Path]) -> list[str]:
 
 @dataclass(frozen=True)
 class FrameTimes:
-    """When the frames of a folder are shown, and who says so."""
+    """The timestamps of the frames of a folder, and their origin."""
 
     times: Timestamps
     rate: Fraction | None
@@ -142,7 +142,7 @@ def find_times(path: str, files: Sequence[Path], fps: Fraction | None) -> FrameT
     """Return the times of `files`: by `fps`, else by `timestamps.txt` beside them, else assumed.
 
     Raises:
-        InputError: the file of timestamps makes no sense.
+        InputError: `timestamps.txt` is invalid.
     """
     beside = files[0].parent / TIMESTAMPS
     has_times = beside.is_file() and not (len(files) == 1 and Path(path).is_file())
@@ -155,10 +155,10 @@ def find_times(path: str, files: Sequence[Path], fps: Fraction | None) -> FrameT
 
 
 def files_of(info: SourceInfo, scan: Scan) -> list[Path]:
-    """Return the files of a scan's frames, looking at names only.
+    """Return the files of a scan's frames, by their names only.
 
     Raises:
-        InputError: the folder cannot be read any more, or has changed.
+        InputError: the folder cannot be read, or has changed.
     """
     files = find_frames(info.path)
     found = find_times(info.path, files, info.frame_rate if info.timing == "fps" else None)
@@ -174,10 +174,10 @@ class ImageSource:
     Args:
         path: folder, `frame_%05d.png`, glob or image file.
         fps: frames per second; None for `timestamps.txt` beside the frames, else `ASSUMED_RATE`.
-        threads: threads that read headers and decode ahead.
+        threads: number of threads that read headers and decode ahead; 1 by default.
 
     Raises:
-        InputError: no frames, unreadable ones, or sizes that differ.
+        InputError: there are no frames, a frame cannot be read, or sizes differ.
     """
 
     def __init__(
@@ -267,14 +267,14 @@ class ImageSource:
         end: Fraction | None = None,
         frames: int | None = None,
     ) -> Scan:
-        """Return which frames a run has, and where scenes begin.
+        """Return the frames of a run, and where scenes begin.
 
         Args:
-            on_progress: called with the number of frames looked at so far, and of all of them.
-            scenes: look for cuts, for which every frame is decoded.
-            start: seconds from the first frame; the first kept is at or after it.
-            end: the first frame at or after it is not kept.
-            frames: the largest number to take.
+            on_progress: called with the number of frames seen, and of all frames.
+            scenes: whether to detect cuts, for which every frame is decoded.
+            start: seconds from the first frame; frames before it are left out.
+            end: likewise; frames at or after it are left out.
+            frames: the largest number of frames.
 
         Raises:
             InputError: a frame cannot be decoded.
@@ -308,7 +308,7 @@ class ImageSource:
         return (*cuts, *detector.flush())
 
     def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
-        """Yield frames `start:stop` of the scan, decoded ahead by a thread or more.
+        """Yield frames `start:stop` of the scan, decoded ahead in threads.
 
         Raises:
             InputError: a frame cannot be decoded or has changed its size.
@@ -321,7 +321,7 @@ class ImageSource:
             yield Frame(pts, rgb, alpha)
 
     def _decoded(self, indices: Sequence[int]) -> Iterator[tuple[Any, Any]]:
-        """Yield RGB and alpha of the files, at most two per thread ahead of the caller."""
+        """Yield RGB and alpha of the files; at most two for each thread are decoded ahead."""
         with ThreadPoolExecutor(self._threads) as pool:
             pending = []
             try:
@@ -336,7 +336,7 @@ class ImageSource:
                     future.cancel()
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what tells these frames from others: names, sizes, hashes of some; no dates."""
+        """Return JSON values that identify the frames: names, sizes, hashes of some; no dates."""
         sizes = [p.stat().st_size for p in self.files]
         listing = "\n".join(f"{p.name} {s}" for p, s in zip(self.files, sizes, strict=True))
         count = len(self.files)
@@ -357,5 +357,5 @@ def _digest(data: bytes) -> str:
 
 
 def is_frame(path: Path) -> bool:
-    """Whether a file is what a folder of frames holds."""
+    """Return whether a file belongs to a folder of frames: an image, or `timestamps.txt`."""
     return path.name == TIMESTAMPS or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES)

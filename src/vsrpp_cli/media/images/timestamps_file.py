@@ -1,7 +1,7 @@
-"""`timestamps.txt`: when each frame of a folder is shown.
+"""Reads and writes `timestamps.txt`, the timestamps of a folder of frames.
 
-The format is mkvmerge's "timestamp format v2": one time in milliseconds a line. Ours begins with a
-comment that names the time base, by which exact integers are restored; others ignore the comment.
+The format is mkvmerge's "timestamp format v2": one time in milliseconds a line. A comment with the
+time base, which other programs ignore, allows exact integers to be restored.
 """
 
 import re
@@ -18,7 +18,7 @@ NAME = "timestamps.txt"
 FIRST_LINE = "# timestamp format v2"
 TIME_BASE_LINE = "# time base "
 FOREIGN_TIME_BASE = Fraction(1, 1_000_000)
-"""Unit for files that do not name theirs and are not in whole milliseconds."""
+"""Time base for files that do not state one and are not in whole milliseconds, seconds."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ def format_timestamps(pts: Sequence[int], last_duration: int, time_base: Fractio
 
 
 def read_timestamps(path: Path, frames: int) -> Timestamps:
-    """Return the times of `frames` frames; a further line is the end of the last one.
+    """Return the times of `frames` frames; one more line is the end of the last frame.
 
     Raises:
-        InputError: not such a file, too few or too many lines, or times that do not increase.
+        InputError: the format is wrong, there are too few or too many lines, or times do not
+            increase.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -91,7 +92,7 @@ def _usual_step(pts: Sequence[int], time_base: Fraction) -> int:
 
 
 def usual_rate(times: Timestamps) -> Fraction | None:
-    """Return the frames per second most frames are shown at, None for a single frame."""
+    """Return the usual frames per second; None for a single frame."""
     if len(times.pts) < 2:
         return None
     span = (times.pts[-1] - times.pts[0]) * times.time_base

@@ -1,6 +1,6 @@
-"""Image files as output: a segment of them, written by several threads.
+"""Writes a segment of image files by several threads.
 
-A segment is a folder of finished files named by their number in the run.
+A segment is a folder of finished files, named by their numbers in the run.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from vsrpp_cli.resample import resize
 
 
 def depth(settings: EncodeSettings) -> int:
-    """Return the bits of a component in the output's files."""
+    """Return the bits of a component in the output's files: 8 or 16."""
     return 16 if any(mark in settings.pix_fmt for mark in ("16", "48", "64")) else 8
 
 
@@ -33,14 +33,14 @@ def file_suffix(settings: EncodeSettings) -> str:
 
 
 def shown_size(settings: EncodeSettings) -> tuple[int, int]:
-    """Return width and height of the files: images are stored the way they are to be seen."""
+    """Return width and height of the files, which are stored as they are shown."""
     if quarter_turned(settings.display_matrix):
         return settings.height, settings.width
     return settings.width, settings.height
 
 
 def turned(picture: NDArray[Any], matrix: Sequence[int]) -> NDArray[Any]:
-    """Return `picture` (..., H, W) as a display matrix (ISO/IEC 14496-12, 8.2.2) wants it seen."""
+    """Return `picture` (..., H, W) turned and flipped by a display matrix (ISO/IEC 14496-12)."""
     a, b, _, c, d = matrix[:5]
     if quarter_turned(matrix):
         picture = picture.swapaxes(-1, -2)
@@ -52,12 +52,12 @@ def turned(picture: NDArray[Any], matrix: Sequence[int]) -> NDArray[Any]:
 
 
 class ImageSegmentWriter:
-    """Writes a segment: a folder of image files, which appears under `path` when complete.
+    """Writes a segment: a folder of image files, which is renamed to `path` when complete.
 
     Args:
-        path: the folder to make; must not exist.
+        path: the folder to create; must not exist.
         settings: `codec` is an image format (`png`, `jpeg`, ...).
-        first: number of the first frame, from which the files are named.
+        first: number of the first frame, for the names of files.
 
     Raises:
         EncoderError: the encoder refuses its settings or fails; here, in `write` or in `close`.
@@ -78,7 +78,7 @@ class ImageSegmentWriter:
         self._pending: list[Future[None]] = []
         self._encoders: list[ImageEncoder] = []
         self._threads = max(1, settings.threads)
-        self._encoders = [self._new_encoder()]  # refused settings show at once
+        self._encoders = [self._new_encoder()]  # so that refused settings raise here
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
@@ -92,7 +92,7 @@ class ImageSegmentWriter:
         )
 
     def write(self, frame: Frame | FinalFrame) -> None:
-        """Encode and write one frame in another thread; waits while all of them are busy."""
+        """Encode and write one frame in another thread; wait while all threads are busy."""
         name = f"{self._next:08d}{file_suffix(self._settings)}"
         self._next += 1
         self._pending.append(self._pool.submit(self._write_file, frame, self._partial / name))
@@ -111,7 +111,7 @@ class ImageSegmentWriter:
             rgb = turned(rgb, s.display_matrix)
             alpha = None if alpha is None else turned(alpha, s.display_matrix)
         picture = rgb_to_image_frame(rgb, alpha, s.pix_fmt, s.color)
-        # list.pop and append are atomic: each thread works with an encoder of its own.
+        # list.pop and append are atomic, so each thread has its own encoder.
         encoder = self._encoders.pop() if self._encoders else self._new_encoder()
         data = encoder.encode(picture)
         self._encoders.append(encoder)
@@ -131,7 +131,7 @@ class ImageSegmentWriter:
         return self._next - self._first
 
     def abort(self) -> None:
-        """Give up and remove what was written."""
+        """Stop and remove what was written."""
         self._pool.shutdown(cancel_futures=True)
         shutil.rmtree(self._partial, ignore_errors=True)
 

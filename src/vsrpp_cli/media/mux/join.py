@@ -1,7 +1,7 @@
-"""The end of a run: segments and the source's other streams into one file.
+"""Joins segments and the source's other streams into one file, at the end of a run.
 
-Segments are joined packet by packet. Their own timestamps only count frames; the exact ones of the
-plan are put in their place by rank. Nothing is encoded again.
+Segments are joined packet by packet without re-encoding. Their timestamps only count frames; they
+are replaced by the exact ones of the plan, by rank.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ if TYPE_CHECKING:
 AnyPacket: TypeAlias = "av.Packet[Stream]"
 
 MOST_INTERRUPTIONS = 100
-"""How often reading the source is taken up again after an error."""
+"""How often reading the source is continued after an error."""
 
 FINEST_MOVIE_TIMESCALE = 1_000_000_000
 
 LEAD_SECONDS = 2
-"""How far before the chosen part a portion of the other streams is read: subtitles last a while."""
+"""How long before the requested part a portion of the other streams is read, for subtitles that
+are still shown."""
 
 
 def join(
@@ -80,14 +81,14 @@ def join(
         source: the input.
         output: from the plan.
         temporary: the file to write, replaced where it exists.
-        portion: how much to carry over of the source's other streams; None for all.
+        portion: how much of the source's other streams to copy; None for all.
 
     Returns:
-        What became of the source's other streams.
+        What happened to the source's other streams.
 
     Raises:
-        StreamRefusedError: one of the source's streams cannot be carried over.
-        EncoderError: a segment is not what the plan says, or the muxer refuses something.
+        StreamRefusedError: one of the source's streams cannot be copied or converted.
+        EncoderError: a segment does not match the plan, or the muxer refuses something.
         DiskFullError: there is no room for the output.
     """
     with output_errors(temporary, "writing"), _odd_refusals(temporary):
@@ -98,7 +99,7 @@ def join(
 
 @contextmanager
 def _odd_refusals(path: Path) -> Iterator[None]:
-    """Map what PyAV raises about what it cannot write, besides FFmpeg's errors."""
+    """Convert other exceptions than FFmpeg's, which PyAV raises for what it cannot write."""
     try:
         yield
     except UNTAKEN as error:
@@ -110,15 +111,15 @@ def _odd_refusals(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Order:
-    """In which order the frames of a segment are stored."""
+    """The order in which the frames of a segment are stored."""
 
     ranks: tuple[int, ...]
-    """For each packet, the place of its frame in presentation order."""
+    """For each packet, the rank of its frame in presentation order."""
     extradata: bytes | None
 
     @property
     def delay(self) -> int:
-        """How many packets a frame is stored ahead of its turn, at most."""
+        """The largest number of packets by which a frame is stored too early."""
         return max(i - rank for i, rank in enumerate(self.ranks))
 
 
@@ -139,7 +140,7 @@ def _packets(segment: InputContainer) -> Iterator[av.Packet[av.VideoStream]]:
 
 
 class _Joiner:
-    """One join under way."""
+    """One join."""
 
     def __init__(
         self,
@@ -161,7 +162,7 @@ class _Joiner:
         self._notes: list[str] = []
         self._portion = portion
         self._origins: dict[int, int] = {}
-        """The source's index of each of the output's streams that come from there."""
+        """By index of a stream of the output, the index of its stream in the source."""
         self._check()
 
     def _check(self) -> None:
@@ -196,7 +197,7 @@ class _Joiner:
             others = self._others(source, carriers, reading)
             for packet in heapq.merge(self._video(video), others, key=_decoded_at):
                 self._mux(output, packet)
-            # Closing writes the index: done here, where an error is not masked.
+            # Closing writes the index; here its errors are not masked.
             output.close()
         self._notes += [
             f"{carrier.dropped} damaged packets of track {index} were left out"
@@ -283,7 +284,7 @@ class _Joiner:
         return kind(stream, output, self._timeline, choice.codec, all_tags=tags)
 
     def _add_facts(self, output: OutputContainer, source: InputContainer) -> None:
-        """Add attachments, global metadata and chapters, which stand in the header."""
+        """Add attachments, global metadata and chapters, which are part of the header."""
         for choice in self._streams:
             if choice.kind == "attachment" and choice.action == "copy":
                 stream = cast(
@@ -299,7 +300,7 @@ class _Joiner:
             output.set_chapters(moved_chapters(source, self._timeline))
 
     def _any_tags(self, source: InputContainer | None) -> bool:
-        """Return whether the output needs tags of any name, and can have them."""
+        """Return whether the output needs tags with unusual names, and can have them."""
         if source is None or not self._keeps("metadata") or self._keeps("cover"):
             return False
         return bool(odd_tags(source.metadata, self._settings.container))
@@ -307,7 +308,7 @@ class _Joiner:
     def _add_covers(
         self, output: OutputContainer, source: InputContainer | None
     ) -> list[AnyPacket]:
-        """Add cover art: a file attached to Matroska, a track of one picture in MP4."""
+        """Add cover art: an attached file in Matroska, a track of one picture in MP4."""
         packets: list[AnyPacket] = []
         for choice in self._streams:
             if source is None or choice.kind != "cover" or choice.action == "drop":
@@ -338,7 +339,7 @@ class _Joiner:
     def _others(
         self, source: InputContainer | None, carriers: dict[int, Carrier], reading: Reading
     ) -> Iterator[AnyPacket]:
-        """Yield the packets of the other streams, in about the order of the source."""
+        """Yield the packets of the other streams, roughly in the order of the source."""
         if source is None or not carriers:
             return
         for packet in self._wanted_packets(source, sorted(carriers), reading):
@@ -350,7 +351,7 @@ class _Joiner:
     def _wanted_packets(
         self, source: InputContainer, indices: list[int], reading: Reading
     ) -> Iterator[AnyPacket]:
-        """Yield the packets of some streams, those of a portion only where that is asked for."""
+        """Yield the packets of some streams; only those of the portion if there is one."""
         whole = not self._settings.cut_end
         clock = SourceClock(self._scan, self._source.time_base, whole=whole)
         if self._portion is not None:
@@ -365,7 +366,7 @@ class _Joiner:
         reading.whole = True
 
     def _go_near_the_start(self, source: InputContainer) -> None:
-        """Pass over what lies before the chosen part, where the source allows it."""
+        """Seek to shortly before the requested part, if the source allows it."""
         if self._timeline.start is not None and not self._scan.jumps:
             seconds = max(Fraction(0), self._timeline.start - LEAD_SECONDS)
             with suppress(av.error.FFmpegError, OSError):
@@ -373,7 +374,7 @@ class _Joiner:
 
     @staticmethod
     def _carried(packets: Iterator[AnyPacket], index: int, reading: Reading) -> Iterator[AnyPacket]:
-        """Yield what a carrier gives, and count it."""
+        """Yield and count the packets of a carrier."""
         while True:
             with refusing(index):
                 packet = next(packets, None)
@@ -383,7 +384,7 @@ class _Joiner:
             yield packet
 
     def _video(self, stream: av.VideoStream) -> Iterator[AnyPacket]:
-        """Yield the segments' packets with the plan's timestamps."""
+        """Yield the packets of the segments with the timestamps of the plan."""
         pts = [value - self._timeline.shift for value in self._scan.pts]
         pts.append(pts[-1] + self._scan.last_duration)
         final = self._scan.frames - len(self._orders[-1].ranks) + self._orders[-1].ranks[-1]
@@ -404,16 +405,16 @@ class _Joiner:
 
 
 def decoding_times(pts: Sequence[int], delay: int, final_duration: int) -> list[int]:
-    """Return when each packet, in stored order, is to be decoded: strictly increasing.
+    """Return strictly increasing decoding times of the packets in stored order.
 
-    They are the presentation times, as late as reordering allows. How long before the first of
-    them decoding begins is chosen so that the whole lasts as long by either clock, for MP4 writes
-    both durations.
+    They are the presentation times, delayed as much as reordering needs. The first decoding time is
+    chosen so that the duration by decoding times equals that by presentation times, since MP4 has
+    both.
 
     Args:
         pts: presentation times, and the end of the last frame.
-        delay: how many packets a frame is stored ahead of its turn, at most.
-        final_duration: of the packet stored last.
+        delay: the largest number of packets by which a frame is stored too early.
+        final_duration: duration of the packet stored last.
     """
     frames = len(pts) - 1
     delay = min(delay, frames - 1)
@@ -435,7 +436,7 @@ def _cover(path: str, index: int) -> bytes:
 def _placed_packets(
     source: InputContainer, indices: list[int], clock: SourceClock, notes: list[str]
 ) -> Iterator[AnyPacket]:
-    """Yield packets of some streams, on the pictures' clock, as far as the source can be read."""
+    """Yield packets of some streams, moved to the pictures' clock, as far as they can be read."""
     streams = [source.streams[index] for index in indices]
     clocks = {
         s.index: StreamClock(clock, Fraction(s.time_base or MILLISECOND), sound=s.type == "audio")
@@ -464,7 +465,7 @@ def _readable_packets(
 
 
 def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
-    """Return an open file in memory whose video stream carries these boxes: a template."""
+    """Return an open file in memory whose video stream has these boxes, for use as a template."""
     memory = io.BytesIO()
     with open_input(segment) as source:
         codec = source.streams.video[0].codec_context.name
@@ -478,7 +479,7 @@ def _with_boxes(segment: Path, boxes: bytes) -> InputContainer:
 
 
 def moved_chapters(source: InputContainer, line: Timeline) -> list[Chapter]:
-    """Return the chapters of the source, moved and cut with everything else."""
+    """Return the chapters of the source, moved and cut like everything else."""
     kept: list[Chapter] = []
     for chapter in source.chapters():
         unit = fraction(chapter["time_base"]) or Fraction(1, 1000)
@@ -501,7 +502,7 @@ def moved_chapters(source: InputContainer, line: Timeline) -> list[Chapter]:
 
 
 def track_timescale(time_base: Fraction) -> int:
-    """Return the time scale FFmpeg's MP4 muxer gives a track: doubled until it is 10000."""
+    """Return the time scale of a track in FFmpeg's MP4 muxer: doubled until at least 10000."""
     scale = time_base.denominator
     while scale < 10000:
         scale *= 2
@@ -509,22 +510,22 @@ def track_timescale(time_base: Fraction) -> int:
 
 
 def muxer_options(settings: EncodeSettings, *, any_tags: bool = False) -> dict[str, str]:
-    """Return the options of the muxer; `any_tags` is for metadata of any name in MP4 and MOV."""
+    """Return the options of the muxer; `any_tags` allows tags of any name in MP4 and MOV."""
     row = container_row(settings.container)
     options = dict(row.muxer_options)
     if row.edit_lists:
-        # Empty edits, by which a late start is said, count in units of the movie's time scale.
+        # Empty edits, which express a late start, are in units of the movie's time scale.
         scale = min(track_timescale(settings.time_base), FINEST_MOVIE_TIMESCALE)
         options["movie_timescale"] = str(scale)
         if any_tags:
             options["movflags"] += "+use_metadata_tags"
         if settings.stereo or settings.spherical is not None:
-            options["strict"] = "unofficial"  # FFmpeg's word for what the standard does not define
+            options["strict"] = "unofficial"  # needed for boxes that the standard does not define
     return options
 
 
 def _finish_header(path: Path, settings: EncodeSettings) -> None:
-    """Write into the finished file what the muxer does not, or not rightly."""
+    """Correct what the muxer leaves out of the header or writes wrongly."""
     aspect = settings.sample_aspect_ratio
     row = container_row(settings.container)
     if row.adds_multiview and settings.stereo:
@@ -532,21 +533,21 @@ def _finish_header(path: Path, settings: EncodeSettings) -> None:
     if not row.display_size or aspect == 1:
         return
     across, down = views(settings.stereo)
-    # With two views, the muxer leaves out a display size (that of one view) equal to the pixels'.
+    # With two views, the muxer omits a display size (of one view) that equals the pixel size.
     if not encoder_row(settings.codec).format.shape_in_stream or across * down > 1:
         one = aspect * Fraction(down, across)
         set_display_size(path, *display_size(settings.width, settings.height, one))
 
 
 def views(stereo: str) -> tuple[int, int]:
-    """Return how many views Matroska counts side by side and above each other in a picture."""
+    """Return the number of views side by side and on top of each other, as Matroska counts them."""
     beside = stereo in ("left_right", "right_left") or stereo.startswith("col_")
     above = stereo in ("top_bottom", "bottom_top") or stereo.startswith("row_")
     return 1 + beside, 1 + above
 
 
 def display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Return the smallest size of exactly the shape shown that has room for every pixel."""
+    """Return the smallest size of exactly the displayed shape that is not below the pixel size."""
     shape = Fraction(width, height) * aspect
     times = max(-(-width // shape.numerator), -(-height // shape.denominator))
     return shape.numerator * times, shape.denominator * times
