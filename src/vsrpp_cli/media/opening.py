@@ -1,7 +1,7 @@
-"""Opening media files: the only place that does it, so that all who look at a file see the same.
+"""Opening media files: the only module that does it, so that all use the same options.
 
-What FFmpeg finds in a file depends on how far it looks for streams. Were a file opened for joining
-with other options than for probing, a stream might be missing after all has been computed.
+Which streams FFmpeg finds in a file depends on how far it looks for them. If a file were opened
+with different options for joining than for planning, a planned stream might be missing.
 """
 
 import os
@@ -18,27 +18,27 @@ from av.container import InputContainer, OutputContainer
 from vsrpp_cli.media.demuxer_table import REFUSED
 
 Medium = str | os.PathLike[str] | IO[bytes] | RawIOBase
-"""The name of a file, or an open one in memory or at the end of a pipe."""
+"""The name of a file, or a file object: one in memory, or a pipe."""
 
 
 INPUT_OPTIONS = {"probesize": "20000000", "analyzeduration": "20000000"}
-"""Bytes and microseconds looked at for the streams' parameters: recordings that begin in the middle
-tell theirs late, and sound may begin late. Files that tell them early are not read further for it.
-"""
+"""How far to look for the streams' parameters (bytes, microseconds): recordings that begin in the
+middle of a broadcast state them late, and sound may begin late. FFmpeg stops earlier once it knows
+all of them."""
 
-# PyAV 19 carries bytes of tags that are not UTF-8 as they are; before, they have to be replaced.
+# PyAV 19 passes on bytes of tags that are not UTF-8; before, they have to be replaced.
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if version("av") < "19" else {}
 
 
 def open_input(
     medium: Medium, demuxer: str | None = None, more: dict[str, str] | None = None
 ) -> InputContainer:
-    """Open a media file, our own or a user's, for reading.
+    """Open a media file for reading.
 
     Args:
         medium: what to read.
-        demuxer: FFmpeg's name of the format, where it cannot be told from the content.
-        more: options of the demuxer.
+        demuxer: FFmpeg's name of the format; None to detect it from the content.
+        more: options of the demuxer, which override `INPUT_OPTIONS`.
 
     Raises:
         OSError, ValueError, av.error.FFmpegError: it is missing, unreadable or no media file.
@@ -51,12 +51,12 @@ def open_input(
 def open_output(
     medium: Medium, muxer: str, options: dict[str, str] | None = None
 ) -> OutputContainer:
-    """Open a media file for writing, replacing one that is there.
+    """Open a media file for writing; an existing file is replaced.
 
     Args:
         medium: where to write.
         muxer: FFmpeg's name of the container.
-        options: of the muxer.
+        options: options of the muxer.
 
     Raises:
         OSError, ValueError, av.error.FFmpegError: it cannot be written, or there is no such muxer.
@@ -70,7 +70,7 @@ def _allowed() -> str:
 
 
 def allowed_formats() -> list[str]:
-    """Return FFmpeg's names of the demuxers that input may go through."""
+    """Return FFmpeg's names of the demuxers that may read an input."""
     return sorted(name for name in av.formats_available if name not in REFUSED)
 
 
@@ -79,10 +79,10 @@ def fraction(value: None) -> None: ...
 @overload
 def fraction(value: Rational) -> Fraction: ...
 def fraction(value: Rational | None) -> Fraction | None:
-    """Return a rate, a time base or a ratio as PyAV gives it as a `Fraction`.
+    """Convert one of PyAV's rates, time bases or ratios to a `Fraction`.
 
-    PyAV 19 has a type of its own for these, which can be calculated with but is none. Its 0/0,
-    which says that nothing is known, becomes 0.
+    PyAV 19 has its own rational type, which is no `Fraction`. Its 0/0, which means unknown, becomes
+    0.
     """
     return None if value is None else Fraction(int(value.numerator), int(value.denominator) or 1)
 
@@ -91,4 +91,4 @@ def _name(medium: Medium) -> str | IO[bytes]:
     if isinstance(medium, str | os.PathLike):
         # With the prefix, a colon in a name does not make it a protocol.
         return f"file:{os.fspath(medium)}"
-    return cast("IO[bytes]", medium)  # of which PyAV uses what there is
+    return cast("IO[bytes]", medium)  # PyAV uses the methods it has

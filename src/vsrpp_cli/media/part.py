@@ -1,4 +1,4 @@
-"""The part of an input that was asked for."""
+"""The error for a requested part of an input that contains no frame."""
 
 from fractions import Fraction
 
@@ -6,12 +6,12 @@ from vsrpp_cli.errors import UsageError
 
 
 def no_frame(path: str, start: Fraction | None, last: Fraction) -> UsageError:
-    """Return the error of a part without a frame.
+    """Return the error for a part without a frame.
 
     Args:
-        path: of the input.
-        start: where the part begins, in seconds.
-        last: when the input's last frame is shown, in seconds after its first.
+        path: the input.
+        start: `start` of the part in seconds from the first frame; None if it was not given.
+        last: time of the input's last frame in seconds from its first.
     """
     if start is not None and start > last:
         return UsageError(

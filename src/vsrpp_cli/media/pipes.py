@@ -1,7 +1,7 @@
-"""Bytes that come and go once: standard input and output, FIFOs.
+"""Standard input and output and FIFOs as file objects for FFmpeg.
 
-Both ends can be waited for without being at their mercy: whoever waits looks up a few times a
-second whether anybody still wants what is waited for.
+Waiting for the other process can be interrupted: reads and writes wait `PATIENCE` seconds at a time
+and give up if their data is not wanted any more.
 """
 
 import errno
@@ -19,34 +19,34 @@ STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 PATIENCE = 0.2
-"""Seconds of waiting between two looks at whether to go on."""
+"""Seconds to wait before checking again whether the data is still wanted."""
 PIECE = getattr(select, "PIPE_BUF", 512)
-"""Bytes that can be written without waiting once a pipe says that it can be written to (POSIX)."""
+"""Bytes that can be written without blocking once a pipe is reported as writable (POSIX)."""
 
 
 def is_input_pipe(name: str) -> bool:
-    """Return whether an INPUT is read once, as it comes."""
+    """Return whether an input is standard input or a FIFO, which can be read only once."""
     return name in STANDARD_INPUT or _is_fifo(name)
 
 
 def is_output_pipe(name: str) -> bool:
-    """Return whether an OUTPUT is written once, as it goes."""
+    """Return whether an output is standard output or a FIFO, which cannot be sought in."""
     return name in STANDARD_OUTPUT or _is_fifo(name)
 
 
 def _is_fifo(name: str) -> bool:
     try:
-        return stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116 - also of what is no path
+        return stat.S_ISFIFO(os.stat(name).st_mode)  # noqa: PTH116 - the name may be no valid path
     except (OSError, ValueError):
         return False
 
 
 class InputPipe(io.RawIOBase):
-    """What comes in, as a file object for FFmpeg; its end is also when nobody wants more.
+    """An input pipe, as a file object for FFmpeg.
 
     Args:
-        name: as the user gave it: `-`, a FIFO, or a file that is to be read once.
-        unwanted: asked while nothing comes.
+        name: `-`, a FIFO, or a file that is to be read once.
+        unwanted: called while there is nothing to read; the file ends when it returns True.
 
     Raises:
         InputError: it cannot be opened, or is a terminal.
@@ -67,26 +67,26 @@ class InputPipe(io.RawIOBase):
         self._ready = _Readiness(self._descriptor, "POLLIN")
         self._seekable = regular
         self.received = 0
-        """Bytes read; of a file that can be gone back in, its length."""
+        """Bytes read so far; of a regular file its length."""
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return whether a file stands behind it."""
+        """Return whether it is a regular file."""
         return self._seekable
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place in the file that stands behind it."""
+        """Move to a position of a regular file and return it."""
         return os.lseek(self._descriptor, offset, whence)
 
     def tell(self) -> int:
-        """Return the place in the file that stands behind it."""
+        """Return the position in a regular file."""
         return os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
     def read(self, size: int = -1) -> bytes:
-        """Return what is there, waiting for at least a byte; nothing at the end."""
+        """Return up to `size` bytes; wait for at least one. Empty at the end."""
         if not self._wait():
             return b""
         data = os.read(self._descriptor, size if size > 0 else io.DEFAULT_BUFFER_SIZE)
@@ -97,7 +97,7 @@ class InputPipe(io.RawIOBase):
         return data
 
     def _wait(self) -> bool:
-        """Return whether there is something to read, an end included."""
+        """Return True when there is something to read or the end; False if it is unwanted."""
         while not self._unwanted():
             if self._ready.wait():
                 return True
@@ -111,10 +111,10 @@ class InputPipe(io.RawIOBase):
 
 
 class OutputPipe(io.RawIOBase):
-    """Where the result goes, as a file object for FFmpeg.
+    """An output pipe, as a file object for FFmpeg.
 
     Args:
-        name: as the user gave it: `-` or a FIFO.
+        name: `-` or a FIFO.
 
     Raises:
         UsageError: it is a terminal, or cannot be opened.
@@ -138,11 +138,11 @@ class OutputPipe(io.RawIOBase):
 
     @property
     def gone(self) -> bool:
-        """Whether nobody is left who could read, as far as that can be known without writing."""
+        """Whether the reading end is closed, if that can be known without writing."""
         return self._ready.failed
 
     def abandon(self) -> None:
-        """Let whoever waits to write give up."""
+        """Make a waiting `write` and all later ones raise `PipeClosed`."""
         self._abandoned = True
 
     def writable(self) -> bool:
@@ -150,15 +150,15 @@ class OutputPipe(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return False, also where a file stands behind it."""
+        """Return False, even for a regular file."""
         return False
 
     def write(self, data: "bytes | memoryview") -> int:  # type: ignore[override]
         """Write all of it.
 
         Raises:
-            PipeClosed: nobody reads any more, or it is abandoned.
-            OSError: the disk is full, where a file stands behind it.
+            PipeClosed: the reading end is closed, or it was abandoned.
+            OSError: it cannot be written, such as a file on a full disk.
         """
         rest = memoryview(data).cast("B")
         size = len(rest)
@@ -192,12 +192,12 @@ _READING, _WRITING = os.O_RDONLY | _BINARY, os.O_WRONLY | _BINARY
 
 
 class _Readiness:
-    """Whether one end of a pipe can be used without waiting.
+    """Tells whether one end of a pipe can be used without blocking.
 
-    Windows does not tell: there it always seems so, and who waits has to wait.
+    Windows has no `poll`: there the answer is always yes, and reads and writes may block.
 
     Args:
-        descriptor: of the end.
+        descriptor: the end's file descriptor.
         event: `POLLIN` or `POLLOUT`.
     """
 
@@ -206,12 +206,12 @@ class _Readiness:
         self._event = getattr(select, event, None)
 
     def wait(self) -> bool:
-        """Wait a moment; return whether reading or writing would not block."""
+        """Wait up to `PATIENCE` seconds; return whether reading or writing would not block."""
         return self._event is None or bool(self._poll(self._event, PATIENCE))
 
     @property
     def failed(self) -> bool:
-        """Whether the other end of what is written to is closed."""
+        """Whether the reading end is closed."""
         return self._event is not None and bool(self._poll(0, 0) & select.POLLERR)
 
     def _poll(self, event: int, seconds: float) -> int:
@@ -223,6 +223,6 @@ class _Readiness:
 
 def _set_binary(descriptor: int) -> None:
     if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - only there
+        import msvcrt  # noqa: PLC0415 - exists only on Windows
 
         msvcrt.setmode(descriptor, os.O_BINARY)

@@ -1,4 +1,4 @@
-"""What the rest of the program sees of an input, and how one is opened."""
+"""The interface of inputs, and the function that opens one."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from vsrpp_cli.media.types import Frame, Scan, SourceInfo
 from vsrpp_cli.options import Deinterlace
 
 OnProgress = Callable[[int, int | None], None]
-"""Called with the number of frames looked at so far, and of all of them where that is known."""
+"""Called with the number of frames scanned, and the total or None if it is unknown."""
 
 
 class FrameSource(Protocol):
@@ -29,23 +29,31 @@ class FrameSource(Protocol):
         end: Fraction | None = None,
         frames: int | None = None,
     ) -> Scan:
-        """Go through the input once and return which frames a run has.
+        """Decode the input once and return the frames to upscale.
 
         Args:
-            on_progress: told how far it is.
+            on_progress: called after frames were scanned.
             scenes: whether to look for cuts.
-            start: seconds from the first frame; the first kept is at or after it.
-            end: seconds from the first frame; the first not kept is at or after it.
-            frames: the largest number to take.
+            start: frames shown earlier are left out; seconds from the first frame.
+            end: frames shown at this time or later are left out; seconds from the first frame.
+            frames: the largest number of frames; None for no limit.
+
+        Raises:
+            InputError: it cannot be read.
+            UsageError: `start` is after the last frame, or there is no frame before `end`.
         """
         ...
 
     def read(self, scan: Scan, start: int, stop: int) -> Iterator[Frame]:
-        """Yield frames `start:stop` of a scan, exactly those of a linear pass."""
+        """Yield frames `start:stop` of a scan, identical to those of a pass from the beginning.
+
+        Raises:
+            InputError: it cannot be read, or changed since the scan.
+        """
         ...
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return JSON values that change when the input does."""
+        """Return JSON values that differ if the input was changed."""
         ...
 
 
@@ -61,10 +69,11 @@ def open_source(
 
     Args:
         path: video file, folder of frames, pattern of frames or image file.
-        video_track: which of the video tracks, counted from 0; None for the first real one.
-        fps: frame rate of a folder of frames.
+        video_track: index among the video tracks, from 0; None for the first one that is not cover
+            art.
+        fps: frames per second of a folder of frames; None for timestamps.txt or `ASSUMED_RATE`.
         deinterlace: `auto`, `off` or `bwdif`.
-        threads: threads that decode; None for a number fit for this machine.
+        threads: threads that decode; None for a number suited to this machine.
 
     Raises:
         InputError: it cannot be read.

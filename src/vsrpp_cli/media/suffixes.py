@@ -1,4 +1,4 @@
-"""Which files are taken for images and for videos, by their suffixes in lower case."""
+"""Suffixes of image and video files, in lower case."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ IMAGE_SUFFIXES: dict[str, ImageFormat] = {
     ".bmp": "bmp",
     ".webp": "webp",
 }
-"""Suffixes of images, and the format each stands for."""
+"""Image format by suffix."""
 
 VIDEO_SUFFIXES = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264",
@@ -21,5 +21,4 @@ VIDEO_SUFFIXES = frozenset({
     ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
     ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
-"""Suffixes of files that are taken for videos where a folder is searched; what is in them shows
-when they are opened."""
+"""Suffixes of the files taken as videos when a folder is searched; others are ignored there."""

@@ -1,7 +1,7 @@
-"""The words of the video layer: small frozen types that readers, planner and writers share.
+"""Types of the media layer that readers, planner and writers share.
 
-All but `Frame` go into the plan file (see `vsrpp_cli.records`), so their fields are plain
-values, `Fraction`s, tuples and each other.
+All but `Frame` and `FinalFrame` are frozen dataclasses stored in the plan file (see
+`vsrpp_cli.records`), so their fields are plain values, `Fraction`s, tuples and each other.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["video", "frames"]
-"""Of an input or an output: a video, or a folder of frames, which may be a single image."""
+"""What an input or output is: a video, or frames (a folder of images or a single image)."""
 StreamKind = Literal["video", "audio", "subtitle", "data", "attachment"]
 Part = Literal[StreamKind, "cover", "chapters", "metadata"]
-"""What an output may have besides its pictures, or an input."""
+"""What an input or output may contain besides its pictures."""
 Action = Literal["copy", "transcode", "drop"]
 FieldOrder = Literal["progressive", "top", "bottom", "mixed"]
 Timing = Literal["stream", "file", "fps", "assumed"]
@@ -32,44 +32,44 @@ LossKind = Literal[
     "tracks",
 ]
 Rgb = NDArray[np.float32] | NDArray[np.uint16]
-"""R, G and B of a picture, shape (3, H, W), C-contiguous: float32 in [0, 1], or uint16 where 65535
-stands for 1, which takes half the memory."""
+"""R, G and B of a picture, shape (3, H, W), C-contiguous: float32 in [0, 1], or uint16 in
+[0, 65535], which takes half the memory."""
 
 
 def white(values: Rgb) -> float:
-    """Return what stands for 1 in a picture."""
+    """Return the array's value for full intensity: 65535 for uint16, 1 for float32."""
     return 65535.0 if values.dtype == np.uint16 else 1.0
 
 
 ASSUMED_RATE = Fraction(25)
-"""Frames a second where nobody says, as FFmpeg assumes."""
+"""Frames per second of a folder of frames without timestamps or `fps`; FFmpeg's default, too."""
 
 
 class Frame(NamedTuple):
-    """One picture on its way through the program."""
+    """One decoded picture of the source, or one upscaled picture of any size."""
 
     pts: int
     """Presentation time in units of the source's time base."""
     rgb: NDArray[np.float32]
     """Shape (3, H, W), C-contiguous, R, G, B in [0, 1]: the coded signal, not linear light."""
     alpha: NDArray[np.float32] | None = None
-    """Shape (H, W) in [0, 1], where the source has transparency."""
+    """Shape (H, W) in [0, 1]; None if the source has no transparency."""
 
 
 class FinalFrame(NamedTuple):
-    """One picture at the output's size, which an encoder can take as it is."""
+    """One picture at the output's size; the writers do not resize its RGB."""
 
     pts: int
-    """As of a `Frame`."""
+    """See `Frame.pts`."""
     rgb: NDArray[np.uint16]
-    """Shape (3, height, width), C-contiguous; 65535 stands for 1."""
+    """Shape (3, height, width), C-contiguous, in [0, 65535]."""
     alpha: NDArray[np.float32] | None = None
-    """Shape (H, W) in [0, 1], at any size."""
+    """Shape (H, W) in [0, 1], of any size; None if there is no transparency."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColorSpec:
-    """How code values are to be read: FFmpeg's names of the code points of ITU-T H.273."""
+    """How sample values become colours: FFmpeg's names of the code points of ITU-T H.273."""
 
     matrix: str
     """`bt709`, `smpte170m`, `bt470bg`, `bt2020nc`, `fcc`, `smpte240m` or `gbr` (no conversion)."""
@@ -80,7 +80,7 @@ class ColorSpec:
     siting: str = "unspecified"
     """Chroma sample location: `left`, `center`, `topleft`, ... or `unspecified`."""
     guessed: tuple[str, ...] = ()
-    """Which of the fields above the source left open, so that they were guessed."""
+    """Names of the fields above that the source did not specify and that were guessed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +88,18 @@ class HdrMetadata:
     """SMPTE ST 2086 mastering display and CTA-861.3 content light level."""
 
     primaries: tuple[tuple[float, float], ...] = ()
-    """CIE xy of red, green, blue, white point; empty where absent."""
+    """CIE xy of red, green, blue and white point; empty if absent."""
     luminance: tuple[float, float] | None = None
     """Minimum and maximum of the mastering display, cd/m2."""
     max_cll: int | None = None
+    """Maximum content light level, cd/m2."""
     max_fall: int | None = None
+    """Maximum frame-average light level, cd/m2."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Something of the source's pictures that the output does not keep."""
+    """A property of the source's pictures that the output does not keep."""
 
     kind: LossKind
     text: str
@@ -106,15 +108,16 @@ class Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class Spherical:
-    """How pictures lie on a sphere around the viewer: 360-degree video."""
+    """The projection of 360-degree video."""
 
     projection: str
-    """`equirectangular`, `tile` (a part of an equirectangular picture), `cubemap`, or others that
-    can be read but not written."""
+    """`equirectangular`, `tile` (a part of an equirectangular picture), `cubemap`, or another name
+    of FFmpeg's, which can be read but not written."""
     rotation: tuple[int, ...] = (0, 0, 0)
-    """Yaw, pitch and roll, degrees in units of 1/65536."""
+    """Yaw, pitch and roll in units of 1/65536 degree."""
     bounds: tuple[int, ...] = (0, 0, 0, 0)
-    """What a `tile` lacks at the left, top, right and bottom, in units of the whole / 2^32."""
+    """What a `tile` lacks at the left, top, right and bottom: fractions of the whole picture, in
+    units of 2^-32."""
     padding: int = 0
     """Pixels by which each face of a `cubemap` is extended on its sides."""
 
@@ -133,7 +136,7 @@ class StreamInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceInfo:
-    """What `probe` found out about an input without decoding all of it.
+    """What opening an input finds without decoding all of it.
 
     Frame folders and single images use the same type, with `kind="frames"`.
     """
@@ -153,57 +156,59 @@ class SourceInfo:
     color: ColorSpec
     sample_aspect_ratio: Fraction
     display_matrix: tuple[int, ...] | None
-    """The nine numbers of the display matrix, where there is one that is not the identity."""
+    """The nine numbers of the display matrix; None if it is missing or the identity."""
     time_base: Fraction
     """Seconds per unit of `Frame.pts`."""
     frame_rate: Fraction | None
-    """Nominal frames per second, a hint for muxers only; pts rule."""
+    """Nominal frames per second: a hint for muxers only, frames are shown at their pts."""
     duration: Fraction | None
-    """Seconds, as the container claims."""
+    """Seconds, according to the container."""
     begin: Fraction | None = None
-    """Seconds at which the earliest of its streams begins, as the container claims."""
+    """Start time of the earliest stream in seconds, according to the container."""
     frame_estimate: int | None
+    """Number of frames, from the container's count or duration and rate; None if unknown."""
     interlaced: FieldOrder = "progressive"
-    """Which field comes first, if frames are made of fields."""
+    """Which field of an interlaced frame is shown first."""
     hdr: HdrMetadata | None = None
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Pixels that the container cuts off the decoded pictures: left, right, top, bottom."""
     stereo: str = ""
-    """How two views lie in each picture (3D): FFmpeg's names of Matroska's stereo modes, `quincunx`
-    or `multiview`; empty for one view."""
+    """How the two views of 3D video are arranged in each picture: FFmpeg's name of the Matroska
+    stereo mode, `quincunx` or `multiview`; empty for one view."""
     spherical: Spherical | None = None
     streams: tuple[StreamInfo, ...] = ()
     notes: tuple[str, ...] = ()
-    """Sentences for the user: what was guessed, or is odd."""
+    """Sentences for the user: what was guessed or is unusual."""
     losses: tuple[Loss, ...] = ()
-    """What no video made from it keeps."""
+    """What no output can keep."""
     timing: Timing = "stream"
-    """Where pts come from: the `stream`; for frames `file` (timestamps.txt), `fps` (told by the
-    user) or `assumed`."""
+    """Where pts come from: for videos the `stream`; for frames `file` (timestamps.txt), `fps` (the
+    option) or `assumed` (`ASSUMED_RATE`)."""
 
     @property
     def decoded_size(self) -> tuple[int, int]:
-        """Width and height in pixels as the decoder gives the first picture, before cropping."""
+        """Width and height in pixels of the first decoded picture before cropping."""
         left, right, top, bottom = self.crop
         return self.width + left + right, self.height + top + bottom
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClockJump:
-    """A place where the source's clock jumps; what follows is moved to follow at once."""
+    """A discontinuity of the source's timestamps; later frames are shifted to close it."""
 
     frame: int
-    """Index in the input of the first frame behind it."""
+    """Index in the input of the first frame after it."""
     last: int
+    """Source timestamp of the frame before it."""
     first: int
-    """Timestamps in the source's clock of the frames before and behind it."""
+    """Source timestamp of the frame after it."""
     shift: int
-    """Units that are taken off the source's timestamps from here on, earlier jumps included."""
+    """Units subtracted from the source's timestamps from here on, earlier jumps included."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What one pass over the whole input found: exactly the frames that reading will give."""
+    """What one pass over the input found: exactly the frames that `FrameSource.read` yields."""
 
     pts: tuple[int, ...]
     """One per frame, strictly increasing, in the source's time base."""
@@ -214,22 +219,23 @@ class Scan:
     notes: tuple[str, ...] = ()
     """E.g. `12 damaged packets skipped`, `timestamps repaired`, `truncated after frame 812`."""
     first: int = 0
-    """Frames of the input before the first of these: how many to pass over when reading on."""
+    """Index in the input of the first of these frames."""
     seekable: bool = False
-    """Whether the input's own timestamps are `pts`, so that frames can be found by them."""
+    """Whether `pts` are the input's own timestamps, so that frames can be sought by them."""
     checks: str = ""
-    """Four hexadecimal digits per frame, a checksum of some of its rows: proves a seek right."""
+    """Per frame four hexadecimal digits, a checksum of some of its rows; verifies a seek."""
     damaged: bool = False
-    """Whether decoding met errors; one thread then conceals them the same way each time."""
+    """Whether decoding met errors; it is then repeated with one thread, which conceals errors the
+    same way each time."""
     filters: tuple[str, ...] = ()
-    """libavfilter filters that frames go through when read, e.g. bwdif."""
+    """libavfilter filters applied to frames when they are read, such as bwdif."""
     origin: int = 0
-    """What the input's clock shows where it begins: taken off all times."""
+    """Source timestamp of the input's beginning: subtracted from all times of the output."""
     jumps: tuple[ClockJump, ...] = ()
-    """Where the input's clock jumps, in their order; `pts` have been moved already."""
+    """Discontinuities of the input's timestamps, in order; `pts` are corrected for them."""
     shapes: tuple[tuple[int, Fraction], ...] = ()
-    """Frames at which the shape of the picture changes, and how many times wider than that of the
-    source it is from there on."""
+    """Frames at which the picture's shape changes, and its width from there on in multiples of the
+    source's at the same height."""
 
     @property
     def frames(self) -> int:
@@ -238,11 +244,14 @@ class Scan:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """When each frame is shown, where the input's beginning is zero."""
+        """Presentation times relative to the input's beginning, in units of the time base."""
         return tuple(value - self.origin for value in self.pts) if self.origin else self.pts
 
     def in_source(self, index: int) -> int:
-        """Return the input's own timestamp of a frame, as far as it was only moved."""
+        """Return the timestamp of a frame before `jumps` were corrected.
+
+        Other repairs are not undone.
+        """
         frame = self.first + index
         return self.pts[index] + next(
             (j.shift for j in reversed(self.jumps) if j.frame <= frame), 0
@@ -251,7 +260,7 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeSettings:
-    """Everything a segment writer needs, resolved once when the run is planned."""
+    """Everything a segment writer needs, decided when the run is planned."""
 
     kind: Kind
     container: str
@@ -263,43 +272,46 @@ class EncodeSettings:
     height: int
     """Size of the output in pixels. Frames of another size are resized (antialiased Lanczos)."""
     time_base: Fraction
-    """Unit of the pts handed to the writer: the source's."""
+    """Seconds per unit of the pts given to the writer: the source's time base."""
     frame_rate: Fraction | None
     color: ColorSpec
     sample_aspect_ratio: Fraction = Fraction(1)
     display_matrix: tuple[int, ...] | None = None
     hdr: HdrMetadata | None = None
     stereo: str = ""
-    """As in `SourceInfo`, where the container holds it."""
+    """As in `SourceInfo`; empty if the container cannot store it."""
     spherical: Spherical | None = None
     threads: int = 1
     options: tuple[tuple[str, str], ...] = ()
-    """Encoder options, complete: rate control, preset, parameters for determinism."""
+    """All encoder options: rate control, preset, and what makes the result reproducible."""
     keep_alpha: bool = False
+    """Whether transparency is encoded."""
     dither: bool = False
-    """Whether the source has more bits than the output, so that its ramps need dithering."""
+    """Whether to dither because the source has more bits per sample than the output."""
     cut_start: bool = False
+    """Whether frames at the beginning of the source are left out on request, and their sound."""
     cut_end: bool = False
-    """Whether beginning or end of the source are left out on request, and its sound with them."""
+    """The same for the end."""
     notes: tuple[str, ...] = ()
     """Sentences for the user about what was chosen and why."""
     losses: tuple[Loss, ...] = ()
-    """What of the source's pictures the output cannot keep; strict runs refuse these."""
+    """What the output cannot keep of the source's pictures; an error if `strict` is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamChoice:
-    """What becomes of one source stream (or chapters, metadata, ...) in the output."""
+    """What is done with one source stream, the chapters or the metadata."""
 
     source_index: int | None
+    """Index of the stream; None for chapters, metadata and the time code."""
     kind: Part
     action: Action
     codec: str | None = None
-    """The codec transcoded to."""
+    """FFmpeg's encoder for `transcode`; None otherwise."""
     loss: bool = False
-    """Whether something is lost that the user has not asked to leave out."""
+    """Whether something is lost that the user did not ask to leave out."""
     reason: str = ""
-    """For the report, e.g. `MP4 cannot hold PGS subtitles`; empty for a plain copy."""
+    """A sentence for the user, such as `MP4 cannot hold PGS subtitles`; empty for a plain copy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Join and verify: streams that prevent the output from being written are left out.
 
-What was computed must get its output. So where one of the source's other streams makes joining or
-reading back fail, the file is made without it, and where that cannot be found out, without all.
+Upscaled frames must not be lost because of a stream that was only to be copied. If one of the
+source's other streams makes joining or reading back fail, the file is written without it; if it
+cannot be found out which, without any of them.
 """
 
 from __future__ import annotations
@@ -18,42 +19,42 @@ from vsrpp_cli.media.output.protocol import output_of
 from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo, StreamChoice
 
 OnPhase = Callable[[Literal["join", "verify"]], None]
-"""Called with `join` and `verify` where they begin."""
+"""Called with `join` or `verify` when that phase begins."""
 
 Streams = tuple[StreamChoice, ...]
 
 CARRIED = ("audio", "subtitle", "data", "attachment", "cover", "chapters", "metadata")
-"""Kinds that can be left out, each by itself."""
+"""Kinds that can be left out, one at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """A file that is complete and has been looked at."""
+    """The account of a complete, verified output."""
 
     streams: Streams
-    """What finally happened to everything except the picture."""
+    """What was done with each of the source's other streams."""
     deviations: tuple[str, ...] = ()
     """How the file differs from the plan, one sentence each."""
     notes: tuple[str, ...] = ()
-    """What else the user should know."""
+    """Other sentences for the user."""
 
     def left_out(self, planned: Streams) -> tuple[StreamChoice, ...]:
-        """Return the choices that could not be kept to."""
+        """Return the choices that differ from the planned ones."""
         return tuple(c for c in self.streams if c not in planned)
 
 
 class Assembly:
-    """Makes the output out of finished segments.
+    """Assembles the output from finished segments.
 
     Args:
-        segments: in their order; together they hold exactly the scan's frames.
+        segments: in order; together they hold exactly the scan's frames.
         scan: the run's frames.
         source: the input.
         output: from the plan.
-        temporary: the file (or folder of frames) to write, replaced where it exists.
-        decode: whether the whole picture is decoded again.
+        temporary: the file (or folder of frames) to write; replaced if it exists.
+        decode: whether all pictures are decoded to verify them.
         portion: how much to carry over of the source's other streams; None for all.
-        on_phase: told what is being done.
+        on_phase: called when joining or verifying begins.
     """
 
     def __init__(
@@ -73,12 +74,12 @@ class Assembly:
         self._decode, self._portion, self._on_phase = decode, portion, on_phase
 
     def run(self) -> Assembled:
-        """Write and check the file, leaving out the streams that make this fail.
+        """Write and verify the file, without the streams that make this fail.
 
         Raises:
             EncoderError: it cannot be written even without any other stream.
-            VerificationError: pictures are missing or damaged, or nothing can be read back.
-            DiskFullError: there is no room for it.
+            VerificationError: pictures are missing or damaged, or it cannot be read back.
+            DiskFullError: the disk is full.
         """
         streams, unseen = self._output.streams, frozenset[int]()
         while True:
@@ -109,7 +110,7 @@ class Assembly:
         )
 
     def _tried(self, streams: Streams, unseen: frozenset[int]) -> OutputPlan:
-        """Return the output without the streams of which a portion of the source shows nothing."""
+        """Return the output plan without the streams absent from the portion that was read."""
         tried = tuple(replace(c, action="drop") if c.source_index in unseen else c for c in streams)
         return replace(self._output, streams=tried)
 
@@ -131,7 +132,7 @@ class Assembly:
     def _without_culprit(
         self, streams: Streams, error: EncoderError | VerificationError
     ) -> Assembled:
-        """Leave out what makes an error that names no stream: one if that helps, or else all."""
+        """Handle an error that names no stream: try without each one alone, then without all."""
         carried = [c for c in streams if c.kind in CARRIED and c.action != "drop"]
         if not carried:
             raise error

@@ -1,7 +1,7 @@
 """Folders of frames and single images as output.
 
-Joining links the segments' files under their final names into one folder, which costs no time and
-leaves the segments as they are.
+Joining makes hard links to the segments' files under their final names in one folder, which copies
+no data and does not change the segments.
 """
 
 import errno
@@ -37,7 +37,7 @@ class FrameFolder:
         return not path.is_dir() and path.suffix.lower() in IMAGE_SUFFIXES
 
     def check(self, frames: int) -> None:
-        """Make sure that one image is not asked to hold several frames."""
+        """Raise `UsageError` if the output is one image and there are several frames."""
         if frames > 1 and self.is_single_image:
             raise UsageError(
                 f"{self.plan.path} is one image, the input has {frames} frames: "
@@ -45,10 +45,10 @@ class FrameFolder:
             )
 
     def names(self, scan: Scan, source: SourceInfo) -> list[str]:
-        """Return the names of the files: the input's, or numbers from 1 for a video.
+        """Return the names of the files: as in the input, or numbers from 1 for a video.
 
         Raises:
-            InputError: the input's folder cannot be read any more.
+            InputError: the input's folder cannot be read.
         """
         suffix = file_suffix(self.plan.encode)
         if source.kind != "frames":
@@ -66,7 +66,7 @@ class FrameFolder:
         source: SourceInfo,
         temporary: Path,
         *,
-        portion: Portion | None = None,  # noqa: ARG002  of streams, of which there are none
+        portion: Portion | None = None,  # noqa: ARG002  frames have no other streams
     ) -> Joined:
         """See `Output`.
 
@@ -112,12 +112,12 @@ class FrameFolder:
 
 
 def _wants_timestamps(source: SourceInfo) -> bool:
-    """Return whether there are times worth keeping."""
+    """Return whether to write timestamps.txt: not if the times were only assumed."""
     return source.timing != "assumed"
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`; a copy where file systems differ or cannot link."""
+    """Hard-link `target` to `source`; copy it if the file system does not allow that."""
     try:
         os.link(source, target)
     except OSError as error:

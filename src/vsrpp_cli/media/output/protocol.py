@@ -1,4 +1,4 @@
-"""What the rest of the program sees of an output: the twin of `media.source`."""
+"""The interface of outputs (for inputs see `media.source`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,27 +10,27 @@ from vsrpp_cli.media.types import OutputPlan, Scan, SourceInfo
 
 
 class Output(Protocol):
-    """A video file, a folder of frames or a single image, as a plan has it."""
+    """A video file, a folder of frames or a single image, as planned."""
 
     plan: OutputPlan
     segment_suffix: str
-    """How names of segments end; empty where a segment is a folder."""
+    """Suffix of segment files; empty if a segment is a folder."""
 
     def check(self, frames: int) -> None:
-        """Raise an error if it cannot hold this number of frames.
+        """Check the number of frames.
 
         Raises:
-            UsageError: it cannot.
+            UsageError: the output cannot hold so many.
         """
 
     def names(self, scan: Scan, source: SourceInfo) -> list[str]:
-        """Return the names of the files inside; of none where the output is one file."""
+        """Return the names of the files in the output folder; empty for a video file."""
 
     def open_writer(self, path: Path, *, first: int = 0) -> Writer:
-        """Return the writer of a segment.
+        """Return a writer of a segment.
 
         Args:
-            path: of the segment.
+            path: the segment to write.
             first: index of the segment's first frame in the run.
 
         Raises:
@@ -46,30 +46,30 @@ class Output(Protocol):
         *,
         portion: Portion | None = None,
     ) -> Joined:
-        """Join finished segments and everything the plan keeps of the source.
+        """Join finished segments and the source's other streams as planned.
 
         Args:
-            segments: in their order; together they hold exactly the scan's frames.
+            segments: in order; together they hold exactly the scan's frames.
             scan: the run's frames.
             source: the input.
-            temporary: what to write, replaced where it exists.
+            temporary: the file or folder to write; replaced if it exists.
             portion: how much to carry over of the source's other streams; None for all.
 
         Returns:
-            What became of the source's other streams.
+            What was done with the source's other streams.
         """
 
     def verify(self, path: Path, scan: Scan, source: SourceInfo, *, decode: bool) -> list[str]:
-        """Compare what was joined with the plan.
+        """Compare the joined output with the plan.
 
         Args:
-            path: of the result, not under its final name yet.
+            path: the file or folder written by `join`.
             scan: the run's frames.
             source: the input.
-            decode: decode all pictures from end to end, too.
+            decode: whether to decode all pictures.
 
         Returns:
-            How it differs although all pictures are there, one sentence each.
+            Differences that leave the pictures complete, one sentence each.
 
         Raises:
             VerificationError: it cannot be read back, or pictures are missing or damaged.
@@ -77,8 +77,8 @@ class Output(Protocol):
 
 
 def output_of(plan: OutputPlan) -> Output:
-    """Return the output that a plan means."""
-    # Each imports much that the other does without.
+    """Return the output object for a plan."""
+    # Imported late: each imports much that the other does not need.
     if plan.encode.kind == "frames":
         from vsrpp_cli.media.output.frames import FrameFolder  # noqa: PLC0415
 

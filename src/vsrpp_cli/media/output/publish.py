@@ -1,4 +1,4 @@
-"""Giving a finished result its name, whether it is a file or a folder."""
+"""Renaming a finished output, a file or a folder, to its final name."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from vsrpp_cli.media.images.source import is_frame
 def publish(temporary: Path, output: Path) -> None:
     """Rename `temporary`, which is complete and on disk, to `output` in the same folder.
 
-    An existing file is replaced in one step. An existing folder is moved aside first and removed
-    afterwards; what it held besides frames is moved over. May be called again after a crash.
+    An existing file is replaced atomically. An existing folder is renamed first and removed
+    afterwards; its files other than frames are kept. May be called again after a crash.
 
     Raises:
-        OSError: the names cannot be changed.
+        OSError: renaming fails.
     """
     if not temporary.is_dir():
         temporary.replace(output)
@@ -32,12 +32,12 @@ def publish(temporary: Path, output: Path) -> None:
 
 
 def replaced(output: Path) -> Path:
-    """Return where the folder that was `output` stands until its successor is in place."""
+    """Return the temporary name of the old `output` folder while it is being replaced."""
     return beside(output, ".", output.name, ".vsrpp-replaced")
 
 
 def finish_publishing(output: Path) -> None:
-    """Remove the folder that `output` has replaced, if a crash has left it; keep other files."""
+    """Remove the old folder that `output` has replaced; its files other than frames are kept."""
     aside = replaced(output)
     if not os.path.lexists(aside):
         return

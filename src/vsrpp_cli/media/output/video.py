@@ -19,10 +19,10 @@ class VideoFile:
         self.plan = plan
 
     def check(self, frames: int) -> None:
-        """Any number of frames will do."""
+        """Accept any number of frames."""
 
     def names(self, scan: Scan, source: SourceInfo) -> list[str]:  # noqa: ARG002
-        """Return nothing: it is no folder."""
+        """Return an empty list: it is no folder."""
         return []
 
     def open_writer(self, path: Path, *, first: int = 0) -> SegmentWriter:  # noqa: ARG002
@@ -38,7 +38,7 @@ class VideoFile:
         *,
         portion: Portion | None = None,
     ) -> Joined:
-        """See `Output`; for errors `mux.join.join`."""
+        """See `Output`, and `mux.join.join` for errors."""
         return join(segments, scan, source, self.plan, temporary, portion=portion)
 
     def verify(self, path: Path, scan: Scan, source: SourceInfo, *, decode: bool) -> list[str]:
