@@ -225,7 +225,7 @@ class Scan:
     checks: str = ""
     """Per frame four hexadecimal digits, a checksum of some of its rows; verifies a seek."""
     damaged: bool = False
-    """Whether decoding met errors; it is then repeated with one thread, which conceals errors the
+    """Whether decoding met errors; frames are then read with one thread, which conceals errors the
     same way each time."""
     filters: tuple[str, ...] = ()
     """libavfilter filters applied to frames when they are read, such as bwdif."""

@@ -1,4 +1,4 @@
-"""What a join tells about the streams it carried over, and how much a rehearsal asks for."""
+"""The result of carrying a source's other streams over, and limits on how much is carried."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from vsrpp_cli.media.mux.timeline import Timeline
 
 @dataclass(frozen=True, kw_only=True)
 class Portion:
-    """How much of the other streams is carried over where all of it would take too long."""
+    """A limit on how much of the other streams is carried over, for rehearsals."""
 
     packets: int = 100
-    """Of each stream, at most."""
+    """The largest number of packets of each stream."""
     seconds: float
-    """How long to look for the first packet of each."""
+    """How long to read for the first packet of each stream, in seconds of wall time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What happened to the source's other streams in a joined file."""
+    """What was done with the source's other streams in a joined file."""
 
     notes: list[str] = field(default_factory=list)
     """Sentences for the user."""
     empty: frozenset[int] = frozenset()
-    """Streams of the source that have nothing in the part that was asked for."""
+    """Indices of the streams without a packet in the requested part of the source."""
     unseen: frozenset[int] = frozenset()
-    """Streams of which nothing has come so far, where only a portion was read."""
+    """Indices of the streams without a packet in the portion that was read."""
 
 
 class StreamRefusedError(EncoderError):
     """One of the source's streams cannot be carried over.
 
     Args:
-        index: of the stream in the source.
-        reason: what the muxer or a codec says.
+        index: index of the stream in the source.
+        reason: the error message of the muxer or codec.
     """
 
     def __init__(self, index: int, reason: str) -> None:
@@ -53,10 +53,10 @@ class StreamRefusedError(EncoderError):
 
 @contextmanager
 def refusing(index: int) -> Iterator[None]:
-    """Name the stream whose packets or parameters something inside cannot take.
+    """Turn errors raised inside into a `StreamRefusedError` that names the stream.
 
     Raises:
-        StreamRefusedError: for whatever PyAV raises about them, but that a disk is full.
+        StreamRefusedError: for every error that PyAV raises, except that the disk is full.
     """
     try:
         yield
@@ -72,12 +72,12 @@ UNTAKEN = (ArithmeticError, LookupError, NotImplementedError, TypeError, ValueEr
 
 
 class Reading:
-    """Counts what comes of each stream, and knows when a portion of them is complete.
+    """Counts the packets read of each stream, and tells when a portion is complete.
 
     Args:
-        indices: of the streams in the source.
-        line: of the run.
-        portion: None for all there is.
+        indices: indices of the streams in the source.
+        line: the run's timeline.
+        portion: how much to read; None for all.
     """
 
     def __init__(self, indices: Sequence[int], line: Timeline, portion: Portion | None) -> None:
@@ -87,12 +87,17 @@ class Reading:
         self._read = 0
         self._until = time.monotonic() + (portion.seconds if portion else 0.0)
         self.given: Counter[int] = Counter()
-        """Packets that the output got, by stream."""
+        """Packets written to the output, by stream."""
         self.whole = False
         """Whether the source was read to its end."""
 
     def wants(self, index: int, begin: Fraction | None) -> bool:
-        """Record a stream's next packet, at a time in seconds; return whether to copy it."""
+        """Count a stream's next packet and return whether to copy it.
+
+        Args:
+            index: index of the stream in the source.
+            begin: time of the packet in seconds of the source; None if unknown.
+        """
         self._read += 1
         if begin is None or self._line.keeps(begin):
             self._fed[index] += 1
@@ -102,14 +107,14 @@ class Reading:
 
     @property
     def is_enough(self) -> bool:
-        """Whether nothing more needs to be read."""
+        """Whether the portion is complete or its time is over."""
         if self._portion is None:
             return False
         seen = all(self._fed[index] or index in self._past for index in self._indices)
         return (seen and self._read > self._portion.packets) or time.monotonic() > self._until
 
     def joined(self, notes: list[str]) -> Joined:
-        """Return the account, when everything that was read has been written."""
+        """Return the result, once everything that was read has been written."""
         nothing = {index for index in self._indices if not self.given[index]}
         sure = nothing if self.whole else nothing & self._past
         return Joined(notes=notes, empty=frozenset(sure), unseen=frozenset(nothing - sure))

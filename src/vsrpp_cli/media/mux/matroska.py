@@ -1,9 +1,9 @@
 """Writing the display size into a finished Matroska header.
 
-PyAV cannot set a stream's sample aspect ratio, and FFmpeg's Matroska muxer takes it from nowhere
-else for codecs whose own headers do not carry it (AV1, VP9, ProRes, FFV1). So `DisplayWidth` and
-`DisplayHeight` are put in afterwards; the room comes from the `Void` element that the muxer
-reserves behind the seek head, so that nothing after the header moves.
+PyAV cannot set a stream's sample aspect ratio, from which FFmpeg's Matroska muxer computes the
+display size for codecs whose own headers do not store it (AV1, VP9, ProRes, FFV1). So
+`DisplayWidth` and `DisplayHeight` are inserted afterwards. The `Void` element that the muxer
+reserves after the seek head shrinks by as much, so that nothing after the header moves.
 Element identifiers: RFC 9559, section 5.
 """
 
@@ -24,12 +24,12 @@ DISPLAY_UNIT = bytes.fromhex("54B2")
 DISPLAY_HEIGHT = bytes.fromhex("54BA")
 
 HEADER_BYTES = 1 << 22
-"""How much of the file is read: headers end long before, but for fonts attached, which follow."""
+"""How much of the file is read. The tracks end long before; attached fonts follow them."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """An EBML element: where it starts, and where its content lies."""
+    """Byte positions of an EBML element: its start, and the start and end of its content."""
 
     kind: bytes
     start: int
@@ -42,7 +42,7 @@ def _vint_length(first: int) -> int:
 
 
 def elements(data: bytes, start: int, end: int) -> Iterator[Element]:
-    """Yield the elements that lie side by side between two places."""
+    """Yield the consecutive elements between two byte positions."""
     position = start
     while position < end and position < len(data):
         begin = position
@@ -62,12 +62,12 @@ def _element(kind: bytes, content: bytes) -> bytes:
 
 
 def set_display_size(path: Path, width: int, height: int) -> None:
-    """Write the display size (pixels) of the first video track, in place.
+    """Write the display size in pixels of the first video track into a file.
 
     The file must have been written by FFmpeg with `write_crc32=0`.
 
     Raises:
-        ValueError: the header is not as FFmpeg writes it, or has no room.
+        ValueError: the header is not as FFmpeg writes it, or its `Void` element is too small.
     """
     with path.open("r+b") as file:
         data = file.read(HEADER_BYTES)
@@ -95,7 +95,7 @@ def set_display_size(path: Path, width: int, height: int) -> None:
 
 
 def _with_display_size(data: bytes, tracks: Element, width: int, height: int) -> bytes:
-    """Return the element of all tracks, the first video track with a display size."""
+    """Return the `Tracks` element with the display size in the first video track."""
     content = b""
     done = False
     for entry in elements(data, tracks.content, tracks.end):
@@ -122,9 +122,9 @@ def _video(data: bytes, video: Element, width: int, height: int) -> bytes:
 
 
 def _moved_positions(data: bytes, head: Element, moved: range, by: int) -> bytes:
-    """Return the seek head with the places of what lies in `moved` moved towards the front.
+    """Return the seek head with the positions in `moved` reduced by `by`.
 
-    The tracks' own place is the end of that range: they start `by` bytes earlier, too.
+    The last position in `moved` is that of the tracks, which start `by` bytes earlier, too.
     """
     new = bytearray(data[head.start : head.end])
     for seek in elements(data, head.content, head.end):

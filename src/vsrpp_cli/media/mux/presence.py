@@ -1,7 +1,7 @@
-"""Which tracks have something in the part of the source that is kept.
+"""Which tracks have packets in the requested part of the source.
 
-Streams are judged by their packets, not by their announcement: a track may be announced and never
-sent, or begin only behind the part that was asked for.
+The file's header is not enough: it may list a track that has no packets at all, or only after the
+requested part.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 MILLISECOND = Fraction(1, 1000)
 
 INTERLEAVED_SECONDS = 20
-"""By how much packets of one time may lie apart in a file."""
+"""How far the times of neighbouring packets of different streams may differ."""
 
 BEFORE_SECONDS = 60
-"""How long before the part that is kept subtitles are looked for that reach into it."""
+"""How long before the requested part to start looking for subtitles that last into it."""
 
 ENOUGH = 4000
-"""Packets after which it is not worth reading on for data alone."""
+"""Packets after which only sound and subtitles are looked for, no data streams."""
 
 NEVER_SENT = "the file announces it and holds nothing of it"
 OUTSIDE = "nothing of it is in the part that is kept"
@@ -40,24 +40,26 @@ OUTSIDE = "nothing of it is in the part that is kept"
 
 @dataclass
 class Presence:
-    """What was found of some tracks."""
+    """Result of `presence`, by stream index."""
 
     first: dict[int, bytes] = field(default_factory=dict)
-    """The first packet of each track that is kept."""
+    """The first packet of each track in the requested part."""
     absent: dict[int, str] = field(default_factory=dict)
-    """Why there is none of the others."""
+    """For tracks without one, a reason for the user."""
 
 
 def presence(
     source: InputContainer, info: SourceInfo, settings: EncodeSettings, scan: Scan | None
 ) -> Presence:
-    """Look for the first packet of each track, as far into the file as sound and subtitles take.
+    """Find the first packet of each track.
+
+    Reads until all sound and subtitle tracks are found, and on for data up to `ENOUGH` packets.
 
     Args:
-        source: newly opened.
+        source: a newly opened file.
         info: the source.
-        settings: of the output.
-        scan: the frames that are kept; None for all.
+        settings: settings of the output.
+        scan: the requested frames; None for all.
     """
     found = Presence()
     seen: set[int] = set()
@@ -84,7 +86,7 @@ def _placed(
     settings: EncodeSettings,
     scan: Scan | None,
 ) -> Iterator[tuple[int, av.Packet[Stream], bool]]:
-    """Yield packets of the tracks, and whether they are kept, until all that are have come."""
+    """Yield the tracks' stream index, packet and whether it is kept; stop after the last kept."""
     if not indices:
         return
     if scan is None:
@@ -115,7 +117,7 @@ def _placed(
 
 
 def _go_near(source: InputContainer, line: Timeline, scan: Scan) -> None:
-    """Go to a place shortly before the part that is kept, where the clock tells the place."""
+    """Seek to shortly before the requested part, unless the source's timestamps jump."""
     if line.start is not None and line.start > BEFORE_SECONDS and not scan.jumps:
         with contextlib.suppress(av.error.FFmpegError, OSError):
             source.seek(int((line.start - BEFORE_SECONDS) * av.time_base))
@@ -124,5 +126,5 @@ def _go_near(source: InputContainer, line: Timeline, scan: Scan) -> None:
 def _packets(source: InputContainer, indices: list[int]) -> Iterator[av.Packet[Stream]]:
     try:
         yield from source.demux([source.streams[index] for index in indices])
-    except (av.error.FFmpegError, ValueError):  # damaged; what came before must do
+    except (av.error.FFmpegError, ValueError):  # damaged: use the packets before
         return

@@ -1,7 +1,7 @@
-"""What MP4 says of pictures inside a track's sample entry, where PyAV cannot write it.
+"""Boxes of an MP4 track's sample entry that PyAV cannot write: HDR, 3D and 360-degree metadata.
 
-PyAV writes no side data of streams, but copies that of a stream taken as a template; so boxes are
-put into a small file in memory, whose stream then is the template. Boxes: ISO/IEC 14496-12 for
+PyAV cannot set the side data of a stream, but copies it from a template stream. So the boxes are
+inserted into a small file in memory, whose stream then is the template. Boxes: ISO/IEC 14496-12 for
 `mdcv` and `clli`, Google's "Spherical Video V2" for `st3d` and `sv3d`.
 """
 
@@ -12,15 +12,15 @@ from vsrpp_cli.media.color.hdr import iso_boxes
 from vsrpp_cli.media.types import EncodeSettings, Spherical
 
 STEREO_CODES = {"top_bottom": 1, "left_right": 2}
-"""What `st3d` can say."""
+"""Stereo modes of `st3d` by FFmpeg's names; others cannot be written."""
 
 SAMPLE_ENTRY = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 VISUAL_ENTRY = 86
-"""Bytes of a visual sample entry before the boxes in it."""
+"""Size in bytes of a visual sample entry before its boxes."""
 
 
 def picture_boxes(settings: EncodeSettings) -> bytes:
-    """Return the boxes of HDR metadata, 3D and 360-degree layout, where there are any."""
+    """Return the boxes of HDR metadata, 3D and 360-degree layout; empty if there are none."""
     boxes = iso_boxes(settings.hdr) if settings.hdr is not None else b""
     if settings.stereo in STEREO_CODES:
         boxes += _box(b"st3d", bytes(4), bytes([STEREO_CODES[settings.stereo]]))
@@ -57,10 +57,11 @@ def insert_into_sample_entry(file: bytes, boxes: bytes) -> bytes:
 
 
 def hide_multiview(path: Path) -> None:
-    """Take `vexu` out of the first track of a finished MP4 whose index comes first, in place.
+    """Rename the box `vexu` in the first track of a finished MP4 to `free`, so that it is ignored.
 
-    FFmpeg writes that box beside `st3d`, and as for two views coded apart. It wins where both are
-    read, and players would look for a second view that is not there.
+    The file's `moov` must come first. FFmpeg writes `vexu` in addition to `st3d` and declares two
+    views that are coded separately. Players that read both prefer it and would look for a second
+    view that does not exist.
     """
     with path.open("r+b") as file:
         start = 0
@@ -80,7 +81,7 @@ def hide_multiview(path: Path) -> None:
 
 
 def _first_sample_entry(data: bytearray) -> tuple[list[int], int]:
-    """Return where the boxes around the first sample entry begin, and where it does itself."""
+    """Return the positions of the boxes around the first sample entry, and its own."""
     position, chain = 0, []
     for name in SAMPLE_ENTRY:
         position, header = _find(data, position, name)
@@ -90,7 +91,7 @@ def _first_sample_entry(data: bytearray) -> tuple[list[int], int]:
 
 
 def _find(data: bytearray, position: int, name: bytes) -> tuple[int, int]:
-    """Return where the box begins and how long its header is; boxes before it are skipped."""
+    """Return the position of the next box of this name and the size of its header."""
     while True:
         size, kind = struct.unpack_from(">I4s", data, position)
         header = 8

@@ -1,7 +1,8 @@
-"""Putting sound and subtitles on the clock that the pictures were put on.
+"""Corrects the timestamps of sound and subtitles as those of the pictures were corrected.
 
-Where the scan found that the clock jumps, what is heard behind the jump is moved by as much as what
-is seen there, so that both stay in step. What jumps or strays in one track alone is repaired there.
+Where the scan found that the source's timestamps jump (`ClockJump`), packets after the jump are
+shifted by as much as the pictures, so that both stay synchronous. Jumps and single wrong timestamps
+in one track alone are repaired in that track.
 """
 
 from __future__ import annotations
@@ -18,47 +19,51 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 BACK_SECONDS = Fraction(1)
-"""Sound that begins so much before the end of what came is a new count, or astray."""
+"""A sound packet that begins this much before the previous one's end is a step: a jump or a wrong
+timestamp."""
 
 SMALL_BACK_SECONDS = Fraction(1, 5)
-"""The same where the pictures' clock is known to jump."""
+"""The same while a jump of the pictures' timestamps is still to come."""
 
 AHEAD_SECONDS = 10
-"""Sound that begins later by more is behind a gap, on a new count, or astray."""
+"""A sound packet that begins more than this after the previous one's end is a step: a gap, a jump
+or a wrong timestamp."""
 
 SKEW_SECONDS = 3
-"""By how much the steps of sound and pictures may differ at a jump of their clock."""
+"""How much the steps of sound and pictures may differ at the same jump."""
 
 NEAR_SECONDS = 10
-"""How far sound and subtitles may lie outside of the pictures of their count."""
+"""How far sound and subtitles may lie outside the pictures of their part."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """A part of the source between two jumps of its clock."""
+    """A part of the source between two jumps of its timestamps."""
 
     begin: Fraction | None
+    """Source time of its first picture in seconds; None in the first part."""
     end: Fraction | None
-    """Seconds in the source's clock of its first and last picture; None where open."""
+    """Source time of its last picture in seconds; None in the last part if it is cut."""
     shift: Fraction
-    """Seconds that are taken off all times in it."""
+    """Seconds subtracted from all times in it."""
 
     def holds(self, seconds: Fraction) -> bool:
-        """Return whether something at this time may belong to it."""
+        """Return whether a packet with this source time may belong to it."""
         late = self.begin is None or seconds >= self.begin - NEAR_SECONDS
         return late and (self.end is None or seconds <= self.end + NEAR_SECONDS)
 
 
 class SourceClock:
-    """The clock of the pictures.
+    """The parts between jumps of the pictures' timestamps; shared by all streams of a file.
 
     Args:
         scan: the pictures.
-        time_base: seconds of a unit.
-        whole: whether they go on to the end of the source.
+        time_base: seconds per unit of their timestamps.
+        whole: whether they reach to the end of the source.
 
     Attributes:
-        reached: which part the sound has come to.
+        counts: the parts, in order.
+        reached: index of the part that a sound stream has reached.
     """
 
     def __init__(self, scan: Scan, time_base: Fraction, *, whole: bool) -> None:
@@ -71,16 +76,16 @@ class SourceClock:
 
 
 class StreamClock:
-    """Moves the packets of one stream.
+    """Shifts the timestamps of one stream's packets.
 
     Args:
-        source: the clock of the pictures.
-        unit: seconds of the stream's time base.
-        sound: whether packets follow each other without gaps, so that steps mean something.
+        source: the pictures' parts.
+        unit: the stream's time base, in seconds.
+        sound: whether packets follow each other without gaps, so that steps can be detected.
 
     Attributes:
-        strays: packets whose own time was far off.
-        restarts: how often the stream began a new count that the pictures do not have.
+        strays: number of packets with a wrong timestamp.
+        restarts: number of jumps that the pictures do not have.
     """
 
     def __init__(self, source: SourceClock, unit: Fraction, *, sound: bool) -> None:
@@ -88,19 +93,21 @@ class StreamClock:
         self._unit, self._sound = unit, sound
         self._current = 0
         self._own = Fraction(0)
-        """Seconds that are taken off in addition, where the stream jumps alone."""
+        """Seconds subtracted in addition, because of jumps of this stream alone."""
         self._end: Fraction | None = None
-        """Where the latest packet ends, in the source's clock."""
+        """End of the latest packet, in source time."""
         self._stray_end: Fraction | None = None
+        """End of the latest packet with a wrong timestamp."""
         self._filled: Fraction | None = None
-        """Where the sound placed so far ends, in the output's clock."""
+        """End of the packets placed so far, in corrected time."""
         self._seam = False
         self.strays = self.restarts = 0
 
     def place(self, packet: av.Packet[Stream]) -> bool:
-        """Move a packet; return False if it must be left out.
+        """Shift a packet; return False if it must be left out.
 
-        That is one of which more than half overlaps with what comes before a jump or an edit.
+        After a jump or an edit, packets are left out that overlap the previous ones by more than
+        half.
         """
         begin = packet.pts if packet.pts is not None else packet.dts
         if begin is None:
@@ -126,12 +133,12 @@ class StreamClock:
             packet.dts += units
 
     def _moved(self, time: Fraction, length: Fraction) -> Fraction:
-        """Return when something is to be heard or seen, in seconds of the pictures' clock."""
+        """Return the corrected time of a packet in seconds."""
         if not self._sound:
             self._current = self._count_of(time, max(self._current, self._source.reached))
             return time - self._counts[self._current].shift
         if self._stray_end is not None and abs(time - self._stray_end) < BACK_SECONDS:
-            self._begin_anew(time)  # it goes on there, so it was no stray
+            self._begin_anew(time)  # it continues there: the last timestamp was right
             self.strays -= 1
         elif self._end is None:
             self._current = self._count_of(time, 0)
@@ -155,7 +162,7 @@ class StreamClock:
         return ahead <= -back or ahead > AHEAD_SECONDS
 
     def _enter_next(self, time: Fraction) -> bool:
-        """Go over to the part behind a jump of the pictures' clock that this time belongs to."""
+        """Move on to the later part that this time belongs to; return False if there is none."""
         assert self._end is not None
         here = self._counts[self._current]
         for index in range(self._current + 1, len(self._counts)):
@@ -171,7 +178,7 @@ class StreamClock:
         return False
 
     def _begin_anew(self, time: Fraction) -> None:
-        """Take a step of this stream alone as what it is: a gap, or a new count to be continued."""
+        """Accept a step of this stream alone: a gap, or a jump, which is closed."""
         assert self._end is not None
         count = self._counts[self._current]
         if time > self._end and count.holds(time):
@@ -180,12 +187,12 @@ class StreamClock:
         self._own = time - self._end + self._own
 
     def _count_of(self, time: Fraction, first: int) -> int:
-        """Return the part of the source that something stands in by its time alone."""
+        """Return the index of the part that holds a time, those from `first` on preferred."""
         order = [*range(first, len(self._counts)), *range(first)]
         return next((index for index in order if self._counts[index].holds(time)), first)
 
     def notes(self, index: int) -> Iterator[str]:
-        """Say what was repaired in track `index`."""
+        """Yield sentences on what was repaired in track `index`."""
         if self.strays:
             yield f"{self.strays} packets of track {index} have times far off: put behind the last"
         if self.restarts:

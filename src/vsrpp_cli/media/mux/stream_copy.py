@@ -1,4 +1,4 @@
-"""Carrying packets of sound and subtitles over: as they are, or through another codec."""
+"""Carrying packets of sound, subtitles and data over: copied, or converted to another codec."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ from vsrpp_cli.media.opening import open_input, open_output
 MILLISECOND = Fraction(1, 1000)
 
 LEAD_IN = Fraction(1, 12)
-"""Seconds before the first sound that are kept hidden: what decoders need at most (Opus' 80 ms)."""
+"""Seconds of hidden sound kept before the first audible packet, for decoders to start from. Opus
+needs the most, 80 ms."""
 
 MOST_HIDDEN = 16
+"""How many of the latest hidden packets are remembered for that."""
 
 JITTER = Fraction(1, 50)
-"""Seconds by which timestamps of sound may stray before it counts as a gap or an overlap."""
+"""Seconds by which timestamps of sound may deviate before it counts as a gap or an overlap."""
 
 USUAL_LAYOUTS = {
     1: "mono",
@@ -43,30 +45,31 @@ USUAL_LAYOUTS = {
     7: "6.1",
     8: "7.1",
 }
-"""Of tracks that name no layout, or one that an encoder does not take."""
+"""Channel layout by number of channels, for tracks without a layout or with one that the encoder
+does not accept."""
 
 NOT_COPIED = (
     *("duration", "encoder", "bps", "number_of_", "rotate", "_statistics"),
     *("alpha_mode", "stereo_mode"),
 )
-"""Beginnings of names of a stream's metadata (in lower case) that would be wrong."""
+"""Prefixes (in lower case) of the names of stream metadata that would be wrong in the output."""
 
 
 class Carrier(Protocol):
-    """Takes the packets of one source stream, gives packets for the output."""
+    """Turns the packets of one source stream into packets of the output."""
 
     dropped: int
-    """Packets that could not be carried."""
+    """Number of packets that could not be converted."""
 
     def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
-        """Take the next packet of the source."""
+        """Take the next packet of the source; yield packets that are ready."""
 
     def flush(self) -> Iterator[av.Packet[Stream]]:
-        """Give what is left."""
+        """Yield the remaining packets."""
 
 
 def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None:
-    """Copy language and dispositions and, by default, titles and other tags."""
+    """Copy a stream's language and dispositions and, with `all_tags`, titles and other tags."""
     row = container_row(target.container.format.name)
     for key, value in source.metadata.items():
         lower = key.lower()
@@ -84,9 +87,9 @@ def copy_facts(source: Stream, target: Stream, *, all_tags: bool = True) -> None
 def _template(source: Stream, muxer: str) -> Iterator[Stream]:
     """Yield a stream with the parameters that a copy of `source` needs.
 
-    From version 8.1 on FFmpeg takes all sound that an edit list hides at the beginning for the
-    codec's own delay, and its Matroska muxer writes that down: players then drop as much again of
-    what is not hidden. NUT has no field for it.
+    From version 8.1 on, FFmpeg reports all sound that an edit list hides at the beginning as the
+    codec's delay, and its Matroska muxer writes that as `CodecDelay`: players would then drop as
+    much audible sound. So the template is copied through NUT, which does not store the delay.
     """
     delay = getattr(source.codec_context, "initial_padding", 0)
     if not delay or not container_row(muxer).writes_delay or _has_own_delay(source):
@@ -94,7 +97,7 @@ def _template(source: Stream, muxer: str) -> Iterator[Stream]:
         return
     memory = io.BytesIO()
     with open_output(memory, "nut") as header:
-        packet = av.Packet(bytes(8))  # without one the file would not be taken for one
+        packet = av.Packet(bytes(8))  # a file without packets is not recognized as NUT
         packet.stream = header.add_stream_from_template(source, opaque=True)
         packet.pts = packet.dts = 0
         packet.time_base = MILLISECOND
@@ -109,7 +112,7 @@ def _has_own_delay(source: Stream) -> bool:
 
 
 class Copier:
-    """Moves packets in time and changes nothing else."""
+    """Copies packets; only their times and durations are changed."""
 
     def __init__(
         self, source: Stream, output: OutputContainer, timeline: Timeline, *, all_tags: bool = True
@@ -124,10 +127,11 @@ class Copier:
         self._shift = timeline.shift_in(self._unit)
         self._spans = source.type == "subtitle"
         row = container_row(output.format.name)
-        # Elsewhere, where Matroska's milliseconds are longer than packets (TrueHD), steps add up.
+        # Matroska's milliseconds may be longer than packets (TrueHD), so equal times are allowed
+        # where the container permits them.
         strict = row.increasing and not self._spans
         self._least_step = self._one_tick(source) if strict else 0
-        # What lies before zero is hidden there. It stays, for decoders to start from.
+        # Packets before zero are hidden by the edit list; decoders may start from them.
         self._hides = row.edit_lists and source.type == "audio"
         self._hidden: list[av.Packet[Stream]] = []
         self._held: av.Packet[Stream] | None = None
@@ -136,7 +140,7 @@ class Copier:
         self._next: int | None = None
 
     def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
-        """Give the previous packet: its duration may only be known now."""
+        """Yield the previous packet: its duration may depend on this one."""
         if not packet.size and packet.pts is None:
             return
         if packet.is_discard:  # an edit list hides it
@@ -153,7 +157,7 @@ class Copier:
         yield from self._take(packet)
 
     def _lead_in(self, hidden: list[av.Packet[Stream]], begin: int) -> list[av.Packet[Stream]]:
-        """Return the hidden packets that a decoder needs before the first one heard."""
+        """Return the hidden packets that a decoder needs before the first audible one."""
         far, zero = begin - round(LEAD_IN / self._unit), self._shift
         ends = [(packet, (packet.pts or 0) + (packet.duration or 0)) for packet in hidden]
         return [packet for packet, end in ends if far < end <= min(begin, zero + 1)]
@@ -164,7 +168,7 @@ class Copier:
             begin = self._next or 0
         self._next = begin + (packet.duration or 0)
         if not self._keeps(begin, packet.duration or 0):
-            # PGS and the like say no duration: each picture stays until the next one.
+            # PGS and similar subtitles have no duration: each is shown until the next one.
             early = self._timeline.start is not None and begin * self._unit < self._timeline.start
             self._shown = packet if self._spans and not packet.duration and early else self._shown
             return
@@ -189,7 +193,7 @@ class Copier:
         self._held = packet
 
     def _one_tick(self, source: Stream) -> int:
-        """Return the source's units after which sound in MP4, counted in samples, has moved on."""
+        """Return one sample's duration in the source's units, rounded up."""
         rate = getattr(source.codec_context, "sample_rate", 0)
         return math.ceil(1 / (rate * self._unit)) if rate else 1
 
@@ -200,7 +204,7 @@ class Copier:
         return self._timeline.keeps(begins)
 
     def _increasing(self, dts: int) -> int:
-        """Return the shifted decoding time, later where the source goes backwards."""
+        """Return the shifted decoding time, raised if necessary so that times do not decrease."""
         dts -= self._shift
         if self._last_dts is not None:
             dts = max(dts, self._last_dts + self._least_step)
@@ -216,7 +220,7 @@ class Copier:
             self._held = None
 
     def flush(self) -> Iterator[av.Packet[Stream]]:
-        """Give the last packet; one without a duration lasts as long as the one before."""
+        """Yield the last packet; without a duration it gets that of the packet before."""
         if self._shown is not None:
             shown, self._shown = self._shown, None
             shown.pts = shown.dts = self._shift
@@ -227,7 +231,11 @@ class Copier:
 
 
 class AudioConverter:
-    """Decodes sound and encodes it again."""
+    """Decodes sound and encodes it again.
+
+    Raises:
+        EncoderError: the encoder accepts no channel layout and rate like the source's.
+    """
 
     def __init__(
         self,
@@ -257,7 +265,7 @@ class AudioConverter:
         self._heard = Fraction(0)
 
     def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
-        """Decode a packet; damaged ones are counted and left out."""
+        """Convert a packet; damaged ones are counted in `dropped`."""
         if not packet.size:
             return
         begin = packet.pts if packet.pts is not None else packet.dts
@@ -275,14 +283,14 @@ class AudioConverter:
         if frame.pts is not None:
             begin = frame.pts * (frame.time_base or self._unit) - self._timeline.shift_seconds
             if self._position is not None and self._heard - begin > JITTER:
-                return  # this time has been heard: two parts of the source overlap
+                return  # two parts of the source overlap: keep the first
             self._catch_up(begin)
         self._heard += Fraction(frame.samples, frame.sample_rate)
-        # The encoder counts samples: what the source's timestamps say beyond that is jitter.
+        # The encoder's timestamps count samples; smaller deviations of the source are jitter.
         frame.pts = None
         try:
             resampled = self._resampler.resample(frame)
-        except ValueError:  # from here on the source has other channels or another rate
+        except ValueError:  # the source's channels or rate change here
             for rest in self._resampler.resample(None):
                 yield from self._packets(rest)
             self._resampler = self._new_resampler()
@@ -291,7 +299,7 @@ class AudioConverter:
             yield from self._packets(part)
 
     def _catch_up(self, begin: Fraction) -> None:
-        """Set the first position, and move on where the source leaves a gap."""
+        """Set the first position, and skip gaps of the source."""
         if self._position is None:
             self._position, self._heard = round(begin * self._encoder.sample_rate), begin
         elif begin - self._heard > JITTER:
@@ -326,14 +334,17 @@ class AudioConverter:
 
 @dataclass(frozen=True)
 class AudioShape:
-    """What an encoder is given: channels, samples a second, and how a sample is stored."""
+    """Parameters of an audio encoder."""
 
     layout: str
+    """FFmpeg's name of the channel layout."""
     rate: int
+    """Samples per second."""
     sample_format: str
+    """FFmpeg's name of the sample format."""
 
     def set_on(self, encoder: av.AudioCodecContext, codec: str) -> None:
-        """Set it on an encoder that is not yet open."""
+        """Set them and the bit rate on an encoder that is not open yet."""
         encoder.sample_rate = self.rate
         encoder.layout = self.layout
         encoder.format = self.sample_format
@@ -343,10 +354,10 @@ class AudioShape:
 
 
 def audio_shape(decoder: av.AudioCodecContext, codec: str) -> AudioShape | None:
-    """Return what comes closest to the sound of `decoder` among what `codec` accepts, or None.
+    """Return the parameters nearest to the decoder's that an encoder accepts; None if none.
 
-    Encoders differ in the channel layouts and rates they take, so each combination is tried, the
-    most faithful first.
+    Encoders differ in the channel layouts and rates they accept, so each combination is tried, the
+    closest first.
     """
     channels = decoder.layout.nb_channels
     layouts = (decoder.layout.name, USUAL_LAYOUTS.get(channels, "stereo"), "stereo")
@@ -367,7 +378,7 @@ def audio_shape(decoder: av.AudioCodecContext, codec: str) -> AudioShape | None:
 
 
 def _sample_format(codec: str, exact: str) -> str:
-    """Return the encoder's format that keeps most of the decoder's."""
+    """Return the encoder's sample format that loses least of the decoder's."""
     offered = [f.name for f in av.Codec(codec, "w").audio_formats or ()]
     flat = exact.removesuffix("p")
     for wanted in (exact, flat, f"{flat}p", "s32p", "s32", "fltp", "flt"):
@@ -377,7 +388,7 @@ def _sample_format(codec: str, exact: str) -> str:
 
 
 def cut_span(line: Timeline, begin: Fraction, length: Fraction) -> tuple[Fraction, Fraction]:
-    """Return when something kept starts in the output, and for how long, both in seconds."""
+    """Return start in the output and length of a subtitle cut to the timeline, in seconds."""
     end = begin + length
     if line.end is not None:
         end = min(end, line.end)
@@ -410,7 +421,7 @@ class SubtitleConverter:
         self._timeline = timeline
 
     def feed(self, packet: av.Packet[Stream]) -> Iterator[av.Packet[Stream]]:
-        """Convert one event; those that cannot be decoded are counted and left out."""
+        """Convert one event; those that cannot be decoded are counted in `dropped`."""
         if not packet.size or packet.pts is None:
             return
         begin, length = packet.pts * self._unit, (packet.duration or 0) * self._unit
@@ -434,5 +445,5 @@ class SubtitleConverter:
         return cast("av.Packet[Stream]", packet)
 
     def flush(self) -> Iterator[av.Packet[Stream]]:
-        """Nothing is held back."""
+        """Yield nothing: `feed` keeps no packets."""
         return iter(())

@@ -1,7 +1,7 @@
-"""What becomes of the source's other streams: copied, converted or left out, each tried beforehand.
+"""Decides whether the source's other streams are copied, converted or left out.
 
-Nothing is looked up in tables of what a container might hold: a stream is copied if a file in
-memory with its header and first packet can be written.
+Whether a container can store a stream is tried, not looked up: a stream is copied if a file with
+its header and first packet can be written in memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from vsrpp_cli.media.types import EncodeSettings, Part, Scan, SourceInfo, Stream
 from vsrpp_cli.options import UpscaleOptions
 
 NOT_GLOBAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
-"""Metadata of the source file (in lower case) that would be wrong on the output."""
+"""Names (in lower case) of metadata of the source file that would be wrong in the output."""
 
 
 def scan_and_plan_streams(
@@ -44,14 +44,22 @@ def scan_and_plan_streams(
     scenes: bool,
     on_progress: OnProgress | None = None,
 ) -> tuple[Scan, tuple[StreamChoice, ...]]:
-    """Scan an input as the options say, and decide what becomes of its other streams.
+    """Scan the requested part of an input, and plan its other streams.
+
+    Args:
+        source: the input.
+        settings: settings of the output.
+        options: the requested part, and what `plan_streams` uses.
+        scenes: whether to look for cuts.
+        on_progress: called during the scan.
 
     Raises:
-        InputError: no frame is left.
+        InputError: there is no frame, or the input cannot be read.
+        UsageError: the requested part has no frame.
         StrictError: see `plan_streams`.
     """
     cut = settings.cut_start or settings.cut_end
-    # What cannot be done should not cost a scan, where it can be told without.
+    # Errors that do not depend on the scan should come before it.
     streams = () if cut else plan_streams(source.info, settings, options)
     scan = source.scan(
         on_progress=on_progress,
@@ -68,16 +76,17 @@ def scan_and_plan_streams(
 def plan_streams(
     info: SourceInfo, settings: EncodeSettings, options: UpscaleOptions, scan: Scan | None = None
 ) -> tuple[StreamChoice, ...]:
-    """Decide about everything in the source besides the video track.
+    """Decide what to do with everything in the source besides the video track.
 
     Args:
         info: the source.
-        settings: of the output.
-        options: which kinds are wanted, and whether losses are acceptable.
-        scan: the frames that are kept; None for all.
+        settings: settings of the output.
+        options: of these `audio`, `subtitles`, `chapters`, `metadata` and `strict`.
+        scan: the requested frames; None for all.
 
     Raises:
-        StrictError: something would be lost and `options.strict` is set; names everything.
+        InputError: the source cannot be read.
+        StrictError: `options.strict` is set and something would be lost; lists all losses.
     """
     choices = _choose(info, settings, options, scan)
     losses = [loss.text for loss in settings.losses]
@@ -133,14 +142,14 @@ def _metadata(
     choice = _of_file("metadata", wanted=options.metadata)
     if choice.action == "drop" or not odd or not cover:
         return choice
-    # FFmpeg writes either the tags everyone knows and the cover, or tags of any name.
+    # FFmpeg writes either the standard tags and the cover, or tags of any name.
     title = container_row(settings.container).title
     reason = f"{title} with cover art cannot hold the tags {', '.join(odd)}"
     return replace(choice, reason=reason, loss=True)
 
 
 def odd_tags(metadata: dict[str, str], muxer: str) -> list[str]:
-    """Return the names of the tags for which the container has no place of their own."""
+    """Return the names of the tags that the container does not define; [] if it takes any name."""
     places = container_row(muxer).named_tags
     if places is None:
         return []
@@ -152,7 +161,7 @@ def _as_asked(kind: str) -> str:
 
 
 def named(stream: StreamInfo) -> str:
-    """Return how a stream is called in messages: `audio track 2 (aac, deu)`."""
+    """Return a stream's name for messages, such as `audio track 2 (aac, deu)`."""
     about = ", ".join(filter(None, (spoken(stream), stream.language)))
     if stream.attached_picture:
         return f"cover art ({about})"
@@ -160,7 +169,7 @@ def named(stream: StreamInfo) -> str:
 
 
 def spoken(stream: StreamInfo) -> str:
-    """Return what people call the codec of a stream."""
+    """Return the usual name of a stream's codec."""
     return SPOKEN.get(stream.codec, stream.codec)
 
 
@@ -176,7 +185,7 @@ def _dropped(stream: StreamInfo, reason: str) -> StreamChoice:
 
 
 class _Chooser:
-    """Decides stream by stream, trying each against the container."""
+    """Decides about each stream, trying whether the container can store it."""
 
     def __init__(
         self,
@@ -193,7 +202,7 @@ class _Chooser:
         self._title = self._container.title
 
     def choose(self, stream: StreamInfo) -> StreamChoice:
-        """Return what becomes of a stream."""
+        """Return what to do with a stream."""
         packet = self._there.first.get(stream.index)
         if stream.attached_picture:
             return self._cover(stream)
@@ -224,7 +233,7 @@ class _Chooser:
         return _dropped(named, f"{self._title} as written here cannot hold it")
 
     def time_code(self) -> StreamChoice | None:
-        """Return what becomes of the time code, if there is one: the joiner writes it."""
+        """Return what to do with the time code, which `mux.join` writes; None if there is none."""
         if not (text := time_code_of(self._source, self._info)):
             return None
         loss, reason = False, ""
@@ -245,7 +254,7 @@ class _Chooser:
         return can_copy(self._source.streams[stream.index], self._container.muxer, packet)
 
     def _absent(self, stream: StreamInfo) -> StreamChoice | None:
-        """Leave out a track of which there is nothing: that is no loss."""
+        """Return the choice for a track without packets, which is no loss; None for others."""
         if reason := self._there.absent.get(stream.index):
             return replace(
                 _dropped(stream, ""), reason=f"{named(stream)} is left out: {reason}", loss=False
@@ -325,9 +334,14 @@ class _Chooser:
 
 
 def can_copy(stream: Stream, muxer: str, packet: bytes | None) -> bool:
-    """Return whether a file with this stream alone can be written, with a packet if one is given.
+    """Return whether a file with only this stream can be written.
 
-    Some failures come only with the header, a packet, or the trailer, so all are tried.
+    Header, packet and trailer may each fail, so all are tried.
+
+    Args:
+        stream: the source's stream.
+        muxer: FFmpeg's name of the container.
+        packet: a packet of the stream; None to write none.
     """
     try:
         with open_output(io.BytesIO(), muxer) as trial:

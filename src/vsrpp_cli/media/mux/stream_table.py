@@ -1,24 +1,25 @@
-"""What is known of codecs of sound, subtitles and cover art."""
+"""Tables of audio, subtitle and cover art codecs."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioRow:
-    """One codec of sound; the defaults hold for those without a row. Names are FFmpeg's."""
+    """One audio codec, by FFmpeg's names; the defaults apply to codecs without a row."""
 
     codec: str
     lossless: bool = False
     kbit_per_channel: int | None = None
-    """Generous: transcoding is the exception and happens to a finished mix."""
+    """Bit rate of transcoding per channel: high, as the sound was usually compressed before. None
+    for the encoder's default."""
     rate: int | None = None
-    """Samples a second, where it takes no other."""
+    """The only sample rate it accepts; None for any."""
     cut: tuple[str, ...] = ()
-    """Beginnings of the names of codecs of more bits than it has."""
+    """Prefixes of the names of codecs with more bits per sample than it can store."""
     bits: int | None = None
-    """How many these are."""
+    """The most bits per sample it can store, if `cut` is not empty."""
     own_delay: bool = False
-    """Whether a delay at the beginning belongs to the codec, not to the file."""
+    """Whether a delay at the beginning is part of the codec, not of the file."""
 
 
 AUDIO = (
@@ -36,7 +37,7 @@ _LOSSLESS = ("flac", "alac", "wavpack", "tta", "truehd", "mlp", "ape", "pcm", "s
 _TEXT_SUBTITLES = ("subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text", "ttml")
 
 SPOKEN = {"mp3float": "mp3", "pgssub": "PGS", "dvdsub": "VobSub", "dvbsub": "DVB"}
-"""What people call those that FFmpeg names otherwise."""
+"""Usual names of codecs, by FFmpeg's."""
 
 IMAGE_TYPES = {
     "mjpeg": ("jpg", "image/jpeg"),
@@ -49,15 +50,15 @@ IMAGE_TYPES = {
 
 
 def audio_row(codec: str) -> AudioRow:
-    """Return what is known of a codec of sound."""
+    """Return the row of an audio codec."""
     return _BY_CODEC.get(codec) or AudioRow(codec=codec)
 
 
 def is_lossless(codec: str) -> bool:
-    """Return whether a source's sound in this codec has lost nothing."""
+    """Return whether an audio codec is lossless."""
     return codec.startswith(_LOSSLESS)
 
 
 def is_text(codec: str) -> bool:
-    """Return whether subtitles in this codec are text, not pictures."""
+    """Return whether a subtitle codec stores text, not pictures."""
     return codec in _TEXT_SUBTITLES

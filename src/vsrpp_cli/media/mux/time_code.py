@@ -1,4 +1,4 @@
-"""Time codes: the numbers that cameras and editors count frames by, as a track of MP4 and MOV."""
+"""Time codes (SMPTE, hours:minutes:seconds:frames) as a track of MP4 and MOV."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def time_code_of(source: InputContainer, info: SourceInfo) -> str | None:
-    """Return the time code of the first frame; None where there is none."""
+    """Return the time code of the source's first frame; None if there is none."""
     streams = [source.streams[info.stream_index], *source.streams.data]
     tags = (item for stream in streams for item in stream.metadata.items())
     return next((text for name, text in tags if name.lower() == "timecode"), None)
@@ -33,11 +33,11 @@ def is_time_code(stream: Stream) -> bool:
 def time_code_rate(
     source: InputContainer, info: SourceInfo, settings: EncodeSettings
 ) -> Fraction | None:
-    """Return the frame rate by which the muxer writes the source's time code; None for none.
+    """Return a frame rate at which the muxer accepts the source's time code; None if there is none.
 
-    A time code counts whole frames of a second, so a drop-frame one needs 30000/1001 frames a
-    second or a multiple. Where frames are left out, the average rate is none of these, but the
-    rate that the timestamps are multiples of may be.
+    Time codes count whole frames per second, and those with dropped numbers need a multiple of
+    30000/1001 frames per second. If the source's frame rate varies, its average is none of these,
+    but the base rate of its timestamps may be.
     """
     text = time_code_of(source, info)
     if text is None:
@@ -52,7 +52,7 @@ def _first_accepted(text: str, muxer: str, rates: Sequence[Fraction]) -> Fractio
 
 
 def _is_accepted(text: str, muxer: str, rate: Fraction) -> bool:
-    """Return whether a file in memory gets a track with this time code."""
+    """Return whether a file written in memory has a track with this time code."""
     memory = io.BytesIO()
     try:
         with open_output(memory, muxer) as trial:

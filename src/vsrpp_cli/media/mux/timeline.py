@@ -1,4 +1,4 @@
-"""From the source's times to the output's."""
+"""Conversion of the source's times to the output's."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,24 +8,25 @@ from vsrpp_cli.media.types import EncodeSettings, Scan
 
 @dataclass(frozen=True)
 class Timeline:
-    """Which part of the source is kept, and by how much all of it is moved.
+    """Which part of the source is kept, and the shift of its times.
 
-    Times are kept as they are, those that begin after zero, too. There are three exceptions. Where
-    the beginning is cut off, the first kept frame is at zero. Recordings begin at zero whatever
-    their clock shows there. Where the video begins before zero, which players hide and some
-    containers cannot say, everything is moved up together.
+    Times are not changed, even if the first is after zero, with three exceptions. If the beginning
+    is cut off, the first kept frame is at zero. Recordings, whose timestamps begin anywhere, begin
+    at zero. If the video begins before zero, which players hide and some containers cannot store,
+    all streams are shifted to later times together.
     """
 
     time_base: Fraction
     shift: int
-    """Units of `time_base` that are taken off every time of the source."""
+    """Units of `time_base` subtracted from every time of the source."""
     start: Fraction | None
+    """Source time in seconds from which on sound and subtitles are kept; None for all."""
     end: Fraction | None
-    """Seconds of the source between which sound and subtitles are kept; None where open."""
+    """Source time in seconds up to which sound and subtitles are kept; None for all."""
 
     @property
     def shift_seconds(self) -> Fraction:
-        """The same in seconds."""
+        """The shift in seconds."""
         return self.shift * self.time_base
 
     def shift_in(self, unit: Fraction) -> int:
@@ -33,11 +34,12 @@ class Timeline:
         return round(self.shift_seconds / unit)
 
     def keeps(self, begin: Fraction, end: Fraction | None = None) -> bool:
-        """Return whether something shown or heard then is kept.
+        """Return whether a packet or chapter is kept.
 
         Args:
-            begin: seconds of the source.
-            end: for what may begin before the cut and last beyond it (subtitles, chapters).
+            begin: its source time in seconds.
+            end: its end in seconds, if it may begin before the cut (subtitles, chapters); None to
+                decide by `begin` alone.
         """
         if self.start is not None:
             late = begin >= self.start if end is None else end > self.start

@@ -1,7 +1,7 @@
-"""Looking at the finished file: is it what the plan says?
+"""Comparing the finished file with the plan.
 
-Pictures that are missing or damaged are an error. Whatever else differs is told: it is no reason to
-withhold what may have taken days.
+Missing or damaged pictures are an error. Other differences are only reported: they are no reason to
+discard what may have taken days to compute.
 """
 
 from collections.abc import Iterator
@@ -33,14 +33,14 @@ def verify(
     """Compare a joined file with the plan.
 
     Args:
-        path: the file, not under its final name yet.
+        path: the joined file.
         scan: the run's frames.
         source: the input.
         output: from the plan.
-        decode: also decode all of the video, from end to end.
+        decode: whether to decode all of the video.
 
     Returns:
-        How the file differs from the plan although all pictures are there, one sentence each.
+        Differences that leave the pictures complete, one sentence each.
 
     Raises:
         VerificationError: the file cannot be read back, or pictures are missing or damaged.
@@ -63,7 +63,7 @@ def verify(
 
 
 def _streams(file: InputContainer, output: OutputPlan) -> Iterator[str]:
-    """Check how many streams of each kind there are, and chapters."""
+    """Check the number of streams of each kind."""
     covers = sum(is_cover(s) for s in file.streams.video)
     found = {
         "video": len(file.streams.video) - covers,
@@ -85,7 +85,7 @@ def _picture(file: InputContainer, settings: EncodeSettings) -> Iterator[str]:
     """Check size, pixel format and colour tags."""
     codec = file.streams.video[0].codec_context
     if codec.pix_fmt is None:
-        # libavformat looks at a few seconds only, and a late video has no picture there.
+        # libavformat reads a few seconds only; a video that begins later has no format yet.
         next(file.decode(video=0), None)
     tags = (codec.color_primaries, codec.color_trc, codec.colorspace)
     size, wanted_size = (codec.width, codec.height), (settings.width, settings.height)
@@ -104,7 +104,7 @@ def _picture(file: InputContainer, settings: EncodeSettings) -> Iterator[str]:
 
 
 def _shape(file: InputContainer, settings: EncodeSettings) -> Iterator[str]:
-    """Check the shape of pixels."""
+    """Check the sample aspect ratio."""
     aspect = fraction(file.streams.video[0].sample_aspect_ratio) or Fraction(1)
     if abs(aspect / settings.sample_aspect_ratio - 1) > ROUNDED_SHAPE:
         yield (
@@ -114,13 +114,13 @@ def _shape(file: InputContainer, settings: EncodeSettings) -> Iterator[str]:
 
 
 ROUNDED_SHAPE = Fraction(1, 1000)
-"""By how much a ratio that had to be rounded may be off."""
+"""Relative error allowed for an aspect ratio that had to be rounded."""
 
 
 def _duration(
     file: InputContainer, scan: Scan, source: SourceInfo, settings: EncodeSettings
 ) -> Iterator[str]:
-    """Check how long the container says the video is."""
+    """Check the duration that the container states."""
     stream = file.streams.video[0]
     line = timeline(scan, settings, source.time_base)
     begin, end = scan.pts[0], scan.pts[-1] + scan.last_duration
@@ -128,7 +128,7 @@ def _duration(
     if stated and stream.duration is not None and stream.time_base:
         found, wanted = stream.duration * stream.time_base, (end - begin) * source.time_base
     elif file.duration is not None:
-        # Of the whole file, in which sound may last longer.
+        # The duration of the whole file: sound may last longer.
         found, wanted = Fraction(file.duration, av.time_base), (end - line.shift) * source.time_base
         found = min(found, wanted)
     else:
@@ -139,11 +139,11 @@ def _duration(
 
 
 ROUNDED_DURATION = Fraction(2, 1000)
-"""Seconds by which a duration may be off where containers count in milliseconds."""
+"""Error in seconds allowed for a duration: some containers store milliseconds."""
 
 
 def stored(pix_fmt: str) -> str:
-    """Return the pixel format as headers tell it: not all tell layout, range or transparency."""
+    """Return the part of a pixel format that all files store: no layout, range or transparency."""
     plain = STORED.get(pix_fmt, pix_fmt).replace("yuvj", "yuv").replace("yuva", "yuv")
     # ProRes 4444 is read as 12 bits, whatever was given.
     return plain.replace("yuv444p12", "yuv444p10")
@@ -156,7 +156,7 @@ STORED = {
     "p012le": "yuv420p12le",
     "p210le": "yuv422p10le",
 }
-"""What pictures in the layouts of hardware are once they are encoded."""
+"""Pixel format of decoded pictures that hardware encoded, by that given to the encoder."""
 
 
 def is_cover(stream: av.VideoStream) -> bool:
@@ -181,13 +181,17 @@ def _times(
 def _differing_times(
     found: list[int], unit: Fraction, scan: Scan, source: SourceInfo, settings: EncodeSettings
 ) -> list[str]:
-    """Return a sentence on the first frame that is shown at another time than planned, if any."""
+    """Return a sentence about the first frame with a wrong time, or nothing.
+
+    Raises:
+        PictureError: the number of frames differs.
+    """
     if len(found) != scan.frames:
         raise PictureError(f"the output has {len(found)} frames instead of {scan.frames}")
     line = timeline(scan, settings, source.time_base)
     for index, (pts, wanted) in enumerate(zip(found, scan.pts, strict=True)):
         exact = (wanted - line.shift) * source.time_base
-        # Half a unit is what rounding to the container's unit may cost; more is an error.
+        # Rounding to the container's unit may shift a time by half a unit.
         if abs(pts * unit - exact) * 2 > unit:
             shown = f"{float(pts * unit):.6f} s instead of {float(exact):.6f}"
             return [f"frame {index} is shown at {shown}"]
@@ -222,7 +226,7 @@ def _frames(
 def _first_frame(
     frame: av.VideoFrame, stream: av.VideoStream, settings: EncodeSettings
 ) -> Iterator[str]:
-    """Check what only frames tell."""
+    """Check properties that only decoded frames have."""
     compared: tuple[tuple[str, object, object], ...] = (
         ("display matrix", display_matrix(frame), settings.display_matrix),
         ("3D layout", stereo_layout(frame, stream), settings.stereo),
