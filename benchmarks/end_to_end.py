@@ -1,10 +1,14 @@
 """A whole run against the network alone: what decoding, encoding, joining and verifying cost.
 
 Usage: python benchmarks/end_to_end.py [CLIP] [--model compact] [--rounds 2]
+                                       [--times 3] [--frames 6] [--preset veryfast ...]
 
 In turns: `vsrpp upscale CLIP` as a command, and, in this process, the network over the same frames
 in the same chunks with nothing around it. Start-up is what the command takes before it computes:
 starting Python, importing, scanning, planning, loading the model. Times are the best of the rounds.
+Then the CPU time of each part around the network, by itself.
+
+`--times 3` takes the clip three times across and down: 320x180 becomes 960x540, and the output 4K.
 """
 
 import argparse
@@ -14,19 +18,43 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does
 
 import torch
 
+import around
 from vsrpp_cli.checkpoints.download import resolve_chain
 from vsrpp_cli.checkpoints.load import load_network
 from vsrpp_cli.inference.engine import Engine
 from vsrpp_cli.media.source import open_source
+from vsrpp_cli.media.types import EncodeSettings, Frame
 from vsrpp_cli.planning.chunks import Chunk
+from vsrpp_cli.records import from_json
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "chickens.mp4"
+
+
+class Spent(NamedTuple):
+    """What something took, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def clock() -> Spent:
+    """Return the time, and what this process and its ended children have used of the CPU."""
+    used = os.times()
+    return Spent(time.perf_counter(), sum(used[:4]))
+
+
+def since(begin: Spent) -> Spent:
+    """Return what has been spent."""
+    now = clock()
+    return Spent(now.wall - begin.wall, now.cpu - begin.cpu)
 
 
 class Alone:
@@ -51,14 +79,17 @@ class Alone:
         small = [frame[:, :64, :64].copy() for frame in self.frames[:3]]
         list(self.engine.upscale(iter(small), [Chunk(0, 3, 0, 3)]))
 
-    def seconds(self) -> float:
-        """Return the wall time of computing all frames."""
-        begin = time.perf_counter()
+        self.made: list[Frame] = []
+
+    def run(self) -> Spent:
+        """Compute all frames, which are then in `made`."""
+        self.made.clear()
+        begin = clock()
         for chunks in self.segments:
             stop = max(chunk.stop for chunk in chunks)
-            for _ in self.engine.upscale(iter(self.frames[chunks[0].start : stop]), chunks):
-                pass
-        return time.perf_counter() - begin
+            for rgb in self.engine.upscale(iter(self.frames[chunks[0].start : stop]), chunks):
+                self.made.append(Frame(len(self.made), rgb))
+        return since(begin)
 
 
 def vsrpp(*arguments: object) -> str:
@@ -67,41 +98,73 @@ def vsrpp(*arguments: object) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def whole(clip: Path, model: str, folder: Path) -> tuple[float, dict[str, float]]:
-    """Return the wall time of a run, and what its report says of its phases."""
-    report, begin = folder / "report.json", time.perf_counter()
+def whole(clip: Path, model: str, folder: Path) -> tuple[Spent, dict[str, float]]:
+    """Return what a run took, and the wall time that its report says of its phases."""
+    report, begin = folder / "report.json", clock()
     vsrpp("upscale", clip, folder / "out.mp4", "-m", model, "-y", "--report", report, "-q")
-    return time.perf_counter() - begin, json.loads(report.read_text())["seconds"]
+    return since(begin), json.loads(report.read_text())["seconds"]
+
+
+def line(label: str, spent: Spent) -> str:
+    """Return a row of the first table."""
+    return f"| {label} | {spent.wall:.2f} | {spent.cpu:.2f} |"
+
+
+def table(whole: Spent, phases: dict[str, float], network: Spent) -> Iterator[str]:
+    """Yield the lines that compare a run with the network alone."""
+    work = sum(phases[phase] for phase in ("compute", "join", "verify"))
+    yield "| | seconds | CPU seconds |\n|---|---|---|"
+    yield line("whole command", whole)
+    yield f"| of that start-up | {whole.wall - work:.2f} | |"
+    for phase in ("compute", "join", "verify"):
+        yield f"| of that {phase} | {phases[phase]:.2f} | |"
+    yield line("network alone", network)
+    yield f"\nwhole run less start-up over the network alone: {work / network.wall:.3f}\n"
+
+
+def beside(
+    clip: Path, alone: Alone, network: Spent, encode: EncodeSettings, presets: list[str], to: Path
+) -> Iterator[str]:
+    """Yield the lines that say what each part around the network takes."""
+    count = len(alone.made)
+    yield "| by itself | CPU s a frame | of the network's |\n|---|---|---|"
+    yield f"| network | {network.cpu / count:.3f} | |"
+    for label, took in around.parts(clip, alone.made, encode, presets, to):
+        yield f"| {label} | {took / count:.3f} | {100 * took / network.cpu:.1f} % |"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    made.add_argument("clip", nargs="?", type=Path, default=EXAMPLE)
+    made.add_argument("--model", default="compact")
+    made.add_argument("--rounds", type=int, default=2)
+    made.add_argument("--times", type=int, default=1)
+    made.add_argument("--frames", type=int, help="at most so many, where --times is given")
+    made.add_argument("--preset", action="append", default=[], help="another one to encode with")
+    return made
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clip", nargs="?", type=Path, default=EXAMPLE)
-    parser.add_argument("--model", default="compact")
-    parser.add_argument("--rounds", type=int, default=2)
-    given = parser.parse_args()
+    """Print the tables."""
+    given = parser().parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plan = vsrpp("plan", given.clip, folder / "out.mp4", "-m", given.model, "--json")
-        alone = Alone(given.clip, given.model, json.loads(plan))
-        network = min_whole = phases = None
-        for _ in range(given.rounds):
-            took, seen = whole(given.clip, given.model, folder)
-            if min_whole is None or took < min_whole:
-                min_whole, phases = took, seen
-            took = alone.seconds()
-            network = took if network is None else min(network, took)
-    count = len(alone.frames)
-    work = sum(phases[phase] for phase in ("compute", "join", "verify"))
-    print(f"{given.clip.name}, {count} frames, {given.model}, {torch.get_num_threads()} threads\n")
-    print("| | seconds |\n|---|---|")
-    print(f"| whole command | {min_whole:.2f} |")
-    print(f"| of that start-up | {min_whole - work:.2f} |")
-    for phase in ("compute", "join", "verify"):
-        print(f"| of that {phase} | {phases[phase]:.2f} |")
-    print(f"| network alone | {network:.2f} ({network / count:.3f} a frame) |")
-    print(f"\nwhole run less start-up over the network alone: {work / network:.3f}")
+        folder, clip = Path(name), given.clip
+        if given.times > 1:
+            clip = around.mosaic(clip, given.times, given.frames, folder / "in.mp4")
+        plan = json.loads(vsrpp("plan", clip, folder / "out.mp4", "-m", given.model, "--json"))
+        alone = Alone(clip, given.model, plan)
+        rounds = [(whole(clip, given.model, folder), alone.run()) for _ in range(given.rounds)]
+        encode = from_json(EncodeSettings, plan["output"]["encode"])
+        size = f"{alone.frames[0].shape[2]}x{alone.frames[0].shape[1]}"
+        print(f"{given.clip.name}, {len(alone.made)} frames of {size} to "
+              f"{encode.width}x{encode.height}, {given.model}, {torch.get_num_threads()} threads"
+              f"\n")  # fmt: skip
+        network = min(took for _, took in rounds)
+        for text in table(*min(run for run, _ in rounds), network):
+            print(text)
+        for text in beside(clip, alone, network, encode, given.preset, folder / "again.mkv"):
+            print(text)
 
 
 if __name__ == "__main__":

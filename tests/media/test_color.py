@@ -162,6 +162,13 @@ def test_odd_sizes_and_single_pixels():
         assert np.abs(frame_to_rgb(rgb_to_frame(rgb, "yuv420p", spec), spec) - 0.5).max() < 3e-3
 
 
+def test_what_is_no_number_is_black_and_what_is_out_of_range_is_clipped():
+    spec = ColorSpec(matrix="bt709", full_range=True)
+    grey = np.array([np.nan, -np.inf, -0.5, 1.5, np.inf], np.float32)
+    frame = rgb_to_frame(np.broadcast_to(grey, (3, 1, 5)), "yuv444p", spec)
+    assert list(bytes(frame.planes[0])[:5]) == [0, 0, 0, 255, 255]
+
+
 def test_dither_keeps_the_mean_of_what_lies_between_two_codes():
     spec = ColorSpec(matrix="bt709", full_range=True)
     level = np.full((3, 64, 64), 100.25 / 255, np.float32)

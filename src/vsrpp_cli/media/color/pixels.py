@@ -107,50 +107,55 @@ def encode_planes(
     y, u, v = planes
     height, width = rgb.shape[1], rgb.shape[2]
     (top, vertical), (left, horizontal) = down
-    period_y, period_x = dither.shape
+    black, extent, zero, chroma, highest = scale[0], scale[1], scale[2], scale[3], scale[4]
+    # Scalars, and no remainder for each pixel: else the loops over columns would not use vectors.
+    luma_r, luma_g, luma_b = from_rgb[0, 0], from_rgb[0, 1], from_rgb[0, 2]
+    blue_r, blue_g, blue_b = from_rgb[1, 0], from_rgb[1, 1], from_rgb[1, 2]
+    red_r, red_g, red_b = from_rgb[2, 0], from_rgb[2, 1], from_rgb[2, 2]
+    offsets = np.empty((dither.shape[0], width), np.float32)
+    for row in range(dither.shape[0]):
+        for column in range(width):
+            offsets[row, column] = dither[row, column % dither.shape[1]]
     for row in range(height):
+        here = row % dither.shape[0]
         for column in range(width):
             luma = (
-                from_rgb[0, 0] * np.float32(rgb[0, row, column])
-                + from_rgb[0, 1] * np.float32(rgb[1, row, column])
-                + from_rgb[0, 2] * np.float32(rgb[2, row, column])
+                luma_r * np.float32(rgb[0, row, column])
+                + luma_g * np.float32(rgb[1, row, column])
+                + luma_b * np.float32(rgb[2, row, column])
             )
-            value = luma * scale[1] + scale[0] + dither[row % period_y, column % period_x]
-            y[row, column] = _code(value, scale[4])
+            y[row, column] = _code(luma * extent + black + offsets[here, column], highest)
     wide = np.empty((2, width), np.float32)
     for row in range(-(-height // steps[0])):
+        here = row % dither.shape[0]
         wide[:] = 0
         for tap in range(vertical.shape[0]):
             source = min(max(row * steps[0] + top + tap, 0), height - 1)
             weight = vertical[tap]
             for column in range(width):
-                red, green, blue = (
+                r, g, b = (
                     np.float32(rgb[0, source, column]),
                     np.float32(rgb[1, source, column]),
                     np.float32(rgb[2, source, column]),
                 )
-                wide[0, column] += weight * (
-                    from_rgb[1, 0] * red + from_rgb[1, 1] * green + from_rgb[1, 2] * blue
-                )
-                wide[1, column] += weight * (
-                    from_rgb[2, 0] * red + from_rgb[2, 1] * green + from_rgb[2, 2] * blue
-                )
+                wide[0, column] += weight * (blue_r * r + blue_g * g + blue_b * b)
+                wide[1, column] += weight * (red_r * r + red_g * g + red_b * b)
         for column in range(-(-width // steps[1])):
             first = second = np.float32(0)
             for tap in range(horizontal.shape[0]):
                 source = min(max(column * steps[1] + left + tap, 0), width - 1)
                 first += horizontal[tap] * wide[0, source]
                 second += horizontal[tap] * wide[1, source]
-            offset = scale[2] + dither[row % period_y, column % period_x]
-            u[row, column] = _code(first * scale[3] + offset, scale[4])
-            v[row, column] = _code(second * scale[3] + offset, scale[4])
+            offset = zero + offsets[here, column]
+            u[row, column] = _code(first * chroma + offset, highest)
+            v[row, column] = _code(second * chroma + offset, highest)
 
 
 @numba.njit(cache=True, nogil=True)
 def _code(value: float, highest: float) -> int:
     """Return the nearest code value; 0 for NaN."""
     rounded: Any = value + np.float32(0.5)
-    return int(min(rounded, highest)) if rounded > 0 else 0
+    return int(min(rounded if rounded > 0 else np.float32(0), highest))
 
 
 @numba.njit(cache=True, nogil=True)
