@@ -1,12 +1,12 @@
-"""Which of the two embedded models is better on what, and whether `--model auto` takes it.
+"""Compares the two embedded models, and checks which of them `--model auto` chooses.
 
 Usage: python benchmarks/choose_model.py DATASET [DATASET ...] [--frames 8] [--crf 0 12 18 23 28 33]
 
 Each DATASET is a folder of sharp sequences (folders of frames, or videos) at full size, as
 `vsrpp evaluate` takes them. Each is made into a video by `vsrpp degrade --kind web` at each CRF,
-measured as `--model auto` measures it, and upscaled by both models; PSNR on Y. Below the table
-stands for which share of the cases the better model is chosen, what the wrong choices cost, and for
-which thresholds that share would be largest.
+measured as `--model auto` measures it, and upscaled by both models; PSNR on Y. After the table it
+prints in how many of the cases `auto` chooses the better model, how much PSNR wrong choices lose,
+and the thresholds with the most right choices.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CRF = (0.0, 12.0, 18.0, 23.0, 28.0, 33.0)
 
 @dataclass(frozen=True)
 class Case:
-    """One clip at one strength."""
+    """One clip at one CRF."""
 
     clip: str
     crf: float
@@ -82,7 +82,7 @@ def measured(path: Path, name: str, crf: float, frames: int, methods: list[Netwo
 
 
 def conclude(cases: list[Case]) -> None:
-    """Print what the choice is worth."""
+    """Print how good the automatic choice is."""
     right = sum(case.right for case in cases)
     lost = [abs(case.gain) for case in cases if not case.right]
     print(

@@ -1,11 +1,11 @@
-"""What a Ray cluster costs beyond the computing.
+"""Measures the overhead of a Ray cluster.
 
-    python benchmarks/cluster.py driver [SEGMENTS]   the driver's own time, workers that do nothing
+    python benchmarks/cluster.py driver [SEGMENTS]   the driver's own time, with idle workers
     python benchmarks/cluster.py overhead [ROUNDS]   --cluster ray against --workers 2, in turns
 
-The first prints CPU and wall time of the driver's process for each segment and its memory at a
-tenth of the segments and at the end. The second prints the time each way spends on computing, once
-its workers are there, as a ratio.
+The first prints CPU and wall time of the driver's process per segment, and its memory after a tenth
+of the segments and at the end. The second prints the ratio of the times from the first finished
+segment to the last.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from vsrpp_cli.runs.workers import cluster
 
 
 class Idle(RemoteWorker):
-    """A worker that writes a few bytes where others compute."""
+    """A worker that writes a few bytes instead of computing."""
 
     def compute(self, key, index):
         """Return a segment of a few bytes."""
@@ -49,7 +49,7 @@ class Idle(RemoteWorker):
 
 
 def driver(segments=10_000):
-    """Print what the driver itself spends on segments."""
+    """Print the driver's time per segment."""
     process, folder = psutil.Process(), Path(tempfile.mkdtemp())
     colleague.RemoteWorker = Idle
     clip, model = write_clip(folder / "clip.mp4", 2), str(tiny_checkpoint(folder / "tiny.pth"))
@@ -74,7 +74,7 @@ def driver(segments=10_000):
 
 
 def overhead(rounds=3):
-    """Print how much longer a cluster takes than processes."""
+    """Print how many times as long a cluster takes as worker processes."""
     folder = Path(tempfile.mkdtemp())
     clip, model = write_clip(folder / "clip.mp4", 240), str(tiny_checkpoint(folder / "tiny.pth"))
     common = {"model": model, "segment": 12, "chunk": 12, "overlap": 2, "overwrite": True}
@@ -88,7 +88,7 @@ def overhead(rounds=3):
 
 
 def _computing(clip, folder, options):
-    """Return the seconds from the first segment that is there to the last."""
+    """Return the seconds from the first finished segment to the last."""
     times = {}
 
     def watch(progress):

@@ -1,11 +1,11 @@
-"""Memory that encoders take, in bytes for each pixel of their pictures.
+"""Measures the memory of encoders, in bytes per pixel of their pictures.
 
     python benchmarks/encoder_memory.py [--size 1920x1080] [--frames 60] [--only libx265] [...]
 
-Each encoder, and each with the settings that take less, encodes made-up frames in a process of its
-own; what its resident size grows by at its peak is divided by the pixels of a picture. The figures
-in `media/encode/encoder_table.py` are these, rounded up. Small pictures show more, for each thread
-has memory of its own.
+Each encoder encodes synthetic frames in a process of its own, with its usual settings and with
+those for less memory. The growth of the resident size to its peak is divided by the pixels of a
+picture. The figures in `media/encode/encoder_table.py` are these, rounded up. Small pictures give
+larger figures, because each thread has memory of its own.
 """
 
 import argparse

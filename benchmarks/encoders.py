@@ -1,10 +1,10 @@
-"""Compare the encoders at the same --crf: closeness of luma, size and speed of encoding.
+"""Compares the encoders at the same --crf: PSNR of luma, size and speed of encoding.
 
     python benchmarks/encoders.py CLIP [--frames 24] [--size 640x360] [--crf 16 --crf 23]
 
 Takes the top left corner of a clip's first frames, encodes it the way `vsrpp upscale` would, and
-prints a Markdown table: PSNR of BT.709 luma against the frames given, bits a pixel, and
-milliseconds a frame (on two threads, opening the encoder included).
+prints a Markdown table: PSNR of BT.709 luma against the given frames, bits per pixel, and
+milliseconds per frame (on two threads, including opening the encoder).
 """
 
 import argparse

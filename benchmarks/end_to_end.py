@@ -1,14 +1,14 @@
-"""A whole run against the network alone: what decoding, encoding, joining and verifying cost.
+"""Compares a whole run with the network alone: the cost of decoding, encoding and so on.
 
 Usage: python benchmarks/end_to_end.py [CLIP] [--model compact] [--rounds 2]
                                        [--times 3] [--frames 6] [--preset veryfast ...]
 
-In turns: `vsrpp upscale CLIP` as a command, and, in this process, the network over the same frames
-in the same chunks with nothing around it. Start-up is what the command takes before it computes:
-starting Python, importing, scanning, planning, loading the model. Times are the best of the rounds.
-Then the CPU time of each part around the network, by itself.
+Measured in turns: the command `vsrpp upscale CLIP`, and, in this process, only the network on the
+same frames in the same chunks. Start-up is the command's time before it computes: starting Python,
+importing, scanning, planning, loading the model. Times are the best of the rounds. Then the CPU
+time of each part besides the network is measured alone.
 
-`--times 3` takes the clip three times across and down: 320x180 becomes 960x540, and the output 4K.
+`--times 3` tiles the clip three times across and down: 320x180 becomes 960x540, and the output 4K.
 """
 
 import argparse

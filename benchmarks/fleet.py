@@ -1,10 +1,11 @@
-"""A simulation of plans carried out by 1 to 10,000 workers: where time goes, and what to choose.
+"""Simulates plans carried out by 1 to 10,000 workers: how long they take, and which settings help.
 
     python benchmarks/fleet.py [--pictures docs/images] [--frame 0.1] [--seed 1]
 
-Nothing is computed: workers start, take segments, are lost, are slow, upload; a driver hands out
-and commits; films are joined. What each of that takes are the measured costs below, which
-`benchmarks/fleet_costs.py` prints and holds against real workers. Seconds a frame are given.
+No frame is computed. Simulated workers start, take segments, upload them, fail or are slow; a
+driver hands segments out and records them; films are joined. How long each of these takes is
+`MEASURED` below, which `benchmarks/fleet_costs.py` prints and compares with real workers; --frame
+sets the seconds per frame.
 """
 
 import argparse
@@ -26,7 +27,7 @@ FILM = 172_800
 """Frames of two hours at 24 a second."""
 
 AGAIN = 8
-"""Chance is asked so many times where it decides much."""
+"""Number of seeds averaged where results depend much on chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,51 +35,51 @@ class Costs:
     """Seconds that the parts of the work take."""
 
     start: float
-    """Of a worker: interpreter, libraries, plan, weights."""
+    """Start of a worker: interpreter, libraries, plan, weights."""
     segment: float
-    """Of a segment besides its frames: opening, seeking, encoder, making it durable."""
+    """Fixed time per segment: opening, seeking, encoder, making it durable."""
     frame: float
-    """Of a frame: decoding, network, encoding, on one worker."""
+    """Time per frame: decoding, network, encoding, on one worker."""
     join: float
-    """Of a join besides its frames."""
+    """Fixed time per join."""
     join_frame: float
-    """Of a frame joined and verified."""
+    """Time per frame joined and verified."""
     drive: float = 0.0
-    """Of the driver, for each segment; 0 where nobody drives (`vsrpp worker` under a scheduler)."""
+    """The driver's time per segment; 0 without a driver (`vsrpp worker` under a scheduler)."""
     frame_bytes: float = 0.0
-    """Of a frame in its segment."""
+    """Bytes per frame in a segment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Machines, as good or bad as they are."""
+    """The machines."""
 
     workers: int
     losses: float = 0.0
-    """An hour and a worker: machines taken back, nodes that fail."""
+    """Failures per hour and worker: preempted machines, broken nodes."""
     replaced: float = 120.0
-    """Seconds until another machine stands in for a lost one; the start comes on top."""
+    """Seconds until a lost machine is replaced, before the new worker's start."""
     spread: float = 0.0
     """Standard deviation of the logarithm of the machines' speed."""
     stragglers: float = 0.0
-    """Share of segments that meet with something slow."""
+    """Share of segments that are slow."""
     slowdown: float = 5.0
     """How many times as long those take."""
     twice: bool = False
-    """Whether who has nothing left to do does again what will take others longer."""
+    """Whether idle workers compute a second time segments that others will finish later."""
     bandwidth: float = 20e6
-    """Bytes a second that one worker uploads."""
+    """Upload rate of one worker in bytes per second."""
     joiners: int = 1
-    """How many films can be joined at a time."""
+    """Number of films that can be joined at the same time."""
 
 
 @dataclass
 class Film:
-    """A film, and how much of it is left to do."""
+    """A film."""
 
     frames: int
     left: int = 0
-    """Segments."""
+    """Number of segments that are not finished."""
 
 
 @dataclass
@@ -88,38 +89,38 @@ class Task:
     film: Film
     frames: int
     tries: list["Try"] = field(default_factory=list)
-    """Under way."""
+    """Attempts that are running."""
 
 
 @dataclass(eq=False)
 class Try:
-    """A worker at a segment."""
+    """A worker's attempt at a segment."""
 
     worker: int
     task: Task
     began: float
     ends: float
     lost: bool
-    """Whether it ends because the worker is gone."""
+    """Whether it ends because the worker fails."""
     over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it."""
+    """Result of a simulation; times in seconds from its start."""
 
     seconds: float
-    """Until the last film is joined."""
+    """Time at which the last film is joined."""
     computed: float
-    """Until the last segment is done."""
+    """Time at which the last segment is finished."""
     given: float
-    """Until the last segment is given out for the first time."""
+    """Time at which the last segment is handed out for the first time."""
     spent: dict[str, float]
-    """Seconds of all workers together, by what they did."""
+    """Seconds of all workers together, by activity."""
 
     @property
     def parts(self) -> dict[str, float]:
-        """Return what the time until the end consists of."""
+        """The phases that add up to `seconds`."""
         return {
             "all at work": self.given,
             "the last segments": self.computed - self.given,
@@ -128,14 +129,14 @@ class Outcome:
 
 
 class Simulation:
-    """One run of it.
+    """One simulation.
 
     Args:
-        films: their lengths in frames.
+        films: lengths in frames.
         fleet: the machines.
-        costs: what things take.
-        segment: frames a segment at most.
-        seed: of chance.
+        costs: the times of the parts of the work.
+        segment: the largest number of frames of a segment.
+        seed: seed of the random numbers.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Simulation:
         self._speed = [math.exp(self.chance.gauss(0, fleet.spread)) for _ in range(active)]
 
     def run(self) -> Outcome:
-        """Let all of it happen."""
+        """Simulate until all films are joined."""
         for worker in range(len(self._speed)):
             self._starts(worker, 0.0)
         while self._events:
@@ -178,7 +179,7 @@ class Simulation:
         self._at(now + self.costs.start, worker)
 
     def _free(self, worker: int, now: float) -> None:
-        """Give a worker something to do, or nothing."""
+        """Give a free worker a segment, or make it idle."""
         if self.waiting:
             self._take(worker, self.waiting.popleft(), now)
             self._given = now if not self.waiting else self._given
@@ -188,7 +189,7 @@ class Simulation:
             self._idle.append(worker)
 
     def _latest(self, worker: int, now: float) -> Task | None:
-        """Return the segment that will be done last, if this worker alone would be faster."""
+        """Return the segment that will be finished last, if this worker would finish it earlier."""
         while self._longest:
             negative, _, known = self._longest[0]
             if known.over or len(known.task.tries) > 1:
@@ -290,7 +291,7 @@ def collection(count: int, seed: int = 1) -> list[int]:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration for people."""
+    """Return a duration as text."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -359,11 +360,11 @@ class Study:
         }
 
     def _times(self, costs: Costs, segment: int) -> list[float]:
-        """Return how long the film takes with so many workers each."""
+        """Return how long the film takes with each number of workers."""
         return [simulate([FILM], Fleet(workers=n), costs, segment).seconds for n in WORKERS]
 
     def losses(self) -> None:
-        """What do losses of machines cost, and what segments do they ask for?"""
+        """What do failures of machines cost, and which segment length suits them?"""
         print("## 100 workers that are lost so often an hour: their time over what frames need\n")
         rates = (0.02, 0.1, 0.5, 2.0)
         lengths = (*SEGMENTS, 5_000)
@@ -377,13 +378,13 @@ class Study:
         self.curves["losses"] = curves
 
     def _paid(self, rate: float, segment: int) -> float:
-        """Return the seconds of workers that were there and at work, on average."""
+        """Return the mean seconds that all workers together were present and not idle."""
         fleet = Fleet(workers=100, losses=rate)
         runs = [simulate([FILM], fleet, self.costs, segment, seed).spent for seed in range(AGAIN)]
         return sum(sum(s.values()) - s["idle"] - s.get("away", 0) for s in runs) / AGAIN
 
     def slow_machines(self) -> None:
-        """What do slow machines cost, and what does doing things twice save?"""
+        """What do slow machines cost, and what does computing segments twice save?"""
         print("## 2 % of segments take 5 times as long, machines differ by 10 %\n")
         rows = []
         for n in WORKERS[1:4]:
@@ -397,7 +398,7 @@ class Study:
         table(["workers", "all alike", "not", "the last ones twice", "of the time for that"], rows)
 
     def many_films(self) -> None:
-        """What limits a collection?"""
+        """What limits a collection of films?"""
         films = collection(1_000, self.seed)
         print(f"## 1,000 films, {sum(films):,} frames, segments of 250: time until all are there\n")
         rows, curves = [], {}
@@ -411,7 +412,7 @@ class Study:
         self.curves["collection"] = curves
 
     def driver(self) -> None:
-        """When is the driver what everybody waits for?"""
+        """When is the driver the bottleneck?"""
         films = collection(1_000, self.seed)
         print("## The same with 512 joins at a time: the driver's time a segment\n")
         rows = []

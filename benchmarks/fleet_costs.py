@@ -1,14 +1,14 @@
-"""What the parts of distributed work take here, and whether the simulation built on them is right.
+"""Measures the costs of distributed runs, and checks the simulation in fleet.py with them.
 
     python benchmarks/fleet_costs.py [--size 320x180] [--rounds 3] [--model compact] [--clock cpu]
 
 Runs real workers (`vsrpp worker`, one thread each), alone and two at a time, on segments of
-several lengths and numbers, and solves for the seconds of a start, a segment and a frame; likewise
-joins. Then a plan of another shape is predicted by `benchmarks/fleet.py` and done by one worker and
-by two.
+several lengths and numbers, and solves for the seconds per start, segment and frame; likewise for
+joins. Then the time of a different plan is predicted by `benchmarks/fleet.py` and measured with one
+worker and with two.
 
 With `--clock cpu` seconds are processor time, as if each process had a core of its own: for
-machines that have something else to do.
+machines that are also used otherwise.
 """
 
 import argparse
@@ -61,17 +61,17 @@ class Bench:
         return folder
 
     def fresh(self, folder: Path) -> Path:
-        """Return a copy of a work folder, nothing of which is done."""
+        """Return a copy of a work folder without finished segments."""
         self._runs += 1
         return Path(shutil.copytree(folder, self._place / f"run-{self._runs}" / folder.name))
 
     def compute(self, folder: Path, shares: Sequence[Sequence[object]], copies: bool) -> float:
-        """Return the seconds until the last of some workers that start together is done.
+        """Return the seconds from the common start of some workers to the end of the last.
 
         Args:
-            folder: of a plan.
-            shares: the words after PLAN of each.
-            copies: whether each has a plan of its own, to do the same at once.
+            folder: the work folder of a plan.
+            shares: the arguments after PLAN, one list per worker.
+            copies: whether each worker gets a copy of the plan, so that all do the same work.
         """
         first = self.fresh(folder)
         folders = [first, *(self.fresh(folder) if copies else first for _ in shares[1:])]
@@ -79,7 +79,7 @@ class Bench:
         return vsrpp(*commands, clock=self._clock)
 
     def join(self, folder: Path, *words: str) -> float:
-        """Return the seconds of joining a plan whose segments are computed beforehand."""
+        """Return the seconds of joining a plan; its segments are computed before."""
         if folder not in self._ready:
             self._ready[folder] = self.fresh(folder)
             vsrpp(("worker", self._ready[folder], 0, "--of", 1))
@@ -107,7 +107,7 @@ def vsrpp(*commands: Sequence[object], clock: str = "wall") -> float:
 
 
 def costs(bench: Bench, at_once: int, rounds: int) -> Costs:
-    """Measure workers, so many at once; joins are left at 0."""
+    """Measure so many workers at once; the costs of joins are left at 0."""
     short, long = bench.plan(LONG, KEEP), bench.plan(LONG, 3 * KEEP)
     one, six, two = [], [], []
     for _ in range(rounds):  # in turns
@@ -123,7 +123,7 @@ def costs(bench: Bench, at_once: int, rounds: int) -> Costs:
 
 
 def with_joins(bench: Bench, found: Costs, rounds: int, *words: str) -> Costs:
-    """Add what joins with these options take."""
+    """Return costs with the times of joins with these options added."""
     short, long = bench.plan(2 * KEEP, KEEP), bench.plan(LONG, 3 * KEEP)
     pairs = [(bench.join(short, *words), bench.join(long, *words)) for _ in range(rounds)]
     a, b = (statistics.median(times) for times in zip(*pairs, strict=True))
@@ -132,7 +132,7 @@ def with_joins(bench: Bench, found: Costs, rounds: int, *words: str) -> Costs:
 
 
 def check(bench: Bench, found: dict[int, Costs], rounds: int) -> None:
-    """Print what the simulation says of a plan of another shape, and what it took."""
+    """Print the predicted and the measured time of another plan."""
     folder = bench.plan(OTHER, 2 * KEEP)
     plan = json.loads((folder / "plan.json").read_text())
     segments = len(plan["segments"])

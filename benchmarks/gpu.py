@@ -1,4 +1,4 @@
-"""All that is worth knowing of a GPU, in at most ten minutes and without a network.
+"""Tests and measures a GPU within ten minutes; needs no internet connection.
 
 Usage: python benchmarks/gpu.py [--device cuda:0] [--minutes 10] [--clip CLIP] [--quick]
        [--write docs/benchmarks.md]
@@ -6,10 +6,10 @@ Usage: python benchmarks/gpu.py [--device cuda:0] [--minutes 10] [--clip CLIP] [
 
 Runs the tests marked `cuda`, the network against the reference (if that is installed, see
 reference.py), memory against what is predicted, whole runs, and the network through torch's
-compiler. Each part (a gpu_*.py) has a process of its own and a share of the time: what fails or
-takes too long is a line of the table and stops nothing else. The exit code is 1 if anything failed.
-`--device cpu --quick` goes through all of it with tiny sizes, to see that it works. `--fit`
-measures memory alone, at more sizes, and prints the coefficients that predict it best.
+compiler. Each part (a gpu_*.py) has a process of its own and a share of the time: one that fails or
+takes too long gives an error line in its table, and the others go on. The exit code is 1 if
+anything failed. `--device cpu --quick` tries everything at tiny sizes. `--fit` measures only
+memory, at more sizes, and prints the coefficients that predict it best.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "chickens.mp4"
 BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
 FAILED = "failed"
-"""As in gpu_setting.py, which is not imported here: it wants torch."""
+"""As in gpu_setting.py, which is not imported here because it imports torch."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Part:
     title: str
     module: str
     function: str
-    """Which is given a `Setting` and yields rows, each a list of cells."""
+    """Name of the function that is given a `Setting` and yields rows, each a list of cells."""
     share: float
-    """Of the time, together 1."""
+    """Share of the time; the sum over all parts is 1."""
     columns: tuple[str, ...]
 
 
@@ -62,7 +62,7 @@ PARTS = {
 
 
 def child(part: Part, given: argparse.Namespace) -> None:
-    """Print the rows of a part as they are measured, a JSON list a line."""
+    """Print the rows of a part as they are measured, one JSON list per line."""
     setting = import_module("gpu_setting").Setting(given.device, given.clip, given.quick)
     for row in getattr(import_module(part.module), part.function)(setting):
         print(json.dumps(row), flush=True)
@@ -77,7 +77,7 @@ def fit(given: argparse.Namespace) -> None:
 
 
 def rows(name: str, timeout: float) -> Iterator[list[str]]:
-    """Yield what a part has measured in so many seconds, and why there is no more of it."""
+    """Run a part for at most so many seconds; yield its rows, and an error row if it failed."""
     done, problem = run([sys.executable, __file__, *sys.argv[1:], "--part", name], timeout)
     yield from (json.loads(line) for line in done.splitlines() if line.startswith("["))
     if problem:
@@ -85,7 +85,10 @@ def rows(name: str, timeout: float) -> Iterator[list[str]]:
 
 
 def run(command: list[str], timeout: float) -> tuple[str, str]:
-    """Return what a command printed, and what went wrong; end it, and what it started, in time."""
+    """Run a command; return its output and an error, if any.
+
+    At the time limit it is ended, with its child processes.
+    """
     problem = ""
     path = os.pathsep.join([str(ROOT / "src"), os.getenv("PYTHONPATH", "")])  # if not installed
     with subprocess.Popen(
@@ -107,7 +110,7 @@ def run(command: list[str], timeout: float) -> tuple[str, str]:
 
 
 def tables(minutes: float) -> Iterator[str]:
-    """Yield the lines of all parts' tables; time that one leaves is for those that follow."""
+    """Yield the lines of all parts' tables; time that a part does not use goes to later ones."""
     end = time.monotonic() + 60 * minutes
     reserved = sum(part.share for part in PARTS.values())
     for name, part in PARTS.items():
@@ -125,7 +128,7 @@ def line(cells: Sequence[str]) -> str:
 
 
 def write(document: Path, text: str) -> None:
-    """Put the tables between their marks."""
+    """Replace the tables between their marks in a document."""
     pattern = f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})"
     old = document.read_text()
     if not re.search(pattern, old, re.DOTALL):

@@ -1,9 +1,9 @@
 """`gpu.py --fit`: the coefficients of the device's memory, from peaks measured on it.
 
-What a chunk needs is what it holds, which is counted, and the part of the network that needs most.
-Each measurement says something of the coefficients of that part alone. Which part it is follows
-from the coefficients, so these are fitted, by least squares of relative errors, until that does not
-change any more. A coefficient of which no measurement says anything stays as it is.
+The memory model adds what a chunk holds, which is counted, and the need of the one part of the
+network that needs most. So each measurement depends on the coefficients of that part alone. Which
+part it is depends on the coefficients in turn, so fitting them (least squares of relative errors)
+is repeated until it does not change. A coefficient without measurements keeps its value.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +20,9 @@ from memory import Row
 from vsrpp_cli.planning.memory_model import DEVICE, MARGIN, Coefficients, Work, predict_engine
 
 ROUNDS = 20
-"""After which coefficients that still change the parts that need most are taken as they are."""
+"""Number of repetitions after which the coefficients are taken even if the parts still change."""
 APART = 1 << 40
-"""Bytes of a device's own memory: no matter how many, so long as it has some."""
+"""Bytes of the device's memory: any value above 0 gives the same predictions."""
 PARTS = {
     "step": ("step_features", "sampling_channel", "sampling_group"),
     "flow": ("flow_network",),
@@ -38,7 +38,7 @@ class Peak:
     row: Row
     """One network, in one chunk."""
     batch: int
-    """Tiles together."""
+    """Number of tiles computed together."""
     measured: float
     """Bytes."""
 
@@ -55,7 +55,7 @@ class Peak:
 def planned(row: Row) -> tuple[Work, int]:
     """Return a row's work on a device, and its tiles' overlap.
 
-    Found out once, for the row makes its networks anew whenever it is asked.
+    Cached, because a row builds its networks again each time.
     """
     return replace(row.work, device_memory=APART), row.overlap
 
@@ -76,7 +76,7 @@ def rows(setting: Setting) -> list[tuple[Row, int]]:
 
 
 def measured(setting: Setting, row: Row, batch: int) -> float:
-    """Return the bytes a chunk takes at most: of the device, or counted on a CPU."""
+    """Return the peak bytes of a chunk: of the device's memory, or counted on a CPU."""
     if not setting.on_gpu:
         return counted(partial(compute_chunks, setting, row, batch))
     reset_peak(setting)
@@ -85,7 +85,7 @@ def measured(setting: Setting, row: Row, batch: int) -> float:
 
 
 def counted(work: Callable[[], object]) -> float:
-    """Return the bytes that torch has allocated on the CPU at most while something is done."""
+    """Return the peak of the bytes that torch allocates on the CPU during a call."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         work()
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -110,15 +110,15 @@ def largest(peak: Peak, coefficients: Coefficients) -> str:
 
 
 def alone(coefficients: Coefficients, part: str) -> Coefficients:
-    """Return coefficients by which no other part needs anything."""
+    """Return the coefficients with those of all other parts set to 0."""
     others = [name for other, names in PARTS.items() if other != part for name in names]
     return replace(coefficients, **dict.fromkeys(others, 0.0))
 
 
 def solved(peaks: Sequence[Peak], parts: list[str], near: Coefficients) -> Coefficients:
-    """Return the coefficients, none negative, that fit best if these are the largest parts.
+    """Return the non-negative coefficients that fit best if these are the largest parts.
 
-    Of several that fit alike, those that are nearest, each relative to what it was.
+    Of several equally good solutions, the one with the smallest relative changes.
     """
     values = {name: value or 1.0 for name, value in asdict(near).items()}
     free = [name for part, names in PARTS.items() if part in parts for name in names]
@@ -164,13 +164,13 @@ def fit(setting: Setting) -> Iterator[str]:
 
 
 def note(peaks: list[Peak], setting: Setting, row: Row, batch: int) -> list[str]:
-    """Add what is measured to the peaks; return nothing more to tell."""
+    """Add a measurement to the peaks; return no cells."""
     peaks.append(Peak(row, batch, measured(setting, row, batch)))
     return []
 
 
 def cells(peak: Peak, found: Coefficients) -> list[str]:
-    """Return what a measurement is, and the errors of predictions before and after the fit."""
+    """Return a measurement's cells, with the prediction's errors before and after the fit."""
     shares = [peak.predicted(coefficients) / peak.measured for coefficients in (DEVICE, found)]
     errors = [f"{100 * (share - 1):+.0f} %" for share in shares]
     return [name_of(peak.row, peak.batch), f"{peak.measured / 1e6:.0f} MB", *errors]

@@ -1,4 +1,4 @@
-"""The first part of gpu.py: what the device is, and the tests that want one."""
+"""The first part of gpu.py: the device's properties, and the tests that need a GPU."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def machine(setting: Setting) -> Iterator[list[str]]:
-    """Yield what the device is, and what the tests that want a GPU say."""
+    """Yield rows of the device's properties and of the result of the tests that need a GPU."""
     name = "the CPU"
     if setting.on_gpu:
         found = torch.cuda.get_device_properties(setting.device)
@@ -25,7 +25,7 @@ def machine(setting: Setting) -> Iterator[list[str]]:
 
 
 def cuda_tests() -> list[str]:
-    """Return pytest's last line; `-c` does without plugins that the project's settings name."""
+    """Return pytest's last line; `-c` avoids the plugins that the project's settings require."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-c", os.devnull,
                "--rootdir", str(ROOT), "--import-mode=importlib", "-p", "no:cacheprovider",
                str(ROOT / "tests" / "network" / "test_gpu_path.py")]  # fmt: skip

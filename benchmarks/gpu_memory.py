@@ -15,13 +15,13 @@ from vsrpp_cli.planning.memory_model import predict_engine
 
 
 def memory(setting: Setting) -> Iterator[list[str]]:
-    """Yield rows of chunks computed, by what they need and what the planner says they do."""
+    """Yield rows of chunks, with measured and predicted memory."""
     for row, batch in chunks(setting):
         yield attempt(name_of(row, batch), partial(cells, setting, row, batch))
 
 
 def name_of(row: Row, batch: int) -> str:
-    """Return what a chunk is called that is computed in so many tiles together."""
+    """Return the label of a row computed with so many tiles together."""
     tiles = f", {batch} of {row.tile[0]}x{row.tile[1]} together" if row.tile else ""
     return f"{row.network}, {row.precision}, {row.width}x{row.height}, {row.frames} frames{tiles}"
 
@@ -29,7 +29,7 @@ def name_of(row: Row, batch: int) -> str:
 def chunks(setting: Setting) -> list[tuple[Row, int]]:
     """Return what is computed, and how many tiles together.
 
-    A single chunk on a CPU, where what is measured is the peak of the whole process.
+    On a CPU a single row: there the peak of the whole process is measured.
     """
     half = setting.half
     if not setting.on_gpu:

@@ -1,4 +1,4 @@
-"""The network's parts of gpu.py: against the reference, with tiles together, and compiled."""
+"""Parts of gpu.py: the network against the reference, tiles together, and torch's compiler."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Candidate:
-    """What takes its turn over a clip."""
+    """An implementation to measure."""
 
     label: str
     make: Callable[[], Run]
@@ -67,7 +67,7 @@ def our_network(setting: Setting) -> BasicVSRPP:
 
 
 def eager(setting: Setting) -> Iterator[list[str]]:
-    """Yield the network's rows by torch's operators as they are, the reference's first."""
+    """Yield the rows without torch's compiler, the reference's first."""
     half = setting.half
     yield from network_rows(
         setting,
@@ -87,7 +87,7 @@ def eager(setting: Setting) -> Iterator[list[str]]:
 
 
 def compiled(setting: Setting) -> Iterator[list[str]]:
-    """Yield the network's rows through torch's compiler, beside those without."""
+    """Yield the rows with torch's compiler, next to those without."""
     half, backend = setting.half, "eager" if setting.quick else "inductor"
     yield from network_rows(
         setting,
@@ -108,7 +108,7 @@ def network_rows(setting: Setting, candidates: list[Candidate]) -> Iterator[list
 
 
 class Series:
-    """Candidates over one clip: the first that works is what the others are compared with."""
+    """Measures candidates on one clip; the others are compared with the first that works."""
 
     def __init__(self, setting: Setting, width: int, height: int) -> None:
         self._setting = setting
@@ -117,7 +117,7 @@ class Series:
         self._milliseconds: float | None = None
 
     def row(self, candidate: Candidate) -> list[str]:
-        """Return milliseconds a frame, how many times faster that is, closeness and memory."""
+        """Return milliseconds per frame, speed-up, PSNR against the first, and memory."""
         clip, count = self._clip, candidate.batch
         if count > 1:
             clip = clip[:, None].repeat(1, count, 1, 1, 1)
@@ -143,7 +143,7 @@ def glimpse(frames: Iterable[Tensor], *, batched: bool) -> Tensor:
 
 
 def best(setting: Setting, run: Run, clip: Tensor) -> float:
-    """Return the least seconds a clip takes: once, or three times where that is soon done."""
+    """Return the smallest time of a clip in seconds, of three runs or of one slow one."""
     found = [seconds(setting, run, clip)]
     while not setting.quick and len(found) < 3 and sum(found) < ENOUGH:
         found.append(seconds(setting, run, clip))
@@ -151,7 +151,7 @@ def best(setting: Setting, run: Run, clip: Tensor) -> float:
 
 
 def seconds(setting: Setting, run: Run, clip: Tensor) -> float:
-    """Return how long a clip takes until its last frame is on the device."""
+    """Return the seconds until the last frame of a clip is computed."""
     synchronize(setting)
     begin = time.perf_counter()
     for _ in run(clip):
@@ -161,13 +161,13 @@ def seconds(setting: Setting, run: Run, clip: Tensor) -> float:
 
 
 def synchronize(setting: Setting) -> None:
-    """Wait until the device has done all it was given."""
+    """Wait until the device has finished all queued work."""
     if setting.on_gpu:
         torch.cuda.synchronize(setting.device)
 
 
 def closeness(result: Tensor, expected: Tensor) -> str:
-    """Return the PSNR of pictures whose peak is 1."""
+    """Return the PSNR in dB of pictures in [0, 1]."""
     error = float((result - expected).square().mean())
     if isnan(error):
         raise RuntimeError("the result is not a number")

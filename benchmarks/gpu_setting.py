@@ -1,4 +1,4 @@
-"""What the parts of gpu.py share: what is measured on, rows that may fail, a device's memory."""
+"""Shared by the parts of gpu.py: the setting, rows that may fail, the device's memory."""
 
 import gc
 import resource
@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 FAILED = "failed"
-"""What a cell begins with where there is no figure but should be one."""
+"""Beginning of a cell with an error instead of a figure."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured on, and how thoroughly."""
+    """The device to measure, and how thoroughly."""
 
     device: str
     clip: Path
@@ -27,7 +27,7 @@ class Setting:
 
     @property
     def half(self) -> str:
-        """The smaller precision that the device computes in."""
+        """The half-precision type to measure on the device."""
         return "fp16" if self.on_gpu else "bf16"
 
     @property
@@ -53,7 +53,7 @@ class Setting:
 
 
 def attempt(label: str, work: Callable[[], list[str]]) -> list[str]:
-    """Return a row that begins with its label, or that says why it has no figures."""
+    """Return a label and its cells, or the error that prevented them."""
     try:
         cells = work()
     except torch.OutOfMemoryError:
@@ -69,19 +69,19 @@ def attempt(label: str, work: Callable[[], list[str]]) -> list[str]:
 
 
 def reset_peak(setting: Setting) -> None:
-    """Begin to measure what the device's memory holds at most."""
+    """Start measuring the device's peak memory."""
     if setting.on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(setting.device)
 
 
 def peak_bytes(setting: Setting) -> int:
-    """Return the most the device's memory held since, or on a CPU this process ever."""
+    """Return the device's peak memory since `reset_peak`; on a CPU that of the process so far."""
     if setting.on_gpu:
         return torch.cuda.max_memory_allocated(setting.device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def peak(setting: Setting) -> str:
-    """Return `peak_bytes` for a table; not of a CPU, where earlier rows are part of it."""
+    """Return `peak_bytes` for a table; empty for a CPU, where it includes earlier rows."""
     return f"{peak_bytes(setting) / 2**30:.1f} GiB" if setting.on_gpu else ""

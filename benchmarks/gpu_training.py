@@ -1,15 +1,16 @@
-"""Train an included model for as many minutes as there are of a GPU.
+"""Train an included model on a GPU within a given number of minutes.
 
 Usage: python benchmarks/gpu_training.py pack small.pack --pack FULL [--recipe compact]
        python benchmarks/gpu_training.py train small.pack -o RUN --minutes 25 [--recipe compact]
 
-`pack`, on a machine with material, takes a part of it that fits into --megabytes. `train`, on the
-machine with the GPU, needs no network and this checkout only, beside torch, torchvision, numpy,
-numba and safetensors (and PyAV for compact-web, whose clips are compressed). It begins with the
-shipped weights, trains at the recipe's rate, and lets the rate fall over the last part of the time,
-in as many steps as it then has time for. Into the folder RUN it writes the averaged weights, a
-record, its curves, and a card. Interrupted, the same command goes on. benchmarks/ship_weights.py
-puts the weights into the package, after they are measured. `--device cpu` works, too, slowly.
+`pack`, on a machine with the training material, writes a part of it of at most --megabytes.
+`train`, on the machine with the GPU, needs no internet connection, only this checkout, torch,
+torchvision, numpy, numba and safetensors (and PyAV for compact-web, whose clips are compressed). It
+begins with the shipped weights, trains at the recipe's learning rate, and lowers the rate over the
+last part of the time, in as many steps as fit. It writes the averaged weights, a record, its
+curves, and a summary into the folder RUN. After an interruption the same command continues.
+benchmarks/ship_weights.py puts the weights into the package, once they are measured. `--device cpu`
+works, too, slowly.
 """
 
 import argparse
@@ -30,11 +31,11 @@ PARTS = {
     "pack": ("gpu_training_pack", "pack", NEEDED_TO_PACK),
     "train": ("gpu_training_run", "train", NEEDED),
 }
-"""Of each command its module, its function, and the modules it cannot do without."""
+"""Module, function and required modules of each command."""
 
 
 def check_modules(names: tuple[str, ...]) -> None:
-    """Raise UsageError where a module is missing."""
+    """Raise UsageError if a module is missing."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise UsageError(f"not installed here: {', '.join(missing)}")
@@ -91,7 +92,7 @@ def count(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what is asked; say in one line what hinders."""
+    """Run a command; print errors in one line."""
     given = parsed(arguments)
     module, function, needed = PARTS[given.command]
     try:

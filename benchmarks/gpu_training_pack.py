@@ -1,4 +1,4 @@
-"""The part of gpu_training.py that makes the small pack."""
+"""The command `pack` of gpu_training.py."""
 
 import argparse
 
@@ -10,7 +10,7 @@ from vsrpp_cli.training.shipped_recipes import find_recipe
 
 
 def pack(given: argparse.Namespace) -> None:
-    """Write the small pack, and say what is in it."""
+    """Write the small pack, and print its contents."""
     recipe = load_recipe(find_recipe(given.recipe))
     folder = given.pack or given.file.with_name(f"{given.file.name}.whole")
     options = TrainingOptions(tuple(given.data), folder, tuple(given.stills), folder)

@@ -1,4 +1,4 @@
-"""The part of gpu_training.py that trains."""
+"""The command `train` of gpu_training.py."""
 
 import argparse
 import math
@@ -25,11 +25,11 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 EVERY = 500
 """Steps between two saved states, and between two validations."""
 SAFETY = 0.95
-"""Of the time left that the decay is made to fill."""
+"""Share of the remaining time that the decay is planned to use."""
 
 
 def train(given: argparse.Namespace) -> None:
-    """Train, and write the card."""
+    """Train, and write the summary."""
     begin = time.monotonic()
     recipe = adapted(load_recipe(find_recipe(given.recipe)), given.batch, given.rate)
     if recipe.data.degradation == "real" and find_spec("av") is None:
@@ -52,7 +52,7 @@ def train(given: argparse.Namespace) -> None:
 
 @dataclass
 class Clock:
-    """Shares out the time: first at the full rate, then a decay of as many steps as fit."""
+    """Divides the time: first steps at the full learning rate, then a decay in as many as fit."""
 
     trainer: Trainer
     seconds: float
@@ -73,7 +73,7 @@ class Clock:
         return time.monotonic()
 
     def __call__(self) -> bool:
-        """Begin the decay when it is time; return whether to stop. To be asked after each step."""
+        """Begin the decay when it is time; return whether to stop. To be called after each step."""
         now, step = self.now(), self.trainer.step
         left = self._end - now
         if self._after_first is None:  # the first takes longer: code is compiled
@@ -101,14 +101,18 @@ def start_of(recipe: Recipe, given: Path | None) -> Path | None:
 
 
 def device_of(name: str) -> torch.device:
-    """Return a device; raise UsageError where it is not there."""
+    """Return a device.
+
+    Raises:
+        UsageError: it does not exist.
+    """
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: torch finds no GPU here")
     return torch.device(name)
 
 
 def stop_wish() -> Callable[[], bool]:
-    """Return what tells whether an interrupt or SIGTERM has come."""
+    """Return a function that returns whether an interrupt or SIGTERM was received."""
     wishes: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: wishes.append(got))
@@ -116,7 +120,7 @@ def stop_wish() -> Callable[[], bool]:
 
 
 def first_row(trainer: Trainer) -> float:
-    """Note how good the weights are that a run begins with; return the seconds a measure takes."""
+    """Record the validation of a run's first weights; return the seconds it takes."""
     if not trainer.pack.held_out_rows:
         return 0.0
     begin = time.monotonic()
@@ -143,7 +147,7 @@ def show(row: Row) -> None:
 
 
 def card(trainer: Trainer, material: Path, start: Path | None) -> str:
-    """Return what became of a run, for people: a table."""
+    """Return a summary of a run as Markdown."""
     stage, rows = trainer.recipe.stages[0], curves.read(trainer.places.record)
     measured = [row for row in rows if not math.isnan(row.psnr)]
     index, on = trainer.pack, trainer.device

@@ -1,4 +1,4 @@
-"""The part of gpu.py that runs the command, and what is around the network by itself."""
+"""The part of gpu.py that measures whole runs, and decoding and encoding alone."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from vsrpp_cli.media.types import Frame
 from vsrpp_cli.options import UpscaleOptions
 
 FRAMES = 60
-"""Of a clip at most: those that are encoded again are in memory."""
+"""The most frames of a clip: those that are encoded again are held in memory."""
 
 
 def whole(setting: Setting) -> Iterator[list[str]]:

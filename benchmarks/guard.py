@@ -1,4 +1,4 @@
-"""What the guard costs: its share of the CPU time of a run, and runs with and without it in turns.
+"""Cost of the guard (checks of the network's output): its share of a run's CPU time.
 
     python benchmarks/guard.py [--model compact] [--size 320x180] [--frames 12] [--turns 5]
 

@@ -1,4 +1,4 @@
-"""Measure what it costs that the network sees HDR's coded signal as if it were SDR.
+"""Measures the loss of quality from giving the network PQ or HLG signals as if they were SDR.
 
     python benchmarks/hdr_signal.py CLIP [--frames 8] [--model compact]
 

@@ -1,12 +1,12 @@
-"""Peak memory of computing a chunk, measured against what the planner predicts.
+"""Compares the measured peak memory of computing a chunk with the planner's prediction.
 
     python benchmarks/memory.py [--group fitted|fresh] [--write docs/benchmarks.md]
 
 Each size runs in a process of its own, which reports the peak of its resident set. Networks have
 one residual block where the real ones have more: that costs time, not memory. The model's
-coefficients were fitted to the rows of the first group and to no others; each row of the second
-computes two chunks, so that what is carried from one to the next is there, too. Prints the tables
-of the section "Memory" of docs/benchmarks.md.
+coefficients were fitted to the rows of the first group only; each row of the second computes two
+chunks, so that the state passed from one to the next is included. Prints the tables of the section
+"Memory" of docs/benchmarks.md.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from vsrpp_cli.planning.chunks import Chunk
 from vsrpp_cli.planning.memory_model import Work, predict_engine, requirement
 
 WHOLE = "128 channels, 25 blocks, same size"
-"""A network with all its blocks, for its weights count."""
+"""A network measured with all its blocks, because its weights take much memory."""
 
 NETWORKS = {
     "compact": NetworkConfig(
@@ -44,7 +44,7 @@ NETWORKS = {
     WHOLE: NetworkConfig(channels=128, blocks=25, same_size=True),
     "real-basicvsr": BasicVSRConfig(),
 }
-"""What the names in the table mean; a chain is joined by ` + `."""
+"""Configurations by the names in the table; names of a chain are joined by ` + `."""
 
 
 def with_few_blocks(config):
@@ -54,7 +54,7 @@ def with_few_blocks(config):
 
 
 def weights_of(config):
-    """Return the bytes of a network's file, but for its header."""
+    """Return the bytes of a network's parameters in float32."""
     with torch.device("meta"):
         return sum(4 * parameter.numel() for parameter in new_network(config).parameters())
 

@@ -1,11 +1,11 @@
-"""What `vsrpp upscale` makes of files that break video tools.
+"""Runs `vsrpp upscale` on unusual and damaged files.
 
     python benchmarks/odd_files.py FOLDER MODEL [--frames 3]
 
-Every file of the folder is scanned wholly, then its first frames are upscaled by the command (in
-this process); of pictures with more than a million pixels one frame. The output is decoded again
-and its frames are counted. Prints the table of "57 odd files" in docs/input.md, and ends with 1 if
-a file's outcome is neither an output as reported nor an error of one line.
+Every file of the folder is scanned completely, then its first frames are upscaled by the command
+(in this process), only one frame if pictures have more than a million pixels. The output is decoded
+and its frames are counted. Prints the table of "57 odd files" in docs/input.md. The exit code is 1
+if a file gives neither an output as reported nor a one-line error.
 """
 
 import argparse
@@ -37,7 +37,7 @@ USUAL = ("colour matrix", "yuv444p as in the source", "the source has 1", "4320x
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one file."""
+    """The result for one file."""
 
     name: str
     video: str

@@ -1,9 +1,9 @@
-"""What long runs cost before and beside computing: memory of planning, plans and journals.
+"""Measures the costs of long runs besides computing: planning, plan files and journals.
 
     python benchmarks/planning.py [--frames 500000] [--hours 1] [--skip-video]
 
-Prints the peak resident size of `vsrpp plan` for a minute and for some hours of video, and how long
-it takes to write and read plan and journal of a run of so many frames.
+Prints the peak resident size of `vsrpp plan` for a minute and for --hours of video, and how long
+writing and reading the plan and journal of a run of --frames frames take.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How far half precision is from float32 on real frames, with the embedded compact model.
+"""Measures the error of half precision on real frames, with the embedded compact model.
 
 Usage: python benchmarks/precision.py FOLDER [FOLDER ...] [--frames 6]
 

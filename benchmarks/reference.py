@@ -1,6 +1,6 @@
-"""The reference: the network module of PyPI's vsbasicvsrpp==3.0.0, and what both sides are fed.
+"""The reference implementation (the network of PyPI's vsbasicvsrpp==3.0.0), and common inputs.
 
-It wants an environment of its own, which sees the packages of the usual one:
+It needs an environment of its own, which sees the packages of the usual one:
 
     python -m venv --system-site-packages /tmp/reference
     /tmp/reference/bin/pip install --no-deps vsbasicvsrpp==3.0.0 mmengine yapf platformdirs \

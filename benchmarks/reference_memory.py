@@ -3,11 +3,11 @@
 Usage: python benchmarks/reference_memory.py [--frames 30] [--size 480x270] [--blocks 1]
        [--threads 2]
 
-Counted is what resident memory grows by from the loaded network to the peak. Both sides have one
-residual block in each branch where the published network has seven: blocks follow one another in
-the same memory, so that more of them cost time only. Our frames are handed out one by one and not
-kept, as the tool does; the reference returns all at once. The reference needs an environment of its
-own: see reference.py.
+Measured is the growth of resident memory from the loaded network to the peak. Both networks have
+one residual block per branch where the published network has seven: blocks run one after another in
+the same memory, so more of them cost only time. Our network yields frames one by one, and they are
+not kept, as in the tool; the reference returns all at once. The reference needs an environment of
+its own: see reference.py.
 """
 
 import argparse

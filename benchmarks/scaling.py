@@ -1,11 +1,11 @@
-"""How the network scales over threads, and a run over worker processes.
+"""Measures how the network's speed scales with threads, and a run's with worker processes.
 
 Usage: python benchmarks/scaling.py [--size 320x180] [--frames 6] [--most CORES] [--rounds 3]
        [--model compact]
 
-Each number of threads has a process of its own and computes the same frames at the precision that
-is chosen by itself; worker processes (one thread each, as `--workers` has them) compute one copy of
-the clip each at the same time. Times are the best of the rounds.
+Each number of threads has a process of its own and computes the same frames at the default
+precision; worker processes (one thread each, as with `--workers`) each compute a copy of the clip
+at the same time. Times are the best of the rounds.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Precision and recall of the cut detector on clips whose cuts were labelled by eye.
+"""Precision and recall of the cut detector on clips whose cuts were labelled by hand.
 
     python benchmarks/scenes.py CLIPS [LABELS]
 
-CLIPS is the folder below which the clips named in the label files (LABELS, default tests/data) lie.
+CLIPS is the folder that contains the clips named in the label files (LABELS, default tests/data).
 """
 
 import sys

@@ -4,8 +4,9 @@
                                [--only seams|precision] [--overlap 4] [--tile-overlap 16]
                                [--tile 80x80]
 
-The clip is halved in size where it is large enough, so that compression vanishes, and cropped in
-its middle. Compared are chunks and tiles with the whole sequence untiled at the same precision.
+The clip is cropped in its middle, and before halved in size if it is large enough, which removes
+traces of compression. Chunks and tiles are compared with the whole sequence, untiled, at the same
+precision.
 "Static" repeats one frame, "pan" moves the crop over one frame by a pixel of the file per frame.
 Prints the tables of the sections "Seams" and "Precision" of docs/benchmarks.md.
 """

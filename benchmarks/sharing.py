@@ -1,4 +1,4 @@
-"""How many frames of a film could share calls of the network with frames of other scenes.
+"""Computes how many frames of a film could be batched with frames of other scenes.
 
     python benchmarks/sharing.py [VIDEO ...] [--most 4]
 

@@ -1,10 +1,10 @@
-"""Time until a run computes, with kernels to be compiled and without.
+"""Measures the time until a run computes, with and without a cache of compiled kernels.
 
 Usage: python benchmarks/start_up.py [CLIP ...] [--model compact] [--rounds 2]
 
 Each round starts `vsrpp upscale CLIP` three times and ends it when the first frame's worth of work
-is done: with an empty cache of compiled kernels, as on a new machine, with the one that this has
-filled, and with one that `vsrpp doctor --warm` has filled. Times are the best of the rounds.
+is done: with an empty cache of compiled kernels, as on a new machine, with the cache which that run
+filled, and with one filled by `vsrpp doctor --warm`. Times are the best of the rounds.
 """
 
 import argparse
