@@ -40,7 +40,7 @@ class VsrppError(Exception):
     exit_code: ClassVar[int] = 1
 
     report: object | None = None
-    """The account of the run that failed, where there was one."""
+    """The report of the run that failed; None if none had begun."""
 
 
 class RunError(VsrppError):
@@ -60,13 +60,13 @@ class WorkerError(RunError):
 
 
 class UsageError(VsrppError):
-    """The command cannot mean anything, or not here and now."""
+    """The options or arguments are invalid, or not possible here."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """A name of a model, codec or the like that nobody knows."""
+    """An unknown name of a model, codec or the like."""
 
 
 class OutputExistsError(UsageError):
@@ -74,7 +74,7 @@ class OutputExistsError(UsageError):
 
 
 class ResumeRefusedError(UsageError):
-    """Interrupted work does not belong to this command any more."""
+    """Interrupted work cannot be resumed: input, model or options have changed."""
 
 
 class WorkFolderBusyError(UsageError):
@@ -82,11 +82,11 @@ class WorkFolderBusyError(UsageError):
 
 
 class DeviceError(UsageError):
-    """The device asked for is not there."""
+    """The requested device does not exist."""
 
 
 class InputError(VsrppError):
-    """The input cannot be read, or is nothing this tool supports."""
+    """The input cannot be read, or its kind is not supported."""
 
     exit_code = 3
 
@@ -98,11 +98,11 @@ class ModelError(VsrppError):
 
 
 class ModelUnavailableError(ModelError):
-    """The model's file is not here and cannot be fetched."""
+    """The model's file is missing and cannot be downloaded."""
 
 
 class CheckpointError(ModelError):
-    """The file is damaged, or holds another architecture."""
+    """The weight file is damaged, or of an unsupported architecture."""
 
 
 class ResourceError(VsrppError):
@@ -112,15 +112,15 @@ class ResourceError(VsrppError):
 
 
 class OutOfMemoryError(ResourceError):
-    """Even the smallest geometry does not fit into memory."""
+    """Even the smallest chunks and tiles do not fit into memory."""
 
 
 class DiskFullError(ResourceError):
-    """There is no room for the work folder or the output."""
+    """The disk has too little space for the work folder or the output."""
 
 
 class FidelityError(VsrppError):
-    """What was asked cannot be kept."""
+    """The output would not be, or is not, what was requested."""
 
     exit_code = 6
 
@@ -134,7 +134,7 @@ class PictureError(VerificationError):
 
 
 class StrictError(FidelityError):
-    """Something would be lost, and ``--strict`` forbids it."""
+    """Something of the source would be lost, and `strict` is set."""
 
 
 class BatchError(VsrppError):
@@ -156,6 +156,6 @@ class Terminated(VsrppError):  # noqa: N818 - not a failure
 
 
 class PipeClosed(VsrppError):  # noqa: N818 - not a failure
-    """The reader of our standard output went away."""
+    """The reader of the output pipe closed it."""
 
     exit_code = 141

@@ -1,4 +1,4 @@
-"""Where files of weights lie on this machine."""
+"""Paths of weight files on this machine, and their checksums."""
 
 import os
 from functools import lru_cache
@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def cache_root() -> Path:
-    """Return the folder for what can be had again: `VSRPP_CACHE`, else the platform's place."""
+    """Return the cache folder: `VSRPP_CACHE` if set, else the platform's cache folder."""
     if chosen := os.environ.get("VSRPP_CACHE"):
         return Path(chosen).expanduser()
     return platformdirs.user_cache_path("vsrpp", appauthor=False)
@@ -25,17 +25,17 @@ def models_folder() -> Path:
 
 
 def weights_folder() -> Path:
-    """Return the folder of the embedded model.
+    """Return the folder of the embedded models.
 
-    A wheel carries it inside the package; in a checkout or an unpacked sdist (editable installs
-    too) it is `weights/` beside `src/`.
+    In an installed wheel it is inside the package; in a checkout or an unpacked sdist (editable
+    installs, too) it is `weights/` beside `src/`.
     """
     inside = _PACKAGE / "weights"
     return inside if inside.is_dir() else _PACKAGE.parents[1] / "weights"
 
 
 def place_of(row: ModelRow) -> Path:
-    """Return where the row's file belongs; it need not be there."""
+    """Return the path of the row's file; it need not exist."""
     return (weights_folder() if row.embedded else models_folder()) / row.file
 
 

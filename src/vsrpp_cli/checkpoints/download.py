@@ -1,4 +1,4 @@
-"""From what `--model` says to a file of weights on this machine."""
+"""Finds the weight files for the option `model`; downloads them if necessary."""
 
 import os
 import shutil
@@ -22,43 +22,46 @@ from vsrpp_cli.errors import (
 AUTO = "auto"
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 IMPATIENT = Patience(timeout=10, attempts=2, pause=0.5)
-"""For a model that something else can stand in for."""
+"""For a model that can be replaced by an embedded one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model whose file is here."""
+    """A model whose file is on this machine."""
 
     name: str
-    """As the user would say it again: a registry name, a path or `hf:...`."""
+    """A registry name, a path or `hf:...`, which can be given again."""
     path: Path
-    """Absolute."""
+    """Absolute path of the file."""
     sha256: str
-    """Of the file, 64 hex digits."""
+    """SHA-256 of the file, 64 hex digits."""
     row: ModelRow | None
-    """What the registry knows of it, recognised by the file's hash; None for other weights."""
+    """Its row of the registry, found by the file's hash; None for other weights."""
     note: str | None = None
-    """A note for the user about the choice, if there is one."""
+    """A note for the user about the choice; None if there is none."""
     why: str = ""
-    """What about the source made the choice, where it was made by itself."""
+    """For `auto`, the property of the source that decided; empty otherwise."""
 
 
 def is_offline(option: bool) -> bool:
-    """Return whether the network is not to be touched: `--offline` or one of two variables."""
+    """Return whether internet access is forbidden.
+
+    By `option`, or by the environment variable `VSRPP_OFFLINE` or `HF_HUB_OFFLINE`.
+    """
     switches = (os.environ.get(name, "") for name in ("VSRPP_OFFLINE", "HF_HUB_OFFLINE"))
     return option or any(s.strip().lower() in {"1", "true", "yes", "on"} for s in switches)
 
 
 def is_cached(row: ModelRow) -> bool:
-    """Return whether the model's file is here, without looking into it."""
+    """Return whether the model's file exists; its content is not checked."""
     return place_of(row).is_file()
 
 
 def verify(row: ModelRow) -> Path:
-    """Check the SHA-256 of a model's file.
+    """Check the SHA-256 of a model's file, and return its path.
 
     Raises:
-        ModelUnavailableError: it is not here.
+        ModelUnavailableError: it does not exist.
         CheckpointError: it is not the published file.
     """
     place = place_of(row)
@@ -85,15 +88,21 @@ def locate(
     on_progress: OnProgress | None = None,
     patience: Patience | None = None,
 ) -> Path:
-    """Return the checked file of a registry model, downloading it where needed.
+    """Return the path of a registry model's file, verified; download it if necessary.
 
-    A damaged file in the cache is replaced by a download.
+    A damaged file in the cache is downloaded again.
+
+    Args:
+        row_or_name: the model.
+        offline: never download.
+        on_progress: called during a download.
+        patience: timeouts and retries; None for the default.
 
     Raises:
         UnknownNameError: no model has that name.
-        ModelUnavailableError: it is not here and cannot be had, or may not be fetched.
-        CheckpointError: the file here is damaged and cannot be replaced.
-        DiskFullError: there is no room for it.
+        ModelUnavailableError: the file is missing, and the download failed or is not allowed.
+        CheckpointError: the file is damaged and cannot be replaced.
+        DiskFullError: the disk is full.
     """
     row = registry.lookup(row_or_name) if isinstance(row_or_name, str) else row_or_name
     try:
@@ -137,7 +146,7 @@ def _download_from_hub(row: ModelRow, repo: str, on_progress: OnProgress | None)
 
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    # Beside its final place, so that a rename is all that is left to do.
+    # In the final folder, so that the file only needs to be renamed.
     folder = Path(tempfile.mkdtemp(prefix=".hub-", dir=parent))
     try:
         yield folder
@@ -177,7 +186,7 @@ def resolve(
     """Return the one model that `text` names: a registry name, a path, or `hf:...`.
 
     Raises:
-        UnknownNameError: it is nothing of the kind; the message has the nearest name.
+        UnknownNameError: it is none of these; the message names the nearest model, if any.
         ModelUnavailableError, CheckpointError, DiskFullError: see `locate`.
     """
     wanted = _wanted(text)
@@ -191,7 +200,7 @@ def resolve(
 
 
 def _wanted(text: str) -> ModelRow | hub.HubFile | Path:
-    """Return what kind of thing `text` names, without touching the network."""
+    """Return what `text` names: a model, a file of the hub or a path. Needs no internet access."""
     if text.startswith(hub.PREFIX):
         return hub.parse(text)
     if row := registry.find(text):
@@ -221,18 +230,16 @@ def resolve_auto(
     offline: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ResolvedModel:
-    """Return the model that `--model auto` means on a kind of device (`cpu`, `cuda`, `mps`).
-
-    Where that cannot be had an embedded one stands in for it, and `note` says so.
+    """Return the model that `auto` chooses; an embedded one, with a `note`, if it is unavailable.
 
     Args:
-        device_kind: of the device.
-        compressed: whether the material is compressed rather than clean.
-        offline: never fetch anything.
-        on_progress: told of a download.
+        device_kind: `cpu`, `cuda` or `mps`.
+        compressed: whether the source shows compression artefacts.
+        offline: never download.
+        on_progress: called during a download.
 
     Raises:
-        DiskFullError: there is no room for it in the cache.
+        DiskFullError: the disk of the cache is full.
         ModelError: the embedded model is missing or damaged.
     """
     wanted = registry.automatic_model(device_kind, compressed=compressed)
@@ -247,7 +254,7 @@ def resolve_auto(
 
 
 def asks_for_auto(text: str) -> bool:
-    """Return whether `--model TEXT` leaves a choice to be made by the source."""
+    """Return whether one of the models in `NAME[,NAME...]` is `auto`."""
     return AUTO in _parts(text)
 
 
@@ -266,11 +273,11 @@ def resolve_chain(
     """Return the models of `NAME[,NAME...]` in the order they are applied; `auto` may be one.
 
     Args:
-        text: what `--model` says.
-        device_kind: as of `resolve_auto`, like the rest.
-        compressed: likewise.
-        offline: likewise.
-        on_progress: likewise.
+        text: value of the option `model`.
+        device_kind: see `resolve_auto`.
+        compressed: see `resolve_auto`.
+        offline: never download.
+        on_progress: called during downloads.
 
     Raises:
         UsageError: a name between the commas is empty.
@@ -279,7 +286,7 @@ def resolve_chain(
     parts = _parts(text)
     if not all(parts):
         raise UsageError(f"`model={text!r}`: a name is missing beside a comma")
-    # An unknown name is said before megabytes of the known ones are fetched.
+    # Report unknown names before the known models are downloaded.
     for part in parts:
         if part != AUTO:
             _wanted(part)

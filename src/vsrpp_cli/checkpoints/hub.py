@@ -1,4 +1,4 @@
-"""Files of weights on the Hugging Face hub: its own client, cache, tokens and `HF_ENDPOINT`."""
+"""Weight files on the Hugging Face hub, by its own client, which honours `HF_ENDPOINT`."""
 
 import logging
 import re
@@ -33,7 +33,7 @@ class HubFile:
 
 
 def parse(text: str) -> HubFile:
-    """Return what `hf:OWNER/REPO/FILE[@REVISION]` names.
+    """Parse `hf:OWNER/REPO/FILE[@REVISION]`.
 
     Raises:
         UsageError: it is not of that form.
@@ -51,16 +51,16 @@ def fetch(
     folder: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Path:
-    """Return the file's place on this machine, after downloading it where needed.
+    """Return the path of a file of the hub on this machine; download it if necessary.
 
     Args:
-        wanted: what to get.
-        offline: look into the hub's cache only.
-        folder: put it there instead of into the hub's cache.
-        on_progress: called while bytes come in.
+        wanted: the file.
+        offline: only look into the hub's cache.
+        folder: where to download it to; None for the hub's cache.
+        on_progress: called during the download.
 
     Raises:
-        ModelUnavailableError: it cannot be had; the message says why and what to do.
+        ModelUnavailableError: it cannot be downloaded; the message says why and what to do.
     """
     # Costs half a second, which only those pay who need it.
     from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415
@@ -137,7 +137,7 @@ def _unavailable(wanted: HubFile, reason: str) -> ModelUnavailableError:
 
 
 def _reporter(wanted: HubFile, on_progress: OnProgress | None) -> Any:
-    """Return what the hub's client is to use as tqdm: silent, and telling `on_progress`."""
+    """Return a class that the hub's client uses as tqdm: it prints nothing, calls `on_progress`."""
     from tqdm import tqdm  # noqa: PLC0415
 
     class Reporter(tqdm):  # type: ignore[misc]

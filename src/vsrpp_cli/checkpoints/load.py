@@ -1,6 +1,6 @@
-"""From a file of weights to a network: read, recognise, canonicalise, build, load strictly.
+"""Building a network from a weight file.
 
-Nothing about a checkpoint is asked of the user: names and shapes of its tensors say all.
+The architecture and its parameters are derived from the names and shapes of the file's tensors.
 """
 
 import json
@@ -45,7 +45,7 @@ _OTHERS = (
 
 
 def load_network(path: Path) -> VideoNetwork:
-    """Build the network of a file of weights.
+    """Build the network of a weight file.
 
     The weights of a float32 file stay memory-mapped: processes that load the same file share them.
 
@@ -54,7 +54,7 @@ def load_network(path: Path) -> VideoNetwork:
             `weights_only=True`.
 
     Returns:
-        the network in float32, on the CPU, in evaluation mode, no parameter asking for gradients.
+        the network in float32, on the CPU, in evaluation mode, without gradients.
 
     Raises:
         CheckpointError: the file is damaged, holds more than weights or another architecture, or
@@ -66,7 +66,7 @@ def load_network(path: Path) -> VideoNetwork:
 
 
 def read_config(path: Path) -> AnyConfig:
-    """Return the configuration of a file's network; all is checked but the values of its weights.
+    """Return the configuration of a file's network; checks everything but the weights' values.
 
     Raises:
         CheckpointError: as `load_network`, except for weights that are not numbers.
@@ -105,11 +105,11 @@ def new_network(config: AnyConfig) -> VideoNetwork:
 
 
 def build(config: AnyConfig, weights: Mapping[str, Tensor]) -> VideoNetwork:
-    """Return the network of `config` with `weights`, which are kept where they are.
+    """Return the network of `config` with `weights`, which are not copied.
 
     Args:
-        config: what to build.
-        weights: canonical names to tensors of any float type.
+        config: the network to build.
+        weights: tensors of any float type by canonical name.
 
     Raises:
         CheckpointError: an entry is missing, unexpected, of wrong shape or not a number.
@@ -173,7 +173,7 @@ def _line(error: BaseException) -> str:
 
 
 def canonical(checkpoint: Any) -> dict[str, Tensor]:
-    """Return the table of weights in whatever a training program saved, by its published names.
+    """Return the weights by their published names, from what a training program saved.
 
     Unwraps `state_dict`, `params_ema`, `params`; strips `module.`; of several networks takes
     `generator_ema.` or `generator.`, leaving the others; drops the published `step_counter`.
@@ -199,13 +199,14 @@ def canonical(checkpoint: Any) -> dict[str, Tensor]:
 
 
 def recognise(state_dict: Mapping[str, Tensor]) -> AnyConfig:
-    """Return the configuration of the network that a table of weights belongs to.
+    """Return the configuration of the network that weights belong to.
 
     Args:
-        state_dict: canonical names to tensors; only shapes are looked at, meta tensors will do.
+        state_dict: tensors by canonical name; only their shapes are used, so they may be on the
+            meta device.
 
     Raises:
-        CheckpointError: it is another architecture, or the entries that tell are not there.
+        CheckpointError: it is another architecture, or the entries that identify it are missing.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
     if any(name.startswith("deform_align.") for name in shapes):
@@ -263,7 +264,7 @@ def _size(shapes: Mapping[str, tuple[int, ...]], name: str, dimension: int) -> i
 
 
 def _count(shapes: Iterable[str], prefix: str) -> int:
-    """Return how many numbered parts lie directly below `prefix`: the highest number plus one."""
+    """Return the number of numbered parts directly below `prefix`: the highest number plus one."""
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     numbers = [int(match[1]) for name in shapes if (match := pattern.match(name))]
     # A made-up number must not have us build a million blocks.
@@ -327,7 +328,7 @@ def _described(config: AnyConfig) -> dict[str, Any]:
 
 
 def _check_metadata(metadata: Mapping[str, str], config: AnyConfig) -> None:
-    """Refuse a file whose own description contradicts its tensors or asks for what we are not."""
+    """Refuse a file whose metadata contradicts its tensors or names an unsupported network."""
     try:
         stated = json.loads(metadata.get("config", "{}"))
     except ValueError as error:

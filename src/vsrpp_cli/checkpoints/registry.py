@@ -1,4 +1,4 @@
-"""The models this tool knows by name: one row of data each, nothing computed, no torch."""
+"""The table of models that can be given by name. Does not import torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,18 +17,19 @@ FOLLOW_UP = "arXiv 2204.05308"
 REAL_PAPER = "arXiv 2111.12704 (CVPR 2022)"
 
 DEFAULT_FRAME_CAP = 100
+"""`ModelRow.frame_cap` of checkpoints that are not in the registry."""
 DEFAULT_OVERLAP = 8
-"""What is assumed of a checkpoint that is no row of the registry."""
+"""`ModelRow.overlap` of checkpoints that are not in the registry."""
 
 
 Material = Literal["clean", "compressed"]
-"""Between which `--model auto` chooses."""
+"""Kinds of sources that the model `auto` distinguishes."""
 
 
 Compared = Literal["RGB", "Y"]
 
 DeviceKind = Literal["cpu", "cuda", "mps"]
-"""As torch calls them."""
+"""torch's names of device types."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,12 @@ class Score:
     """dB."""
     ssim: float
     on: Compared
-    """What was compared."""
+    """The channels compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
-    """A model that can be asked for by name."""
+    """A model that can be given by name."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -55,27 +56,27 @@ class ModelRow:
     digest: str
     """First hex digits of the file's SHA-256."""
     parameters: int
-    """Number of learned values."""
+    """Number of parameters."""
     mirrors: tuple[str, ...] = ()
-    """URLs of folders that hold the file, tried in this order; none for the embedded model."""
+    """URLs of folders with the file, tried in this order; empty for embedded models."""
     config: AnyConfig
-    """What the file's network is built as; loading recognises it again from the tensors."""
+    """Configuration of the network; loading derives it again from the tensors."""
     trained_for: str
-    """The material it expects, in a few words."""
+    """The material it was trained for, in a few words."""
     advice: str
-    """When to take it, in plain words."""
+    """When to use it, in plain words."""
     source: str
     """Publication or origin of the weights."""
     licence: str = "Apache-2.0"
     scores: tuple[Score, ...] = ()
     frame_cap: int = DEFAULT_FRAME_CAP
-    """More frames than this in one chunk are not worth their memory."""
+    """The largest chunk planned by default, in frames: longer ones hardly improve the result."""
     overlap: int = DEFAULT_OVERLAP
-    """Frames of context on each side of a chunk unless the user says otherwise."""
+    """Default number of context frames on each side of a chunk."""
     automatic_on: tuple[DeviceKind, ...] = ()
-    """Kinds of devices on which `--model auto` may mean this model."""
+    """Device types on which `auto` may choose this model."""
     automatic_for: tuple[Material, ...] = get_args(Material)
-    """Which material it is chosen for there."""
+    """Material for which `auto` chooses it there."""
 
     @property
     def embedded(self) -> bool:
@@ -84,7 +85,7 @@ class ModelRow:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Where the file can be had."""
+        """URLs of the file, tried in this order."""
         return tuple(f"{mirror}/{self.file}" for mirror in self.mirrors)
 
     @property
@@ -94,12 +95,12 @@ class ModelRow:
 
     @property
     def multiple_of(self) -> int:
-        """Width and height the network takes are padded to multiples of this, in pixels."""
+        """Width and height of frames are padded to multiples of this, in pixels."""
         return self.config.multiple_of
 
     @property
     def minimum(self) -> int:
-        """Width and height the network takes are padded up to this, in pixels."""
+        """Width and height of frames are padded to at least this, in pixels."""
         return self.config.minimum
 
     @property
@@ -374,35 +375,35 @@ MATERIALS: tuple[tuple[str, str], ...] = (
     ("clean video, and time does not matter (ten times slower)", "ntire-vsr"),
     ("the size is fine, only the compression is ugly", "ntire-decompress-3"),
 )
-"""What people have, and what to give to `--model`."""
+"""Kinds of footage, and the value of the option `model` for each."""
 
 MODELS: dict[str, ModelRow] = {row.name: row for row in _ROWS}
 """Rows by name, in the order they are shown."""
 
 
 def available_models() -> tuple[str, ...]:
-    """Return the names `--model` knows, the embedded model's first."""
+    """Return the names of all models, the embedded ones first."""
     return tuple(MODELS)
 
 
 def embedded_model(*, compressed: bool = False) -> ModelRow:
-    """Return the row of the model that comes with the package, for clean or compressed material."""
+    """Return the row of the embedded model for clean or compressed material."""
     return _for_material((row for row in MODELS.values() if row.embedded), compressed)
 
 
 def automatic_model(device_kind: str, *, compressed: bool = False) -> ModelRow:
-    """Return what `--model auto` means.
+    """Return the model that `auto` chooses.
 
     Args:
-        device_kind: `cpu`, `cuda`, `mps`.
-        compressed: whether the material is compressed rather than clean.
+        device_kind: `cpu`, `cuda` or `mps`.
+        compressed: whether the source shows compression artefacts.
     """
     fitting = [row for row in MODELS.values() if device_kind in row.automatic_on]
     return _for_material(fitting, compressed) if fitting else embedded_model(compressed=compressed)
 
 
 def _for_material(rows: Iterable[ModelRow], compressed: bool) -> ModelRow:
-    """Return the row that is there for this material and as little else as possible."""
+    """Return the row for this material that is for the fewest others."""
     material: Material = "compressed" if compressed else "clean"
     fitting = [row for row in rows if material in row.automatic_for]
     return min(fitting, key=lambda row: len(row.automatic_for))
@@ -413,12 +414,12 @@ def _names() -> Mapping[str, ModelRow]:
 
 
 def find(name: str) -> ModelRow | None:
-    """Return the row of that name, alias or file name, whatever its case; None if there is none."""
+    """Return the row of a name, alias or file name in any case; None if there is none."""
     return _names().get(name.lower())
 
 
 def find_by_digest(sha256: str) -> ModelRow | None:
-    """Return the row whose published file has this SHA-256 (64 hex digits), if there is one."""
+    """Return the row whose file has this SHA-256 (64 hex digits); None if there is none."""
     return next((row for row in MODELS.values() if sha256.startswith(row.digest)), None)
 
 
@@ -426,7 +427,7 @@ def lookup(name: str) -> ModelRow:
     """Return the row of a name, alias or file name.
 
     Raises:
-        UnknownNameError: there is none; the message has the nearest names, or all of them.
+        UnknownNameError: there is none; the message names the nearest, if any.
     """
     if row := find(name):
         return row

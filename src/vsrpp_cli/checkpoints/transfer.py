@@ -1,8 +1,7 @@
-"""One file over HTTP: resumed, retried, checked before it gets its name. No models here.
+"""Downloads a file over HTTP: resumes, retries, and verifies it before it gets its name.
 
-The standard library's client is enough and follows the environment: `HTTPS_PROXY`, `NO_PROXY`,
-`SSL_CERT_FILE`, `SSL_CERT_DIR`; `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE`, which are as common,
-are honoured here.
+The standard library's client honours `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`;
+this module adds `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE`.
 """
 
 import hashlib
@@ -31,14 +30,14 @@ _HEADERS = {"User-Agent": f"vsrpp/{__version__}", "Accept-Encoding": "identity"}
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a download has come."""
+    """Progress of a download."""
 
     file: str
     url: str
     done: int
-    """Bytes, those of an earlier attempt included."""
+    """Bytes so far, including those of earlier attempts."""
     total: int | None
-    """Bytes; None where the server does not say."""
+    """Size of the file in bytes; None if the server does not state it."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -46,28 +45,28 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try."""
+    """Timeouts and retries."""
 
     timeout: float = 20.0
-    """Seconds without a byte, or for a connection, after which an attempt has failed."""
+    """Seconds to wait for a connection or for data before an attempt fails."""
     attempts: int = 3
-    """At each URL, in a row, without one new byte."""
+    """Number of consecutive attempts without a new byte before a URL is given up."""
     pause: float = 1.0
     """Seconds before the second attempt; doubled each time."""
 
 
 class TransferError(VsrppError):
-    """A file could not be had from a URL; the message is the reason, without the URL."""
+    """A download failed; the message is the reason, without the URL."""
 
     exit_code = 4
 
 
 class _AttemptError(Exception):
-    """One attempt failed in a way that another might not."""
+    """An attempt failed for a reason that may be temporary."""
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Redirects, but never from https to http, where anyone on the way could answer."""
+    """Follows redirects, but not from https to http, which is not secure."""
 
     def redirect_request(
         self,
@@ -91,16 +90,16 @@ def fetch(
     patience: Patience | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Make `target` the file that one of `urls` has, taking them in turn.
+    """Download a file to `target` from the first of `urls` that works.
 
-    An unfinished download stands beside it as `.NAME.partial` and is gone on with, also by a later
-    call. The file gets its name when it is whole and its SHA-256 begins with `digest`. Processes
-    that ask for the same file wait for the first, and find it done.
+    An unfinished download is kept in the same folder as `.NAME.partial` and resumed, even by a
+    later call. The file gets its name when it is complete and its SHA-256 begins with `digest`. Of
+    several processes only one downloads; the others wait for it.
 
     Raises:
-        TransferError: no URL had it; the message has each one's reason.
-        DiskFullError: there is no room.
-        OSError: the folder cannot be written to.
+        TransferError: no URL works; the message has the reason for each.
+        DiskFullError: the disk is full.
+        OSError: the folder cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(target):
@@ -118,9 +117,9 @@ def fetch(
 
 
 def locked(target: Path) -> FileLock:
-    """Return a file's lock, to be held by `with`, which waits until it is free.
+    """Return a context manager that holds a file's lock; entering waits until it is free.
 
-    A crash lets go of it.
+    The lock is released if the process ends.
     """
     return FileLock(target.with_name(f".{target.name}.lock"))
 
@@ -132,7 +131,7 @@ def file_digest(path: Path) -> str:
 
 
 def put(partial: Path, target: Path, digest: str) -> None:
-    """Give a whole file its name, if its SHA-256 begins with `digest`; else remove it.
+    """Rename a complete file to its name if its SHA-256 begins with `digest`; else remove it.
 
     Raises:
         TransferError: it does not.
@@ -167,7 +166,7 @@ class _Download:
         """Retry until the file is complete.
 
         Raises:
-            TransferError: the server refuses, or patience is at its end.
+            TransferError: the server refuses, or all attempts failed.
         """
         failures = 0
         while True:
@@ -194,7 +193,7 @@ class _Download:
             raise
 
     def _attempt(self, start: int) -> None:
-        """Ask for the bytes from `start` on and append them to the partial file."""
+        """Request the bytes from `start` on and append them to the partial file."""
         self._on_progress(Progress(self._target.name, self._url, start, None))
         request = urllib.request.Request(self._url, headers=dict(_HEADERS))  # noqa: S310
         if start:
