@@ -1,7 +1,7 @@
-"""Writing that survives a crash: fsync, rename, fsync of the folder, in that order.
+"""Writing files that survive a crash: fsync, rename, fsync of the folder, in that order.
 
-Everything a run puts on disk for later goes through these functions, which is also where a full
-disk becomes a `DiskFullError`.
+Everything a run needs later is written by these functions, which also raise `DiskFullError` for a
+full disk.
 """
 
 import errno
@@ -15,24 +15,24 @@ from pathlib import Path
 from vsrpp_cli.errors import DiskFullError, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the operating system says when there is no room."""
+"""Error numbers for a full disk, quota or file size limit."""
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EACCES, errno.EPERM)
-"""What systems say that cannot make a folder's list of names durable on request."""
+"""Error numbers of systems that do not support fsync of a folder."""
 
 
 @contextmanager
 def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
-    """Turn the operating system's refusals to write at `path` into errors of ours.
+    """Convert an `OSError` from writing `path` to an error of this project.
 
     Args:
-        path: what is written.
-        size: its bytes, where they are known.
+        path: the file that is written.
+        size: its size in bytes; None if unknown.
 
     Raises:
-        DiskFullError: no space, quota or file size left.
-        UsageError: the place may not be written to, or cannot be; or a name is too long.
+        DiskFullError: the disk or quota is full, or the file would be too large.
+        UsageError: the path cannot be written, or a name is too long.
     """
     try:
         yield
@@ -52,10 +52,9 @@ def disk_errors(path: Path, size: int | None = None) -> Iterator[None]:
 
 
 def fsync_path(path: Path) -> None:
-    """Make the file's content, or the folder's list of names, durable.
+    """Flush a file's content, or a folder's list of names, to disk.
 
-    Windows and some network file systems know no fsync of a folder; there a rename is as durable
-    as the system makes it.
+    Windows and some network file systems do not support fsync of a folder, which is skipped there.
     """
     if path.is_dir():
         _fsync_folder(path)
@@ -103,7 +102,7 @@ def longest_name(folder: Path) -> int:
 def beside(path: Path, before: str, stem: str, after: str) -> Path:
     """Return a path in the same folder, named by three parts; a stem that is too long is cut.
 
-    The cut one ends in digits made from the whole, so that different names stay different.
+    The cut stem ends in a hash of the whole, so that different names stay different.
     """
     room = longest_name(path.parent) - len(os.fsencode(before + after))
     whole = os.fsencode(stem)
@@ -119,7 +118,7 @@ def write_durably(path: Path, data: bytes, *, temporary: Path | None = None) -> 
     Args:
         path: the file.
         data: its content.
-        temporary: its name until then, where several may write it at once.
+        temporary: its name until it is complete; give one if several processes may write it.
     """
     temporary = temporary or beside(path, "", path.name, ".tmp")
     with disk_errors(path, len(data)):
@@ -135,7 +134,7 @@ def write_durably(path: Path, data: bytes, *, temporary: Path | None = None) -> 
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds, if it is there; links alone are removed."""
+    """Remove a file, or a folder with its content, if it exists; links are not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

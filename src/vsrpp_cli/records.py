@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON values and back, for plans, journals and reports.
 
-Handles what those records hold: str, int, float, bool, None, `Fraction`, words (`Literal`), tuples,
-dicts with string keys, unions with None, and other dataclasses.
+Supports str, int, float, bool, None, `Fraction`, `Literal` of strings, tuples, dicts with string
+keys, unions with None, and other dataclasses.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ def to_json(value: Any) -> Any:
 
 
 def finite(data: Any) -> Any:
-    """Return JSON values with null for numbers that JSON does not have."""
+    """Return JSON values with null instead of infinities and NaN."""
     if isinstance(data, dict):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -45,11 +45,11 @@ _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 def to_bytes(value: Any, *, indent: int | None = None) -> bytes:
-    """Return `value` as JSON in UTF-8, on one line unless `indent` says otherwise.
+    """Return `value` as JSON in UTF-8, on one line unless `indent` is given.
 
-    Names of files may hold bytes that are no UTF-8. Python keeps them as lone surrogates, which
-    JSON can only write escaped; read back they are the same. So are control characters, which a
-    terminal would obey that shows the file.
+    Bytes of file names that are not UTF-8 are lone surrogates in Python; they are written escaped
+    and read back unchanged. Control characters are escaped, too, as a terminal that shows the file
+    would interpret them.
     """
     layout: Any = {"indent": indent} if indent else {"separators": (",", ":")}
     text = json.dumps(value, ensure_ascii=False, **layout)

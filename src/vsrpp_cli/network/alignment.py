@@ -7,11 +7,11 @@ from vsrpp_cli.network.deform import TAPS, deform_grid_sample, deform_torchvisio
 from vsrpp_cli.network.layers import SLOPE
 
 MAX_RESIDUE = 10.0
-"""How far, in pixels, a learnt offset may stray from the flow."""
+"""The largest difference of a learnt offset from the flow, in pixels."""
 
 
 class Alignment(nn.Module):
-    """Brings the features of the two frames before to where the current frame's are."""
+    """Aligns the features of the two previous frames with the current frame."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Alignment(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start as published: no offsets beside the flow, every mask at one half."""
+        """Initialise as published: no offsets in addition to the flow, every mask at one half."""
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         nn.init.zeros_(self.bias)
         last = self.conv_offset[-1]
@@ -60,7 +60,7 @@ class Alignment(nn.Module):
 
 
 def offsets_and_mask(raw: Tensor, flow_1: Tensor, flow_2: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn what `conv_offset` says into offsets and mask as `deform` takes them, all float32.
+    """Convert the output of `conv_offset` to offsets and mask for `deform`, all float32.
 
     The first half of the groups samples the frame before and follows `flow_1`, the second half the
     one before that and follows `flow_2`. `raw` has the shape (N, groups * 27, H, W).

@@ -1,4 +1,4 @@
-"""What all networks here have in common."""
+"""The base class of all networks."""
 
 from abc import abstractmethod
 
@@ -11,10 +11,10 @@ from vsrpp_cli.network.spynet import Spynet
 
 
 class VideoNetwork(nn.Module):
-    """A recurrent network for video, and the parts that it can be run by frame by frame.
+    """A recurrent network for video.
 
-    `forward` takes whole clips and is differentiable. The other methods are its parts, which
-    `vsrpp_cli.streaming` calls in an order of its own.
+    `forward` takes whole clips and is differentiable. The other methods compute its parts for one
+    frame at a time; `vsrpp_cli.streaming` calls them in the order that needs least memory.
     """
 
     branches: tuple[str, ...]
@@ -28,13 +28,13 @@ class VideoNetwork(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and features."""
+        """The dtype of weights and features."""
         return next(self.parameters()).dtype
 
     @property
     @abstractmethod
     def flow_network(self) -> Spynet:
-        """The part that computes flows."""
+        """The flow network."""
 
     def pyramid(self, frame: Tensor) -> list[Tensor]:
         """Return the flow network's pyramid of flow inputs (N, 3, h, w)."""
@@ -46,16 +46,16 @@ class VideoNetwork(nn.Module):
 
     @abstractmethod
     def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:
-        """Return frames (N, 3, H, W) as the flow network sees them, (N, 3, h, w), float32.
+        """Return the flow network's input (N, 3, h, w), float32, for frames (N, 3, H, W).
 
-        `spatial` is what `extract` made of them.
+        `spatial` is the result of `extract` for the same frames.
         """
 
     @abstractmethod
     def extract(self, frame: Tensor) -> Tensor:
         """Return the spatial features (N, C, h, w) of frames (N, 3, H, W).
 
-        Of a network without any it is the frames themselves, cleaned or not.
+        Networks without a feature extractor return the frames, cleaned if they do that.
         """
 
     @abstractmethod

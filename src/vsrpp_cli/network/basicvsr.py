@@ -1,8 +1,8 @@
 """BasicVSR (CVPR 2021, arXiv 2012.02181) and RealBasicVSR (CVPR 2022, arXiv 2111.12704).
 
-Parameter names are the published ones. One thing differs from the published RealBasicVSR: whether
-an image is cleaned once more is decided for each frame by itself, not for a whole clip at once, so
-that a frame does not depend on where chunks are cut.
+Parameter names are the published ones. One difference from the published RealBasicVSR: whether to
+clean again is decided for each frame, not for a whole clip, so that results do not depend on the
+borders of chunks.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from vsrpp_cli.network.spynet import Spynet, split_clips
 from vsrpp_cli.network.warp import warp
 
 BRANCHES = ("backward_resblocks", "forward_resblocks")
-"""In the order they run; neither sees the other."""
+"""The branches in the order they run; neither uses the other's features."""
 
 MOST_CLEANINGS = 3
 
@@ -51,7 +51,7 @@ class BasicVSR(VideoNetwork):
         return torch.stack([self.reconstruct(list(part), part[0]) for part in parts], dim=1)
 
     def extract(self, frame: Tensor) -> Tensor:
-        """Return frames as they are, float32: the branches see pixels."""
+        """Return the frames in float32: the branches use pixels."""
         return frame.float()
 
     def flow_input(self, frames: Tensor, spatial: Tensor) -> Tensor:  # noqa: ARG002
@@ -77,7 +77,7 @@ class BasicVSR(VideoNetwork):
         return features
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:  # noqa: ARG002
-        """Return one output frame from the frame the branches saw, and their features."""
+        """Return one output frame from the branches' input frame and their features."""
         seen, *branches = features
         fused = F.leaky_relu(self.fusion(torch.cat(branches, dim=1)), SLOPE)
         return enlarged(self, fused) + self.enlarge(seen)
@@ -125,7 +125,7 @@ class RealBasicVSR(VideoNetwork):
 
         Args:
             frames: shape (N, 3, H, W), RGB, [0, 1].
-            residue: what one cleaning adds to such frames, float32.
+            residue: function that returns the change by one cleaning of such frames, float32.
 
         Returns:
             shape (N, 3, H, W), float32.
@@ -144,7 +144,7 @@ class RealBasicVSR(VideoNetwork):
         return frames
 
     def residue(self, frame: Tensor) -> Tensor:
-        """Return what one cleaning adds to frames (N, 3, H, W), float32."""
+        """Return the change by one cleaning of frames (N, 3, H, W), float32."""
         residue: Tensor = self.image_cleaning(frame.to(self.dtype)).float()
         return residue
 

@@ -1,9 +1,9 @@
 """BasicVSR++ (Chan et al., CVPR 2022, arXiv 2104.13371), exactly as published.
 
-Parameter names are the published ones, so published checkpoints load with `strict=True`. What the
-published code does not have: it remembers nothing from one call to the next (the original keeps
-`is_mirror_extended`, so that one static clip spoils all later ones), and its flows, grids and
-offsets are float32 in every precision.
+Parameter names are the published ones, so published checkpoints load with `strict=True`. Unlike
+the published code, it keeps no state between calls (the original keeps `is_mirror_extended`, so
+that one static clip makes all later results wrong), and its flows, grids and offsets are float32 in
+every precision.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from vsrpp_cli.network.propagation import Pair, SecondOrder, propagate
 from vsrpp_cli.network.spynet import Spynet, split_clips
 
 BRANCHES = ("backward_1", "forward_1", "backward_2", "forward_2")
-"""Those of BasicVSR++, in the order they run; each sees the spatial features and all branches
-before it."""
+"""The branches of BasicVSR++ in the order they run; each uses the spatial features and the features
+of all branches before it."""
 
 
 class BasicVSRPP(SecondOrder, VideoNetwork):
-    """The network; `config` says which."""
+    """A BasicVSR++ network with the widths and scale of `config`."""
 
     config: NetworkConfig
     branches: tuple[str, ...] = BRANCHES
@@ -53,7 +53,7 @@ class BasicVSRPP(SecondOrder, VideoNetwork):
 
     @property
     def flow_network(self) -> Spynet:
-        """The part that computes flows."""
+        """The flow network."""
         return self.spynet
 
     def forward(self, clip: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class BasicVSRPP(SecondOrder, VideoNetwork):
         return self.spynet.between_neighbours(split_clips(small, len(clip)))
 
     def flow_input(self, frames: Tensor, spatial: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return what the flow network sees of (N, 3, H, W) frames: (N, 3, h, w), float32."""
+        """Return the flow network's input (N, 3, h, w), float32, for frames (N, 3, H, W)."""
         if not self.config.same_size:
             return frames.float()
         return F.interpolate(frames.float(), scale_factor=0.25, mode="bicubic")

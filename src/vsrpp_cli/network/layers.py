@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.1
-"""Of every leaky ReLU outside the residual blocks and the flow network, which use plain ReLUs."""
+"""Slope of the leaky ReLUs. Residual blocks and the flow network use plain ReLUs."""
 
 
 class ResidualBlock(nn.Module):
@@ -19,7 +19,7 @@ class ResidualBlock(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start close to the identity, as published: He's initialisation times 0.1."""
+        """Initialise close to the identity, as published: He's initialisation times 0.1."""
         if self.conv1.weight.is_meta:
             return  # nothing to fill, and to find that out torch would load its whole compiler
         for conv in (self.conv1, self.conv2):
@@ -73,7 +73,7 @@ class Enlarging(Protocol):
 
 
 def enlarged(parts: Enlarging, features: Tensor) -> Tensor:
-    """Map features (N, C, h, w) to what is added to a frame, (N, 3, 4h, 4w), float32."""
+    """Map features (N, C, h, w) to the residual added to a frame, (N, 3, 4h, 4w), float32."""
     x = F.leaky_relu(parts.upsample1(features), SLOPE)
     x = F.leaky_relu(parts.upsample2(x), SLOPE)
     x = F.leaky_relu(parts.conv_hr(x), SLOPE)

@@ -1,7 +1,7 @@
-"""Recurrent propagation: what goes from frame to frame, and BasicVSR++'s step, for all who run it.
+"""Recurrent propagation: the state passed from frame to frame, and the step of BasicVSR++.
 
-The plain network, the kernels for CPUs and training's pass each compute the parts of a step in a
-way of their own; `SecondOrder` has the order in which they are put together.
+The plain network, the CPU kernels and the training pass each implement the parts of a step;
+`SecondOrder` combines them.
 """
 
 from abc import abstractmethod
@@ -16,9 +16,9 @@ from vsrpp_cli.network.warp import warp
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a branch remembers: its features of the last frame and of the one before that.
+    """The state of a branch: its features of the last frame and of the one before that.
 
-    Shape (N, C, h, w) each, in the network's dtype; `before` is None where there is no such frame.
+    Shape (N, C, h, w) each, in the network's dtype; `before` is None after the first frame.
     """
 
     last: Tensor
@@ -66,7 +66,7 @@ def propagate(
 
 
 class SecondOrder:
-    """Second-order propagation (arXiv 2104.13371, section 3), whoever computes its parts."""
+    """Second-order propagation (arXiv 2104.13371, section 3) from parts that subclasses provide."""
 
     def step(
         self,
@@ -81,10 +81,10 @@ class SecondOrder:
         Args:
             name: of the branch.
             inputs: the frame's spatial features and earlier branches' features, (N, C, h, w) each.
-            past: what the branch remembers; None at its first frame.
-            flow_1: shape (N, 2, h, w), float32: from the frame to the branch's last one, None at
+            past: the branch's state; None at its first frame.
+            flow_1: shape (N, 2, h, w), float32: from the frame to the branch's last one; None at
                 its first.
-            flow_before: from the last frame to the one before it, None where there is none.
+            flow_before: from the last frame to the one before it; None if there is none.
         """
         if past is None or flow_1 is None:
             aligned = torch.zeros_like(inputs[0])
@@ -107,7 +107,7 @@ class SecondOrder:
             current: the current frame's spatial features, (N, C, h, w).
             past: the branch's features of its last frame and of the one before that.
             flow_1: shape (N, 2, h, w), float32: from the current frame to the last.
-            flow_before: from the last frame to the one before, None where there is none.
+            flow_before: from the last frame to the one before; None if there is none.
         """
         last = past.last
         if past.before is None or flow_before is None:
@@ -141,11 +141,11 @@ class SecondOrder:
         Args:
             name: of the branch.
             past: its features, (N, C, h, w) each.
-            seen: what offsets and masks are found by: the first of them warped, the current
-                frame's features, the second warped, and the flows.
+            seen: the input for offsets and masks: the first of them warped, the current frame's
+                features, the second warped, and the flows.
             flows: shape (N, 2, h, w), float32, from the current frame.
         """
 
     @abstractmethod
     def refine(self, name: str, inputs: list[Tensor], aligned: Tensor) -> Tensor:
-        """Return a branch's features: of its inputs and what was aligned, plus the latter."""
+        """Return a branch's features from its inputs and the aligned features, which are added."""

@@ -41,7 +41,7 @@ class SpynetLevel(nn.Module):
 
 
 class Spynet(nn.Module):
-    """Flow from one image to another, float32 whatever the precision of the weights."""
+    """Flow from one image to another: float32, whatever the precision of the weights."""
 
     mean: Tensor
     std: Tensor
@@ -91,7 +91,7 @@ class Spynet(nn.Module):
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Return (N, 3, H, W) images normalised, in float32, at every level, coarsest first.
 
-        A frame takes part in up to four flows; whoever wants them all computes its pyramid once.
+        Separate from `flow` because a frame takes part in up to four flows.
         """
         step = self.config.multiple_of
         height, width = (-(-side // step) * step for side in images.shape[-2:])
