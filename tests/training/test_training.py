@@ -145,6 +145,15 @@ def test_photographs_alone_need_a_recipe_of_synthesised_motion_alone(tmp_path):
     assert train(recipe, options, torch.device("cpu")).exists()
 
 
+def test_flow_cannot_be_learnt_without_a_still(tmp_path, pack_folder):
+    shutil.copytree(pack_folder, tmp_path / "pack")
+    index = json.loads((tmp_path / "pack/pack.json").read_text())
+    (tmp_path / "pack/pack.json").write_text(json.dumps(index | {"stills": []}))
+    recipe = replace(tiny_recipe(steps=1), stages=(Stage("flow", 1, 1e-4, 1, 2, 16),))
+    with pytest.raises(InputError, match="no still to render known motion from"):
+        Trainer(recipe, Pack(tmp_path / "pack"), tmp_path / "run")
+
+
 def test_a_pack_and_a_state_of_before_a_setting_was_there_go_on(tmp_path, pack_folder):
     shutil.copytree(pack_folder, tmp_path / "pack")
     index = json.loads((tmp_path / "pack/pack.json").read_text())

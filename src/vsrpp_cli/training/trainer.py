@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vsrpp_cli.checkpoints.load import load_network
-from vsrpp_cli.errors import ResumeRefusedError, RunError, UsageError
+from vsrpp_cli.errors import InputError, ResumeRefusedError, RunError, UsageError
 from vsrpp_cli.network.basicvsrpp import BasicVSRPP
 from vsrpp_cli.network.config import NetworkConfig, SpynetConfig
 from vsrpp_cli.network.warp import warp
@@ -122,7 +122,7 @@ class Trainer:
         CheckpointError: `start` cannot be loaded.
         UsageError: `start` is not a BasicVSR++ network, or the recipe does not suit the network or
             the number of processes.
-        InputError: the recipe needs clips, and the pack has none.
+        InputError: the recipe needs clips, or stills for its flow stage, and the pack has none.
     """
 
     def __init__(
@@ -149,6 +149,7 @@ class Trainer:
         self.trained = TrainedNetwork(network.to(self.device), precision=recipe.precision)
         self.network = network
         _check_network(recipe, network.config, self.processes.count)
+        _check_material(recipe, pack)
         self.average = Average(network, recipe.optimiser.ema)
         self.optimiser = self._optimiser()
         self.sampler = Sampler(pack, recipe.data, scale=network.config.scale, seed=recipe.seed)
@@ -415,6 +416,14 @@ def _check_network(recipe: Recipe, config: NetworkConfig, processes: int) -> Non
             raise UsageError(f"a batch of {stage.batch} cannot be shared by {processes} processes")
         if stage.patch % step:
             raise UsageError(f"this network needs patches of a multiple of {step}: {stage.patch}")
+
+
+def _check_material(recipe: Recipe, pack: Pack) -> None:
+    """Raise InputError if there is nothing to render the motion from that a stage learns."""
+    if not pack.still_rows and any(stage.kind == "flow" for stage in recipe.stages):
+        raise InputError(
+            "there is no still to render known motion from, as a flow stage needs: give photographs"
+        )
 
 
 @contextlib.contextmanager
