@@ -163,7 +163,7 @@ _ROWS = (
     ModelRow(
         name="compact-web",
         file="compact-web-x4.safetensors",
-        digest="032be9fe",
+        digest="9d666cdd",
         parameters=1_305_413,
         config=_COMPACT,
         trained_for="compressed video: H.264 and its like, once or twice",
