@@ -14,6 +14,7 @@ differences like its are chance.
 
 import argparse
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -100,18 +101,31 @@ def trained(name: str, recipe: Recipe, given: argparse.Namespace, start: Path) -
     return trainer.places.weights
 
 
+@cache
+def degraded(mixture: Mixture, pack: Pack, draws: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the held-out clips' low- and high-resolution frames.
+
+    All networks are given the same ones: x264 does not always make the same of the same frames.
+    """
+    degrade = Degrade("real", mixture=mixture)
+    clips = [
+        torch.from_numpy(np.array(pack.held_out(n)))[None] for n in range(len(pack.held_out_rows))
+    ]
+    return [
+        degrade(clip, rng=np.random.default_rng((number, draw)))
+        for number, clip in enumerate(clips)
+        for draw in range(draws)
+    ]
+
+
 @torch.no_grad()
 def measured(network: TrainedNetwork | None, mixture: Mixture, pack: Pack, draws: int) -> float:
     """Return the mean PSNR on Y, dB, over the held-out clips; of bicubic where no network is."""
-    degrade = Degrade("real", mixture=mixture)
     found = []
-    for number in range(len(pack.held_out_rows)):
-        clip = torch.from_numpy(np.array(pack.held_out(number)))[None]
-        for draw in range(draws):
-            low, high = degrade(clip, rng=np.random.default_rng((number, draw)))
-            made = bicubic_upsample(low[0], 4) if network is None else restored(network, low)
-            pairs = zip(made.numpy(), high[0].numpy(), strict=True)
-            found += [psnr(to_8bit(ours), to_8bit(truth)) for ours, truth in pairs]
+    for low, high in degraded(mixture, pack, draws):
+        made = bicubic_upsample(low[0], 4) if network is None else restored(network, low)
+        pairs = zip(made.numpy(), high[0].numpy(), strict=True)
+        found += [psnr(to_8bit(ours), to_8bit(truth)) for ours, truth in pairs]
     return float(np.mean(found))
 
 
