@@ -162,8 +162,9 @@ class Engine:
             for chunk in chunks:
                 window = window or Window(frames, chunk.start)
                 if (there := window.reach(chunk.stop)) < chunk.stop:
-                    wanted = f"{chunk.stop} were expected"
-                    raise RunError(f"the input ended after {there} frames, {wanted}")
+                    raise RunError(
+                        f"the input ended after {there} frames, {chunk.stop} were expected"
+                    )
                 context = max(context, chunk.stop - chunk.keep_stop, chunk.keep_start - chunk.start)
                 self._meter.begin(chunk.keep_stop - chunk.keep_start)
                 yield from self._held(window, chunk, context or CONTEXT)
