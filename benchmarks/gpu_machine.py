@@ -12,6 +12,9 @@ from gpu_setting import FAILED, Setting, attempt
 
 ROOT = Path(__file__).parents[1]
 
+CUDA_TESTS = ("network/test_gpu_path.py", "backends/test_graphed.py")
+"""Files with tests marked `cuda`."""
+
 
 def machine(setting: Setting) -> Iterator[list[str]]:
     """Yield rows of the device's properties and of the result of the tests that need a GPU."""
@@ -28,7 +31,7 @@ def cuda_tests() -> list[str]:
     """Return pytest's last line; `-c` avoids the plugins that the project's settings require."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-c", os.devnull,
                "--rootdir", str(ROOT), "--import-mode=importlib", "-p", "no:cacheprovider",
-               str(ROOT / "tests" / "network" / "test_gpu_path.py")]  # fmt: skip
+               *(str(ROOT / "tests" / name) for name in CUDA_TESTS)]  # fmt: skip
     path = os.pathsep.join([str(ROOT / "tests"), os.getenv("PYTHONPATH", "")])
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}

@@ -24,11 +24,13 @@ def test_all_parts_run_and_their_tables_go_into_the_document(tmp_path):
     assert text.startswith(f"before\n\n{gpu.BEGIN}\n**Machine**")
     assert text.endswith(f" |\n{gpu.END}\n\nafter\n")
     for begin in [
-        "| tests marked `cuda` | 5 ",
+        "| tests marked `cuda` | 7 ",
         "| 64x64, reference, fp32 | ",
+        "| 64x64, bf16, graphs | ",
         "| 64x64, bf16, 2 together | ",
         "| compact, bf16, 64x64, 3 frames | ",
         "| compact | 3 | ",
+        "| compact, --graphs | 3 | ",
         "| 64x64, bf16, compiled | ",
     ]:
         assert f"\n{begin}" in text

@@ -129,7 +129,8 @@ def test_they_are_said_to_be_slow_on_a_cpu():
     assert [(event.kind, "graphs" in event.text) for event in engine.events] == [("slow", True)]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("options", [{}, TILED | {"batch": 2}])
 def test_on_a_gpu(options):
     frames, network = moving_frames(8, 112, 64), tiny_network()

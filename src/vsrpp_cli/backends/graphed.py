@@ -94,7 +94,7 @@ class GraphedStages(NetworkFlows):
         self._recorded: dict[tuple[str, tuple[Kind, ...]], Recorded] = {}
         # All steps of a shape share them: one is over before the next one's inputs are copied.
         self._buffers: dict[tuple[str, Kind], Tensor] = {}
-        self._record: Recorder | None = None
+        self._recorder: Recorder | None = None
 
     def extract(self, frame: Tensor) -> Tensor:
         """See `Stages`."""
@@ -116,14 +116,14 @@ class GraphedStages(NetworkFlows):
         if key not in self._recorded:
             if len(self._recorded) >= MOST:
                 self.forget()
-            self._recorded[key] = self._recording(name, given)
+            self._recorded[key] = self._record(name, given)
         return self._recorded[key](given)
 
     def reconstruct(self, features: list[Tensor], frame: Tensor) -> Tensor:
         """See `Stages`."""
         return self._network.reconstruct(features, frame)
 
-    def _recording(self, name: str, given: list[Tensor]) -> Recorded:
+    def _record(self, name: str, given: list[Tensor]) -> Recorded:
         """Return a branch's step, recorded for tensors like those given."""
         inputs = [self._buffer(str(place), like) for place, like in enumerate(given)]
         last, before, flow_1, flow_before, *seen = inputs
@@ -134,9 +134,9 @@ class GraphedStages(NetworkFlows):
             output.copy_(made)
 
         torch._foreach_copy_(inputs, given)
-        if self._record is None:
-            self._record = CudaRecorder(last.device) if last.is_cuda else Rerun()
-        return Recorded(inputs, output, self._record(work))
+        if self._recorder is None:
+            self._recorder = CudaRecorder(last.device) if last.is_cuda else Rerun()
+        return Recorded(inputs, output, self._recorder(work))
 
     def _buffer(self, role: str, like: Tensor) -> Tensor:
         """Return the buffer of a role for tensors like one."""
