@@ -61,7 +61,7 @@ SHOWN = {
     "noise, 23": at(23, noisy=1.0),
     "twice, 23": replace(NOTHING, crf=(22.0, 24.0), usual_crf=23.0, twice=1.0),
     "other codecs": replace(NOTHING, other_codecs=1.0),
-    "4:4:4, 23": at(23, full_chroma=1.0),
+    "full chroma, 23": at(23, full_chroma=1.0),
 }
 """What is measured."""
 
